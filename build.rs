@@ -1,0 +1,2 @@
+//! Generates the DPDK bindings of dataplane/dpdk-sys.
+fn main() {}

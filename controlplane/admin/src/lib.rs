@@ -1,0 +1,1 @@
+//! Requests and responses of the admin socket, and its client.

@@ -1,0 +1,2 @@
+//! pinholectl: look at a running Pinhole.
+fn main() {}

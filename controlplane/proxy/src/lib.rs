@@ -1,0 +1,1 @@
+//! Phones, registrations, calls, legs and ports, without sockets.

@@ -1,0 +1,1 @@
+//! The signalling process of Pinhole.

@@ -1,0 +1,1 @@
+//! Safe wrappers of the DPDK parts that Pinhole uses: Eal, Port, Mempool, Mbuf.

@@ -1,0 +1,134 @@
+//! What goes through the rings: commands to a worker, events from it.
+
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+use crate::{NextHop, Session};
+
+/// Kinds of [`Command`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum CommandKind {
+    /// Open a session in `slot` under `generation`. Repeating it is acknowledged and changes nothing.
+    Open = 1,
+    /// Replace the session's legs. Same key: stream states stay. New key: new states.
+    Update = 2,
+    /// Close the session: pinholes shut, keys wiped, then acknowledged.
+    Close = 3,
+    /// Set next hop number `slot`.
+    NextHop = 4,
+}
+
+impl CommandKind {
+    /// The kind of a code read from shared memory.
+    pub fn from_code(code: u32) -> Option<Self> {
+        [Self::Open, Self::Update, Self::Close, Self::NextHop].into_iter().find(|kind| *kind as u32 == code)
+    }
+}
+
+/// An entry of the command ring (control plane to worker).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Command {
+    /// A [`CommandKind`].
+    pub kind: u32,
+    /// Session slot, or next-hop index.
+    pub slot: u32,
+    /// Generation of the slot; ignored for next hops.
+    pub generation: u32,
+    /// The sender's number of this command, returned in the acknowledgement.
+    pub sequence: u32,
+    /// Legs of Open and Update.
+    pub session: Session,
+    /// Value of NextHop.
+    pub next_hop: NextHop,
+}
+
+impl Command {
+    /// Opens a session.
+    pub fn open(slot: u32, generation: u32, sequence: u32, session: Session) -> Self {
+        Self { session, ..Self::bare(CommandKind::Open, slot, generation, sequence) }
+    }
+
+    /// Replaces the legs of a session.
+    pub fn update(slot: u32, generation: u32, sequence: u32, session: Session) -> Self {
+        Self { session, ..Self::bare(CommandKind::Update, slot, generation, sequence) }
+    }
+
+    /// Closes a session.
+    pub fn close(slot: u32, generation: u32, sequence: u32) -> Self {
+        Self::bare(CommandKind::Close, slot, generation, sequence)
+    }
+
+    /// Sets a next hop.
+    pub fn next_hop(index: u32, sequence: u32, next_hop: NextHop) -> Self {
+        Self { next_hop, ..Self::bare(CommandKind::NextHop, index, 0, sequence) }
+    }
+
+    fn bare(kind: CommandKind, slot: u32, generation: u32, sequence: u32) -> Self {
+        Self { kind: kind as u32, slot, generation, sequence, ..Self::new_zeroed() }
+    }
+}
+
+/// Kinds of [`Event`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum EventKind {
+    /// A command was carried out.
+    Done = 1,
+    /// A command was refused; `detail` is a [`Refusal`].
+    Refused = 2,
+    /// The remote address of leg `detail` was learned or has moved; it stands in the slot.
+    Learned = 3,
+}
+
+impl EventKind {
+    /// The kind of a code read from shared memory.
+    pub fn from_code(code: u32) -> Option<Self> {
+        [Self::Done, Self::Refused, Self::Learned].into_iter().find(|kind| *kind as u32 == code)
+    }
+}
+
+/// Why a worker refused a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Refusal {
+    /// Unknown command kind.
+    UnknownKind = 1,
+    /// Slot or next-hop index out of range.
+    BadIndex = 2,
+    /// The slot is open under another generation.
+    SlotBusy = 3,
+    /// The slot is not open under this generation.
+    NotOpen = 4,
+    /// Port index, media port, flags, suite, MKI length or address out of range.
+    BadLeg = 5,
+    /// A media port is already used by another session.
+    PortBusy = 6,
+}
+
+impl Refusal {
+    /// The reason of a code read from shared memory.
+    pub fn from_code(code: u32) -> Option<Self> {
+        [Self::UnknownKind, Self::BadIndex, Self::SlotBusy, Self::NotOpen, Self::BadLeg, Self::PortBusy]
+            .into_iter()
+            .find(|reason| *reason as u32 == code)
+    }
+}
+
+/// An entry of the event ring (worker to control plane).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Event {
+    /// An [`EventKind`].
+    pub kind: u32,
+    /// Session slot, or next-hop index.
+    pub slot: u32,
+    /// Generation of the slot.
+    pub generation: u32,
+    /// For Done and Refused: the command's sequence. Otherwise 0.
+    pub sequence: u32,
+    /// See [`EventKind`].
+    pub detail: u32,
+    /// For Done and Refused: the command's kind. Otherwise 0.
+    pub command: u32,
+}

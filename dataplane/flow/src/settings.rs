@@ -1,0 +1,1 @@
+//! The `[dataplane]` table of the configuration file: what both processes must agree on.

@@ -1,0 +1,1 @@
+//! What happens to a burst of frames: parse, match, unprotect, readdress, protect.

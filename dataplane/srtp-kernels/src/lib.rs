@@ -1,0 +1,1 @@
+//! Batch SRTP transforms: AES-CM with HMAC-SHA1 and AES-GCM.

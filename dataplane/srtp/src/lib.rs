@@ -1,0 +1,1 @@
+//! SRTP and SRTCP (RFC 3711, 6188, 7714): key derivation, packet index, replay.
