@@ -1,1 +1,64 @@
 //! Requests and responses of the admin socket, and its client.
+//!
+//! The control plane listens on a Unix socket. A client writes one [`Request`] as a line of JSON and
+//! reads one [`Response`] as a line of JSON; after [`Request::Events`] one line per event follows.
+//! No type here ever carries key material.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod event;
+mod view;
+
+pub use client::{Client, ClientError};
+pub use event::{Event, EventKind, Severity};
+pub use view::{Call, CallState, Counters, DataPlane, Direction, Leg, Phone, Ports, Session, Status};
+
+use serde::{Deserialize, Serialize};
+
+/// The longest request line in bytes that the control plane reads.
+pub const REQUEST_MAX: usize = 4096;
+
+/// What a client may ask. One line of JSON, for example `{"ask":"status"}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// The process and what it is attached to.
+    Status,
+    /// Phones that are connected or registered.
+    Phones,
+    /// Calls in progress.
+    Calls,
+    /// Media sessions with their legs and counters.
+    Sessions,
+    /// Every counter of both processes.
+    Counters,
+    /// The latest events; with `follow`, those to come as well, until the client hangs up.
+    Events {
+        /// Go on after the events that are already there.
+        #[serde(default)]
+        follow: bool,
+    },
+}
+
+/// What the control plane answers: one line of JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", content = "value", rename_all = "snake_case")]
+pub enum Response {
+    /// Answer to [`Request::Status`].
+    Status(Box<Status>),
+    /// Answer to [`Request::Phones`].
+    Phones(Vec<Phone>),
+    /// Answer to [`Request::Calls`].
+    Calls(Vec<Call>),
+    /// Answer to [`Request::Sessions`].
+    Sessions(Vec<Session>),
+    /// Answer to [`Request::Counters`].
+    Counters(Counters),
+    /// One event of the answer to [`Request::Events`].
+    Event(Event),
+    /// The end of the events, when they are not followed.
+    End,
+    /// The request could not be served; the text says why.
+    Error(String),
+}
