@@ -32,7 +32,7 @@ pub enum ClientError {
     #[error("no permission for {0}: run as the control plane's user, as a member of its group, or as root")]
     Permission(PathBuf),
     /// Nothing came within the time allowed.
-    #[error("the control plane at {0} did not answer within {} s", ANSWER_TIME.as_secs())]
+    #[error("the control plane at {0} did not answer within 5 s")]
     Silent(PathBuf),
     /// The connection ended before the answer.
     #[error("the control plane at {0} hung up before it answered")]
@@ -103,7 +103,11 @@ impl Client {
         }
         while let Some(response) = self.next()? {
             match response {
-                Response::Event(event) if each(event) => {}
+                Response::Event(event) => {
+                    if !each(event) {
+                        break;
+                    }
+                }
                 _ => break,
             }
         }
