@@ -1,0 +1,285 @@
+//! An Ethernet port.
+
+use std::cell::Cell;
+use std::ffi::{CStr, CString};
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+
+use crate::error::reason;
+use crate::{Eal, Error, Mempool, Queue};
+
+/// How a port is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortConfig {
+    /// Receive and transmit queues, each: at least 1.
+    pub queues: u16,
+    /// Descriptors per receive queue, rounded to what the device takes.
+    pub rx_descriptors: u16,
+    /// Descriptors per transmit queue, rounded to what the device takes.
+    pub tx_descriptors: u16,
+    /// Largest IP packet in bytes; `None`: the device's own.
+    pub mtu: Option<u16>,
+    /// Also receive frames for other MAC addresses.
+    pub promiscuous: bool,
+}
+
+impl Default for PortConfig {
+    fn default() -> Self {
+        Self { queues: 1, rx_descriptors: 1024, tx_descriptors: 1024, mtu: None, promiscuous: false }
+    }
+}
+
+/// State of a port's link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Whether it is up.
+    pub up: bool,
+    /// Megabits per second; `None`: unknown.
+    pub speed: Option<u32>,
+}
+
+/// A port's counters, as the device keeps them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortStats {
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Packets lost because the receive queue was full.
+    pub rx_missed: u64,
+    /// Broken packets received.
+    pub rx_errors: u64,
+    /// Packets that could not be sent.
+    pub tx_errors: u64,
+    /// Packets lost because the pool was empty.
+    pub rx_no_buffer: u64,
+}
+
+/// A started port. Stopped and closed when dropped; a `net_tap` interface vanishes with it.
+pub struct Port<'eal> {
+    number: u16,
+    name: String,
+    driver: String,
+    queues: u16,
+    /// How many queues were handed out.
+    taken: Cell<u16>,
+    eal: &'eal Eal,
+    /// Control functions of a port are for one thread.
+    _one_thread: PhantomData<*const ()>,
+}
+
+impl<'eal> Port<'eal> {
+    /// Configures and starts the port of this name, with receive buffers from `pool`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPort`], [`Error::PortTaken`], or [`Error::Port`] with the step that failed.
+    pub fn start(
+        eal: &'eal Eal,
+        name: &str,
+        pool: &Mempool<'eal>,
+        config: &PortConfig,
+    ) -> Result<Self, Error> {
+        let mut port = Self::open(eal, name)?;
+        let info = port.info()?;
+        // SAFETY: the driver's name is a static NUL-terminated string.
+        port.driver = unsafe { CStr::from_ptr(info.driver_name) }.to_string_lossy().into_owned();
+        port.queues = config.queues.max(1).min(info.max_rx_queues.max(1)).min(info.max_tx_queues.max(1));
+        port.configure()?;
+        port.set_up_queues(pool, config)?;
+        if let Some(mtu) = config.mtu {
+            port.set_mtu(mtu)?;
+        }
+        // SAFETY: the port is configured and has its queues.
+        port.check("starting", unsafe { dpdk_sys::rte_eth_dev_start(port.number) })?;
+        if config.promiscuous {
+            // SAFETY: the port is started.
+            port.check("promiscuous mode", unsafe { dpdk_sys::rte_eth_promiscuous_enable(port.number) })?;
+        }
+        Ok(port)
+    }
+
+    fn open(eal: &'eal Eal, name: &str) -> Result<Self, Error> {
+        let c_name = CString::new(name).map_err(|_| Error::Nul { what: "a port name" })?;
+        let mut number = 0;
+        // SAFETY: the name is NUL-terminated, `number` is written on success.
+        if unsafe { dpdk_sys::rte_eth_dev_get_port_by_name(c_name.as_ptr(), &mut number) } != 0 {
+            return Err(Error::NoSuchPort { name: name.to_owned() });
+        }
+        let mut opened = eal.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if opened.contains(&number) {
+            return Err(Error::PortTaken { name: name.to_owned() });
+        }
+        opened.push(number);
+        Ok(Self {
+            number,
+            name: name.to_owned(),
+            driver: String::new(),
+            queues: 1,
+            taken: Cell::new(0),
+            eal,
+            _one_thread: PhantomData,
+        })
+    }
+
+    fn info(&self) -> Result<dpdk_sys::rte_eth_dev_info, Error> {
+        let mut info = MaybeUninit::zeroed();
+        // SAFETY: the port exists; DPDK fills the structure in whole when it returns 0.
+        self.check("reading its properties", unsafe {
+            dpdk_sys::rte_eth_dev_info_get(self.number, info.as_mut_ptr())
+        })?;
+        // SAFETY: filled in just now.
+        Ok(unsafe { info.assume_init() })
+    }
+
+    fn configure(&self) -> Result<(), Error> {
+        // No offload, no RSS: the packet code relies on neither.
+        // SAFETY: all-zero is rte_eth_conf's documented default (integers and C enums from 0).
+        let conf: dpdk_sys::rte_eth_conf = unsafe { std::mem::zeroed() };
+        // SAFETY: the port exists and is not started; the configuration is copied.
+        self.check("configuring", unsafe {
+            dpdk_sys::rte_eth_dev_configure(self.number, self.queues, self.queues, &conf)
+        })
+    }
+
+    fn set_up_queues(&self, pool: &Mempool<'eal>, config: &PortConfig) -> Result<(), Error> {
+        let (mut rx, mut tx) = (config.rx_descriptors, config.tx_descriptors);
+        // SAFETY: the port is configured; both numbers are read and adjusted.
+        self.check("choosing queue sizes", unsafe {
+            dpdk_sys::rte_eth_dev_adjust_nb_rx_tx_desc(self.number, &mut rx, &mut tx)
+        })?;
+        for queue in 0..self.queues {
+            // SAFETY: the queue number is below the configured count; no settings means the
+            // driver's defaults; the pool lives as long as the EAL.
+            self.check("setting up a receive queue", unsafe {
+                dpdk_sys::rte_eth_rx_queue_setup(
+                    self.number,
+                    queue,
+                    rx,
+                    u32::MAX,
+                    std::ptr::null(),
+                    pool.raw(),
+                )
+            })?;
+            // SAFETY: as above.
+            self.check("setting up a transmit queue", unsafe {
+                dpdk_sys::rte_eth_tx_queue_setup(self.number, queue, tx, u32::MAX, std::ptr::null())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Sets the MTU unless it stands already: some drivers cannot change it.
+    fn set_mtu(&self, mtu: u16) -> Result<(), Error> {
+        if self.mtu() == Some(mtu) {
+            return Ok(());
+        }
+        // SAFETY: the port exists and is not started.
+        self.check("setting the MTU", unsafe { dpdk_sys::rte_eth_dev_set_mtu(self.number, mtu) })
+    }
+
+    /// The MTU in bytes, if the driver knows it.
+    pub fn mtu(&self) -> Option<u16> {
+        let mut mtu = 0;
+        // SAFETY: the port exists; `mtu` is written on success.
+        (unsafe { dpdk_sys::rte_eth_dev_get_mtu(self.number, &mut mtu) } == 0).then_some(mtu)
+    }
+
+    /// The port's name, as given to [`Self::start`].
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The driver's name, such as `net_af_xdp`.
+    pub fn driver(&self) -> &str {
+        &self.driver
+    }
+
+    /// How many queues the port has in each direction.
+    pub fn queues(&self) -> u16 {
+        self.queues
+    }
+
+    /// The port's MAC address.
+    ///
+    /// # Errors
+    /// [`Error::Port`] when the driver does not know it.
+    pub fn mac(&self) -> Result<[u8; 6], Error> {
+        let mut mac = MaybeUninit::<dpdk_sys::rte_ether_addr>::zeroed();
+        // SAFETY: the port exists; the address is written on success.
+        let code = unsafe { dpdk_sys::rte_eth_macaddr_get(self.number, mac.as_mut_ptr()) };
+        self.check("reading the MAC address", code)?;
+        // SAFETY: six bytes of any value.
+        Ok(unsafe { mac.assume_init() }.addr_bytes)
+    }
+
+    /// The state of the link, without waiting for it.
+    pub fn link(&self) -> Option<Link> {
+        let mut link = MaybeUninit::<dpdk_sys::rte_eth_link>::zeroed();
+        // SAFETY: the port exists; the structure has room and is zeroed.
+        let code = unsafe { dpdk_sys::rte_eth_link_get_nowait(self.number, link.as_mut_ptr()) };
+        // SAFETY: integers and bit fields of any value, zeroed above.
+        let link = unsafe { link.assume_init() };
+        let speed = (link.link_speed != 0 && link.link_speed != u32::MAX).then_some(link.link_speed);
+        (code == 0).then(|| Link { up: link.link_status() != 0, speed })
+    }
+
+    /// The device's counters.
+    pub fn stats(&self) -> Option<PortStats> {
+        let mut stats = MaybeUninit::<dpdk_sys::rte_eth_stats>::zeroed();
+        // SAFETY: the port exists; the structure has room and is zeroed.
+        let code = unsafe { dpdk_sys::rte_eth_stats_get(self.number, stats.as_mut_ptr()) };
+        // SAFETY: integers of any value, zeroed above.
+        let stats = unsafe { stats.assume_init() };
+        (code == 0).then_some(PortStats {
+            rx_packets: stats.ipackets,
+            tx_packets: stats.opackets,
+            rx_bytes: stats.ibytes,
+            tx_bytes: stats.obytes,
+            rx_missed: stats.imissed,
+            rx_errors: stats.ierrors,
+            tx_errors: stats.oerrors,
+            rx_no_buffer: stats.rx_nombuf,
+        })
+    }
+
+    /// The next queue that nobody has yet; `None` when all are handed out. While it lives, the
+    /// port cannot be dropped.
+    pub fn queue(&self) -> Option<Queue<'_, 'eal>> {
+        let number = self.taken.get();
+        if number >= self.queues {
+            return None;
+        }
+        self.taken.set(number + 1);
+        // SAFETY: the port is started, the queue exists, and the count makes the handle unique.
+        Some(unsafe { Queue::new(self.number, number) })
+    }
+
+    fn check(&self, step: &'static str, code: i32) -> Result<(), Error> {
+        if code == 0 {
+            return Ok(());
+        }
+        Err(Error::Port {
+            port: self.name.clone(),
+            step,
+            reason: reason(code),
+            log: self.eal.log_for_error(),
+        })
+    }
+}
+
+impl Drop for Port<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the port exists, and no queue handle is left, as they borrow from it. Stopping a
+        // port that never started does nothing.
+        unsafe {
+            dpdk_sys::rte_eth_dev_stop(self.number);
+            dpdk_sys::rte_eth_dev_close(self.number);
+        }
+        let mut opened = self.eal.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        opened.retain(|number| *number != self.number);
+    }
+}
