@@ -14,14 +14,15 @@ fn a_null_port_forwards_bursts_and_its_port_can_be_started_again() {
     let config = PortConfig { promiscuous: true, mtu: Some(1500), ..PortConfig::default() };
     let port = Port::start(&eal, "net_null0", &pool, &config).unwrap();
     assert_eq!((port.driver(), port.queues(), port.mtu()), ("net_null", 1, Some(1500)));
-    let mut queue = port.queue().unwrap();
-    let mut frames = ArrayVec::<Mbuf<'_>, BURST>::new();
-    for _ in 0..1000 {
-        assert_eq!(queue.rx_burst(&mut frames), BURST);
-        assert_eq!(frames.iter().map(|frame| frame.data().len()).sum::<usize>(), BURST * 64);
-        assert_eq!(queue.tx_burst(&mut frames), BURST);
+    {
+        let mut queue = port.queue().unwrap();
+        let mut frames = ArrayVec::<Mbuf<'_>, BURST>::new();
+        for _ in 0..1000 {
+            assert_eq!(queue.rx_burst(&mut frames), BURST);
+            assert_eq!(frames.iter().map(|frame| frame.data().len()).sum::<usize>(), BURST * 64);
+            assert_eq!(queue.tx_burst(&mut frames), BURST);
+        }
     }
-    drop(queue);
     drop(port);
     assert_eq!(pool.available(), 2047);
     eal.probe("net_null1").unwrap();
