@@ -1,1 +1,20 @@
 //! Phones, registrations, calls, legs and ports, without sockets.
+//!
+//! A [`Proxy`] is the signalling brain of one shard: a back-to-back transport proxy. It takes
+//! [`Input`]s with the time and gives [`Output`]s; the process around it owns sockets, TLS and the
+//! rings to the data plane.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod counters;
+mod identity;
+mod io;
+mod proxy;
+mod token;
+
+pub use config::{ClusterConfig, Limits, MediaPort, Outside, ProxyConfig, Timers, Transport};
+pub use counters::{Counter, Counters};
+pub use identity::{BadDeviceName, DEVICE_NAME_MAX, DeviceName, DeviceNameRule, Identity};
+pub use io::{ConnId, Input, Output, Random, Route, Source, UpstreamId};
+pub use proxy::Proxy;
