@@ -2,6 +2,7 @@
 
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
+use crate::ring::Entry;
 use crate::{NextHop, Session};
 
 /// Kinds of [`Command`].
@@ -132,3 +133,10 @@ pub struct Event {
     /// For Done and Refused: the command's kind. Otherwise 0.
     pub command: u32,
 }
+
+impl Entry for Command {
+    /// Open and Update carry master keys.
+    const WIPED: bool = true;
+}
+
+impl Entry for Event {}

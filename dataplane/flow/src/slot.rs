@@ -1,5 +1,8 @@
-//! A session's slot in the shared slab. The worker writes everything but the note, from the
-//! commands it takes off its ring, so that no field has two writers; the control plane reads.
+//! A session's slot in the shared slab. The worker writes all of it, from the commands it takes off
+//! its ring, so that no field has two writers; the control plane reads. What the control plane
+//! remembers with a session is the [`Note`], in memory of its own.
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -92,42 +95,77 @@ pub struct LegLive {
 }
 
 /// What the control plane keeps with a session for its own restart: opaque to the worker.
-/// Written by the control plane only.
+/// Written by the control plane only. There are two copies per slot, written in turn, so that a
+/// control plane that is killed while it writes leaves the one before whole.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Note {
+    /// Grows with every write of either copy: the higher one is the newer.
+    pub serial: u64,
+    /// Checksum over everything else: a torn note is ignored.
+    pub checksum: u64,
     /// Generation of the session that the note belongs to.
     pub generation: u32,
     /// Bytes in use.
     pub len: u32,
-    /// Checksum over generation, length and bytes: a torn note is ignored.
-    pub checksum: u64,
     /// The bytes.
     pub bytes: [u8; NOTE_MAX],
 }
 
-/// A session's slot.
+/// A session's slot, written by the worker that owns it and by nobody else.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(64))]
 pub struct SessionSlot {
-    /// Written by the worker, with release order, last on open and first on close: see [`state`].
+    /// See [`state`]. Changed only inside [`SessionSlot::change`].
     pub state: u32,
-    /// Written by the worker: generation of the session that has or last had the slot.
+    /// Generation of the session that has or last had the slot.
     pub generation: u32,
-    /// Written by the worker: which worker owns the session.
+    /// Which worker owns the session.
     pub worker: u32,
-    /// Written by the worker: sequence of the last command carried out.
+    /// Sequence of the last command carried out.
     pub sequence: u32,
-    /// Written by the worker: CLOCK_MONOTONIC nanoseconds of the open.
+    /// Odd while [`SessionSlot::change`] is at work, so that readers try again.
+    pub version: u64,
+    /// CLOCK_MONOTONIC nanoseconds of the open.
     pub opened_ns: u64,
-    /// Written by the worker: the orders in force. Wiped on close.
+    /// The orders in force. Wiped on close. Changed only inside [`SessionSlot::change`].
     pub session: Session,
-    /// Written by the worker.
+    /// What the worker has seen. Counters and stream states change with every packet; learned
+    /// addresses only inside [`SessionSlot::change`].
     pub live: [LegLive; 2],
-    /// Written by the control plane.
-    pub note: Note,
     /// Zero: fills the slot up to whole cache lines.
-    pub reserved: [u8; 8],
+    pub reserved: [u8; 16],
 }
 
 const _: () = assert!(size_of::<SessionSlot>() <= 4096);
+const _: () = assert!(size_of::<SessionSlot>().is_multiple_of(64));
+
+impl SessionSlot {
+    /// Makes a change that readers in the other process must see whole or not at all: open, update,
+    /// close, a learned address. For the worker only, and not for every packet: counters and stream
+    /// states are plain stores.
+    ///
+    /// The sequence lock's writing side: the version is odd for as long as `change` runs.
+    pub fn change<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
+        // An odd version means that a change was cut short; it stays odd until this one ends.
+        let odd = self.version | 1;
+        self.publish(odd);
+        // Acquire keeps the change below, release keeps the odd version above it.
+        fence(Ordering::AcqRel);
+        let result = change(self);
+        self.publish(odd.wrapping_add(1));
+        result
+    }
+
+    /// Stores the version with release order.
+    fn publish(&mut self, version: u64) {
+        // SAFETY: `&mut self` is the only reference in this process, the field is aligned to 8
+        // bytes, and the other process reads it atomically (`AtomicU64::from_mut` is not stable).
+        unsafe { AtomicU64::from_ptr(&raw mut self.version) }.store(version, Ordering::Release);
+    }
+
+    /// Whether the slot carries media under `generation`.
+    pub const fn is_open(&self, generation: u32) -> bool {
+        self.state == state::OPEN && self.generation == generation
+    }
+}

@@ -1,0 +1,248 @@
+//! The data plane's side: makes the two memories and hands out the workers' ends.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
+use zerocopy::FromZeros;
+
+use crate::layout::{ABI_VERSION, Header, LAYOUT_HASH, Layout, MAGIC, MAX_SHARDS, shard_of};
+use crate::mapping::{Access, Mapping};
+use crate::owned::Owned;
+use crate::ring::{Consumer, Producer};
+use crate::words::Words;
+use crate::{Command, DataplaneSettings, Event, SessionSlot, WorkerStats};
+
+/// How many workers there are. One for now; the layout has room for more.
+const WORKERS: u32 = 1;
+
+/// The shared memories, as the data plane holds them.
+pub struct Region {
+    worker_memfd: OwnedFd,
+    control_memfd: OwnedFd,
+    worker_memory: Arc<Mapping>,
+    control_memory: Arc<Mapping>,
+    layout: Layout,
+    header: Header,
+    /// Number of shards of the control plane that is attached or was last; 0: none yet.
+    shards: Arc<AtomicU32>,
+    /// Workers whose ends are given out.
+    taken: u32,
+}
+
+/// Why the shared memories could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot make the shared memory ({bytes} bytes): {step}: {source}; lower [dataplane] max_sessions or free memory"
+)]
+pub struct RegionError {
+    /// What failed.
+    step: &'static str,
+    /// Bytes wanted.
+    bytes: usize,
+    /// Why.
+    source: Errno,
+}
+
+impl Region {
+    /// Makes, maps and seals the memories for these settings. `engine` is the SRTP engine's name,
+    /// for the header.
+    ///
+    /// # Errors
+    /// [`RegionError`]: no memory or no file descriptor left.
+    pub fn create(settings: &DataplaneSettings, engine: &str) -> Result<Self, RegionError> {
+        let layout = Layout::new(settings.max_sessions, WORKERS);
+        let (worker_memfd, worker_memory) =
+            make("pinhole-worker", layout.worker_bytes, Access::Write, SealFlags::FUTURE_WRITE)?;
+        let (control_memfd, control_memory) =
+            make("pinhole-control", layout.control_bytes, Access::Read, SealFlags::empty())?;
+        let header = header(settings, engine, &layout);
+        if let Some(words) = Words::mapped(&worker_memory, 0, size_of::<Header>()) {
+            words.write(0, &header);
+        }
+        let shards = Arc::new(AtomicU32::new(0));
+        Ok(Self {
+            worker_memfd,
+            control_memfd,
+            worker_memory,
+            control_memory,
+            layout,
+            header,
+            shards,
+            taken: 0,
+        })
+    }
+
+    /// The ends of the next worker; `None` when all are given out. Call it once per worker.
+    pub fn worker(&mut self) -> Option<WorkerEnd> {
+        let worker = self.taken;
+        if worker >= self.header.workers {
+            return None;
+        }
+        let number = worker as usize;
+        let commands = (0..MAX_SHARDS)
+            .map(|shard| {
+                let ring = (shard, number);
+                Some(Consumer::resume(self.layout.commands(
+                    &self.worker_memory,
+                    &self.control_memory,
+                    ring,
+                )?))
+            })
+            .collect::<Option<Vec<_>>>()?;
+        let events = (0..MAX_SHARDS)
+            .map(|shard| {
+                let ring = (shard, number);
+                Some(Producer::resume(self.layout.events(&self.worker_memory, &self.control_memory, ring)?))
+            })
+            .collect::<Option<Vec<_>>>()?;
+        let slots_per_worker = self.layout.max_sessions / self.layout.workers;
+        let slots = self.layout.slot(number * slots_per_worker);
+        // SAFETY: the mapping is writable, `make` sealed the memfd against other writable ones, the
+        // parts of workers are disjoint and lie outside header and rings, and `taken` gives each out once.
+        let slots = unsafe { Owned::new(&self.worker_memory, slots, slots_per_worker) }?;
+        // SAFETY: as above.
+        let stats = unsafe { Owned::new(&self.worker_memory, self.layout.stats(number), 1) }?;
+        self.taken += 1;
+        Some(WorkerEnd {
+            worker,
+            commands,
+            events,
+            slots,
+            stats: StatsWriter(stats),
+            shards: Arc::clone(&self.shards),
+            max_sessions: self.header.max_sessions,
+        })
+    }
+
+    /// The header, as the control plane sees it.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Number of shards of the control plane that is attached or was last; 0: none yet.
+    pub fn shards(&self) -> u32 {
+        self.shards.load(Ordering::Relaxed)
+    }
+
+    /// Takes the number of shards of a control plane that attaches.
+    pub(crate) fn set_shards(&self, shards: u32) {
+        self.shards.store(shards, Ordering::Relaxed);
+    }
+
+    /// The memories' file descriptors: worker memory, control memory.
+    pub(crate) fn memfds(&self) -> [BorrowedFd<'_>; 2] {
+        [self.worker_memfd.as_fd(), self.control_memfd.as_fd()]
+    }
+}
+
+/// Makes a memfd, maps it, and then seals it, so that a `FUTURE_WRITE` seal spares this mapping.
+fn make(
+    name: &'static str,
+    bytes: usize,
+    access: Access,
+    seals: SealFlags,
+) -> Result<(OwnedFd, Arc<Mapping>), RegionError> {
+    let failed = |step| move |source| RegionError { step, bytes, source };
+    let memfd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+        .map_err(failed("memfd_create"))?;
+    ftruncate(&memfd, bytes as u64).map_err(failed("ftruncate"))?;
+    let mapping = Mapping::new(memfd.as_fd(), bytes, access).map_err(failed("mmap"))?;
+    fcntl_add_seals(&memfd, seals | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
+        .map_err(failed("sealing"))?;
+    Ok((memfd, Arc::new(mapping)))
+}
+
+fn header(settings: &DataplaneSettings, engine: &str, layout: &Layout) -> Header {
+    let mut header = Header::new_zeroed();
+    header.magic = MAGIC;
+    header.layout_hash = LAYOUT_HASH;
+    header.abi_version = ABI_VERSION;
+    header.pid = std::process::id();
+    header.boot_generation = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()));
+    header.settings_fingerprint = settings.fingerprint();
+    header.started_ns = monotonic_ns();
+    header.worker_bytes = layout.worker_bytes as u64;
+    header.control_bytes = layout.control_bytes as u64;
+    header.max_sessions = settings.max_sessions;
+    header.workers = WORKERS;
+    header.ports = settings.port.len() as u32;
+    header.worker_core = settings.worker_core;
+    pad(&mut header.engine, engine);
+    pad(&mut header.version, env!("CARGO_PKG_VERSION"));
+    header
+}
+
+fn pad(to: &mut [u8], text: &str) {
+    for (to, from) in to.iter_mut().zip(text.bytes()) {
+        *to = from;
+    }
+}
+
+/// CLOCK_MONOTONIC in nanoseconds: the clock of every `_ns` field, the same in both processes.
+pub fn monotonic_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// A worker's ends of everything that it shares with the control plane.
+pub struct WorkerEnd {
+    worker: u32,
+    /// Commands, by shard; all [`MAX_SHARDS`] rings, of which [`WorkerEnd::shards`] are in use.
+    pub commands: Vec<Consumer<Command>>,
+    /// Events, by shard. A command's acknowledgement goes to the shard that it came from, so a
+    /// command is only taken while `events[shard].free() > 0`.
+    pub events: Vec<Producer<Event>>,
+    /// The session slots, by number: an ordinary `[SessionSlot]`, written by this worker only.
+    pub slots: SlotsWriter,
+    /// This worker's statistics.
+    pub stats: StatsWriter,
+    shards: Arc<AtomicU32>,
+    max_sessions: u32,
+}
+
+/// The session slots as their worker has them; derefs to `[SessionSlot]`.
+pub type SlotsWriter = Owned<SessionSlot>;
+
+impl WorkerEnd {
+    /// The worker's number.
+    pub fn number(&self) -> u32 {
+        self.worker
+    }
+
+    /// Shards of the control plane that is attached or was last; 0: none yet.
+    pub fn shards(&self) -> usize {
+        self.shards.load(Ordering::Relaxed) as usize
+    }
+
+    /// The shard that owns `slot` and is told of events that no command caused.
+    pub fn shard_of(&self, slot: u32) -> usize {
+        shard_of(slot, self.shards.load(Ordering::Relaxed), self.max_sessions) as usize
+    }
+}
+
+/// A worker's statistics as it writes them; derefs to [`WorkerStats`].
+pub struct StatsWriter(Owned<WorkerStats>);
+
+impl std::ops::Deref for StatsWriter {
+    type Target = WorkerStats;
+
+    fn deref(&self) -> &WorkerStats {
+        // `Owned::new` was asked for one item.
+        #[allow(clippy::indexing_slicing)]
+        &self.0[0]
+    }
+}
+
+impl std::ops::DerefMut for StatsWriter {
+    fn deref_mut(&mut self) -> &mut WorkerStats {
+        #[allow(clippy::indexing_slicing)]
+        &mut self.0[0]
+    }
+}
