@@ -1,1 +1,38 @@
 //! What happens to a burst of frames: parse, match, unprotect, readdress, protect.
+//!
+//! A [`Relay`] belongs to one worker. It learns of sessions through [`Relay::command`] and translates
+//! media in [`Relay::burst`], whose stages each walk over the whole burst:
+//!
+//! parse → pinhole → header bounds → source → guess index → **unprotect** (batch) → replay, commit →
+//! learn, count → route → assign index → **protect** (batch) → hairpin: once more from the pinhole on →
+//! readdress
+//!
+//! Until a packet is authentic (or comes from the one signalled address of a plain leg) it changes
+//! nothing but a drop counter. No DPDK here: a frame is a [`PacketBuffer`], time is an argument.
+
+#![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing)]
+
+mod accept;
+mod admit;
+mod buffer;
+mod checksum;
+mod config;
+mod depart;
+mod frame;
+mod learn;
+mod output;
+mod pinhole;
+mod readdress;
+mod recent;
+mod reception;
+mod relay;
+mod session;
+mod slots;
+mod tables;
+mod work;
+
+pub use buffer::PacketBuffer;
+pub use config::{ConfigError, RelayConfig, RelayPort};
+pub use output::{BURST, BURST_EVENTS, Frames, Output};
+pub use relay::Relay;

@@ -1,0 +1,226 @@
+//! Second half of the way in: authenticate, replay, commit, learn. State changes here, and only for
+//! packets that are authentic, or come from the signalled address of a plain leg.
+
+use arrayvec::ArrayVec;
+use pinhole_flow::{DropCause, Event, EventKind, LegLive, SessionSlot};
+use pinhole_srtp::kernels::{Engine, Job, Kind, Outcome};
+use pinhole_srtp::{Guess, rtcp};
+
+use crate::admit::check_inside;
+use crate::buffer::PacketBuffer;
+use crate::learn::{Seen, learn};
+use crate::output::{BURST, BURST_EVENTS, Frames};
+use crate::pinhole::Pinhole;
+use crate::recent::in_use;
+use crate::session::LegContext;
+use crate::slots::{live, shared};
+use crate::tables::Tables;
+use crate::work::{Phase, Work, Works};
+
+/// Unprotects what is sealed, one batch, and says how many packets that were.
+pub fn unprotect<B: PacketBuffer>(
+    works: &mut Works,
+    frames: &mut Frames<B>,
+    tables: &Tables,
+    engine: &dyn Engine,
+) -> usize {
+    let mut jobs: ArrayVec<Job<'_>, BURST> = ArrayVec::new();
+    for (work, frame) in works.iter_mut().zip(frames.iter_mut()) {
+        let Phase::Sealed(guess) = work.phase else { continue };
+        let direction = leg_of(work, tables).and_then(|leg| leg.inbound.as_ref());
+        let packet = work.payload_mut(frame.data_mut(), 0);
+        let (Some(direction), Some(packet)) = (direction, packet) else {
+            // Not reached: both were there when the packet was admitted.
+            work.drop(DropCause::AuthFailed);
+            continue;
+        };
+        let len = packet.len();
+        jobs.push(direction.job(guess.kind, packet, len, work.encrypted_at(), guess.ssrc, guess.index));
+    }
+    engine.unprotect(&mut jobs);
+    let outcomes: ArrayVec<(Outcome, usize), BURST> = jobs.iter().map(|job| (job.outcome, job.len)).collect();
+    drop(jobs);
+    let done = outcomes.len();
+    let sealed = works.iter_mut().zip(frames.iter_mut());
+    let sealed = sealed.filter(|(work, _)| matches!(work.phase, Phase::Sealed(_)));
+    for ((work, frame), (outcome, len)) in sealed.zip(outcomes) {
+        unseal(work, frame, outcome, len, tables);
+    }
+    done
+}
+
+/// Notes an engine's verdict. A packet whose tag does not match stays sealed: another index may fit.
+fn unseal<B: PacketBuffer>(work: &mut Work, frame: &mut B, outcome: Outcome, len: usize, tables: &Tables) {
+    let Phase::Sealed(guess) = work.phase else { return };
+    match outcome {
+        Outcome::Done => {
+            work.datagram.payload_len = len;
+            frame.truncate(work.datagram.payload_at + len);
+            work.phase = Phase::Unsealed(guess);
+        }
+        Outcome::MkiMismatch if looks_plain(work, frame.data(), tables) => {
+            work.drop(DropCause::PlainOnSecure)
+        }
+        Outcome::MkiMismatch => work.drop(DropCause::MkiMismatch),
+        Outcome::TooShort => work.drop(DropCause::PlainOnSecure),
+        Outcome::AuthFailed | Outcome::Pending | Outcome::NoRoom => {}
+    }
+}
+
+/// Commits what is unsealed, and gives what failed another index, or up. In order of arrival.
+pub fn commit<B: PacketBuffer>(
+    works: &mut Works,
+    frames: &Frames<B>,
+    tables: &mut Tables,
+    slots: &mut [SessionSlot],
+) {
+    for work in works.iter_mut() {
+        if let Phase::Unsealed(guess) = work.phase {
+            let next = commit_one(work, &guess, tables, slots);
+            work.proceed(next);
+        }
+    }
+    for (work, frame) in works.iter_mut().zip(frames) {
+        if let Phase::Sealed(guess) = work.phase {
+            let live = work.pinhole.and_then(|hole| live(slots, hole.slot, hole.leg));
+            let plain = looks_plain(work, frame.data(), tables);
+            let failed = if plain { DropCause::PlainOnSecure } else { DropCause::AuthFailed };
+            work.proceed(live.and_then(|live| guess.again(&live.inbound)).map(Phase::Sealed).ok_or(failed));
+        }
+    }
+}
+
+fn commit_one(
+    work: &Work,
+    guess: &Guess,
+    tables: &mut Tables,
+    slots: &mut [SessionSlot],
+) -> Result<Phase, DropCause> {
+    let hole = work.pinhole.ok_or(DropCause::ClosedPinhole)?;
+    let live = live(slots, hole.slot, hole.leg).ok_or(DropCause::ClosedPinhole)?;
+    guess.commit(&mut live.inbound)?;
+    if let Some(leg) = tables.leg_mut(hole.slot, hole.leg) {
+        leg.recent_inbound.touch(guess.ssrc);
+        if guess.kind == Kind::Rtp {
+            leg.last_secure_len = work.wire_len;
+        }
+    }
+    Ok(Phase::Unsealed(*guess))
+}
+
+/// Learns from what was committed, counts it and what was plain from the start, and gives it all the
+/// same standing.
+pub fn accept<B: PacketBuffer>(
+    works: &mut Works,
+    frames: &Frames<B>,
+    tables: &mut Tables,
+    slots: &mut [SessionSlot],
+    now_ns: u64,
+    events: &mut ArrayVec<Event, BURST_EVENTS>,
+) {
+    for (work, frame) in works.iter_mut().zip(frames) {
+        let guess = match work.phase {
+            Phase::Unsealed(guess) => Some(guess),
+            Phase::Accepted => None,
+            _ => continue,
+        };
+        let Some(hole) = work.pinhole else { continue };
+        if let Some(guess) = guess {
+            learn_source(work, &guess, hole, tables, slots, now_ns, events);
+        }
+        let (Some(leg), Some(live)) = (tables.leg_mut(hole.slot, hole.leg), live(slots, hole.slot, hole.leg))
+        else {
+            continue;
+        };
+        count(work, leg, live, now_ns);
+        let inside = match guess {
+            Some(_) => check_inside(work, work.payload(frame.data())),
+            None => Ok(()),
+        };
+        work.proceed(inside.map(|()| Phase::Accepted));
+    }
+}
+
+fn count(work: &Work, leg: &mut LegContext, live: &mut LegLive, now_ns: u64) {
+    let stats = &mut live.stats;
+    stats.last_rx_ns = now_ns;
+    match &work.header {
+        Some(header) => {
+            stats.rx_packets += 1;
+            stats.rx_bytes += work.wire_len as u64;
+            leg.reception.note(header, now_ns, stats);
+        }
+        None => stats.rtcp_rx += 1,
+    }
+}
+
+/// Learns where an authenticated packet came from. The RTCP port of a leg under rtcp-mux teaches
+/// nothing: RTCP follows RTP there.
+fn learn_source(
+    work: &Work,
+    guess: &Guess,
+    hole: Pinhole,
+    tables: &mut Tables,
+    slots: &mut [SessionSlot],
+    now_ns: u64,
+    events: &mut ArrayVec<Event, BURST_EVENTS>,
+) {
+    let generation = tables.context(hole.slot).map_or(0, |context| context.generation);
+    let Some(leg) = tables.leg_mut(hole.slot, hole.leg) else { return };
+    if !leg.orders.learn || (hole.rtcp && leg.orders.mux) {
+        return;
+    }
+    let Some(live) = live(slots, hole.slot, hole.leg) else { return };
+    let datagram = &work.datagram;
+    let seen = Seen {
+        address: datagram.source,
+        mac: datagram.mac,
+        vlan: datagram.vlan,
+        newest: is_newest(live, guess),
+    };
+    let source = if hole.rtcp { &mut leg.rtcp_source } else { &mut leg.rtp_source };
+    if !learn(source, &seen, now_ns) {
+        return;
+    }
+    if let Some(entry) = shared(slots, hole.slot) {
+        entry.change(|shared| shared.live.get_mut(usize::from(hole.leg)).map(|live| leg.publish(live)));
+    }
+    let event = Event {
+        kind: EventKind::Learned as u32,
+        slot: hole.slot,
+        generation,
+        sequence: 0,
+        detail: u32::from(hole.leg),
+        command: 0,
+    };
+    // The slot says the same, should there be no room.
+    let _ = events.try_push(event);
+}
+
+fn is_newest(live: &LegLive, guess: &Guess) -> bool {
+    live.inbound.iter().any(|state| {
+        let highest = match guess.kind {
+            Kind::Rtp => state.index,
+            Kind::Rtcp => u64::from(state.rtcp_index),
+        };
+        in_use(state) && state.ssrc == guess.ssrc && highest == guess.index
+    })
+}
+
+/// Whether a packet that is not authentic was probably never meant to be: as long as the last authentic
+/// one without tag and MKI, or RTCP that makes sense to its last byte. A diagnosis for the operator, who
+/// has to tell a phone that forgot to encrypt from an attack; the packet is dropped either way.
+fn looks_plain(work: &Work, frame: &[u8], tables: &Tables) -> bool {
+    if work.is_rtcp() {
+        return rtcp::check_compound(work.payload(frame)).is_ok();
+    }
+    leg_of(work, tables).is_some_and(|leg| {
+        let overhead = leg.inbound.as_ref().map_or(0, |direction| direction.overhead(Kind::Rtp));
+        leg.last_secure_len != 0 && work.wire_len + overhead == leg.last_secure_len
+    })
+}
+
+fn leg_of<'a>(work: &Work, tables: &'a Tables) -> Option<&'a LegContext> {
+    let hole = work.pinhole?;
+    tables.leg(hole.slot, hole.leg)
+}

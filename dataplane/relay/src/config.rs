@@ -1,0 +1,89 @@
+//! What a relay is told once, at its start.
+
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+
+use pinhole_flow::MAX_PORTS;
+use thiserror::Error;
+
+/// A data-plane port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayPort {
+    /// The address that media is sent to and comes from.
+    pub media_address: Ipv4Addr,
+    /// The UDP ports that carry media. Everything else to the address is the kernel's.
+    pub media_ports: RangeInclusive<u16>,
+    /// The port's own MAC address; frames to any other are the kernel's.
+    pub mac: [u8; 6],
+    /// Longest IPv4 packet that is sent, in bytes.
+    pub mtu: u16,
+    /// `Some`: only frames with this VLAN identifier (0: untagged) may be media. `None`: any.
+    pub vlan: Option<u16>,
+}
+
+/// What a relay is told once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayConfig {
+    /// The ports, in the order of the configuration; at most [`MAX_PORTS`].
+    pub ports: Vec<RelayPort>,
+    /// How many session slots there are.
+    pub max_sessions: u32,
+    /// How many entries the next-hop table has.
+    pub next_hops: u32,
+    /// Number of the worker that owns the sessions.
+    pub worker: u32,
+}
+
+/// Why a relay cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// Too many ports.
+    #[error("{count} data-plane ports are configured, at most {MAX_PORTS} are possible: remove some")]
+    TooManyPorts {
+        /// How many are configured.
+        count: usize,
+    },
+    /// Two ports with the same media address.
+    #[error("data-plane ports {first} and {second} both have media address {address}: give each its own")]
+    SharedAddress {
+        /// Index of a port.
+        first: usize,
+        /// Index of another port.
+        second: usize,
+        /// Their address.
+        address: Ipv4Addr,
+    },
+    /// An empty media port range, or one that holds port 0.
+    #[error(
+        "data-plane port {port} has the media port range {first}-{last}: it must not be empty nor hold 0"
+    )]
+    BadRange {
+        /// Index of the port.
+        port: usize,
+        /// First media port.
+        first: u16,
+        /// Last media port.
+        last: u16,
+    },
+}
+
+impl RelayConfig {
+    /// Checks what the relay relies on.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.ports.len() > MAX_PORTS {
+            return Err(ConfigError::TooManyPorts { count: self.ports.len() });
+        }
+        for (second, port) in self.ports.iter().enumerate() {
+            let address = port.media_address;
+            let same = self.ports.iter().take(second).position(|other| other.media_address == address);
+            if let Some(first) = same {
+                return Err(ConfigError::SharedAddress { first, second, address });
+            }
+            if port.media_ports.is_empty() || *port.media_ports.start() == 0 {
+                let (first, last) = port.media_ports.clone().into_inner();
+                return Err(ConfigError::BadRange { port: second, first, last });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! Where a phone is: learned from authenticated packets only.
+
+use std::net::SocketAddrV4;
+
+/// A source moves at most this often: one packet captured and sent again from elsewhere before the
+/// original arrives must not turn the stream back and forth.
+pub const MOVE_INTERVAL_NS: u64 = 1_000_000_000;
+
+/// A learned source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Address and port.
+    pub address: SocketAddrV4,
+    /// MAC address that the packet came from, and answers go to.
+    pub mac: [u8; 6],
+    /// VLAN identifier that it came with, 0: untagged.
+    pub vlan: u16,
+    /// When it was learned or last moved, in nanoseconds.
+    pub moved_ns: u64,
+}
+
+/// Where an authenticated packet came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Address and port.
+    pub address: SocketAddrV4,
+    /// MAC address.
+    pub mac: [u8; 6],
+    /// VLAN identifier, 0: untagged.
+    pub vlan: u16,
+    /// Whether the packet is the newest of its stream. One that is late must not move the source back.
+    pub newest: bool,
+}
+
+/// Learns from an authenticated packet. True if the source was learned or has moved.
+pub fn learn(source: &mut Option<Source>, seen: &Seen, now_ns: u64) -> bool {
+    let Seen { address, mac, vlan, newest } = *seen;
+    let may_move = match source {
+        None => true,
+        Some(old) if (old.address, old.mac, old.vlan) == (address, mac, vlan) => false,
+        Some(old) => newest && now_ns.saturating_sub(old.moved_ns) >= MOVE_INTERVAL_NS,
+    };
+    if may_move {
+        *source = Some(Source { address, mac, vlan, moved_ns: now_ns });
+    }
+    may_move
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn seen(port: u16, newest: bool) -> Seen {
+        let address = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), port);
+        Seen { address, mac: [2; 6], vlan: 0, newest }
+    }
+
+    #[test]
+    fn a_source_moves_once_a_second_and_only_for_the_newest_packet() {
+        let mut source = None;
+        assert!(learn(&mut source, &seen(1, false), 0));
+        assert!(!learn(&mut source, &seen(1, true), 0));
+        assert!(!learn(&mut source, &seen(2, true), MOVE_INTERVAL_NS - 1));
+        assert!(!learn(&mut source, &seen(2, false), MOVE_INTERVAL_NS));
+        assert!(learn(&mut source, &seen(2, true), MOVE_INTERVAL_NS));
+        assert!(!learn(&mut source, &seen(3, true), MOVE_INTERVAL_NS + 1));
+        assert_eq!(source.map(|source| source.address.port()), Some(2));
+    }
+
+    #[test]
+    fn a_new_router_towards_the_same_source_is_a_move() {
+        let mut source = None;
+        learn(&mut source, &seen(1, true), 0);
+        assert!(learn(&mut source, &Seen { mac: [4; 6], ..seen(1, true) }, 2 * MOVE_INTERVAL_NS));
+        assert_eq!(source.map(|source| source.mac), Some([4; 6]));
+    }
+}

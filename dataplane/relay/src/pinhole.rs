@@ -1,0 +1,104 @@
+//! The pinholes: which session leg, if any, has a local media address and port.
+
+use std::ops::RangeInclusive;
+
+use crate::config::RelayPort;
+
+/// What stands behind an open pinhole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pinhole {
+    /// The session's slot.
+    pub slot: u32,
+    /// The leg: 0 or 1.
+    pub leg: u8,
+    /// Whether this is the leg's RTCP port.
+    pub rtcp: bool,
+}
+
+/// An array per data-plane port, indexed by local UDP port: we choose the ports, so no hash is needed.
+#[derive(Debug)]
+pub struct PinholeTable {
+    ports: Vec<PortPinholes>,
+}
+
+#[derive(Debug)]
+struct PortPinholes {
+    range: RangeInclusive<u16>,
+    /// Slot, leg and RTCP bit of each port of the range, plus one; 0: closed.
+    entries: Vec<u32>,
+}
+
+impl PinholeTable {
+    /// A table for `ports`, all closed.
+    pub fn new(ports: &[RelayPort]) -> Self {
+        let ports = ports.iter().map(|port| PortPinholes {
+            entries: vec![0; port.media_ports.len()],
+            range: port.media_ports.clone(),
+        });
+        Self { ports: ports.collect() }
+    }
+
+    /// The open pinhole at a local port.
+    pub fn get(&self, port: u8, local: u16) -> Option<Pinhole> {
+        let ports = self.ports.get(usize::from(port))?;
+        let entry = *ports.entries.get(ports.offset(local)?)?;
+        entry.checked_sub(1).map(|code| Pinhole {
+            slot: code >> 2,
+            leg: u8::from(code & 2 != 0),
+            rtcp: code & 1 != 0,
+        })
+    }
+
+    /// Whether a local port lies in the range of a data-plane port.
+    pub fn covers(&self, port: u8, local: u16) -> bool {
+        self.ports.get(usize::from(port)).is_some_and(|ports| ports.range.contains(&local))
+    }
+
+    /// Opens or (with `None`) closes the pinhole at a local port. Ports out of range are ignored: a
+    /// session is checked before it is opened.
+    pub fn set(&mut self, port: u8, local: u16, pinhole: Option<Pinhole>) {
+        let Some(ports) = self.ports.get_mut(usize::from(port)) else { return };
+        let Some(entry) = ports.offset(local).and_then(|offset| ports.entries.get_mut(offset)) else {
+            return;
+        };
+        *entry = pinhole
+            .map_or(0, |hole| (hole.slot << 2 | u32::from(hole.leg & 1) << 1 | u32::from(hole.rtcp)) + 1);
+    }
+}
+
+impl PortPinholes {
+    fn offset(&self, local: u16) -> Option<usize> {
+        local.checked_sub(*self.range.start()).map(usize::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn a_pinhole_is_found_where_it_was_opened_and_nowhere_else() {
+        let port = RelayPort {
+            media_address: Ipv4Addr::LOCALHOST,
+            media_ports: 100..=109,
+            mac: [0; 6],
+            mtu: 1500,
+            vlan: None,
+        };
+        let mut table = PinholeTable::new(&[port.clone(), port]);
+        let hole = Pinhole { slot: 7, leg: 1, rtcp: true };
+        table.set(1, 109, Some(hole));
+        table.set(1, 110, Some(hole));
+        table.set(2, 105, Some(hole));
+        let open: Vec<_> = (0..=2)
+            .flat_map(|port| (0..=u16::MAX).map(move |local| (port, local)))
+            .filter(|(port, local)| table.get(*port, *local).is_some())
+            .collect();
+        assert_eq!(open, [(1, 109)]);
+        assert_eq!(table.get(1, 109), Some(hole));
+        table.set(1, 109, None);
+        assert_eq!(table.get(1, 109), None);
+    }
+}

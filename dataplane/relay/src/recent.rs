@@ -1,0 +1,72 @@
+//! Which SSRCs a direction of a leg has carried lately.
+//!
+//! A direction keeps the states of a few SSRCs only, and no packet, authentic or not, evicts one: a
+//! captured packet of an evicted SSRC could be replayed. But every hold, transfer or music on hold may
+//! bring a new SSRC, and a long call must not go deaf of them. They come with signalling, so it is an
+//! update of the session that makes room for one more.
+
+use pinhole_flow::StreamState;
+use pinhole_flow::slot::STREAMS;
+
+/// SSRCs, the most recent first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Recent {
+    ssrcs: [u32; STREAMS],
+    len: usize,
+}
+
+impl Recent {
+    /// Takes note of a packet.
+    pub fn touch(&mut self, ssrc: u32) {
+        let used = self.ssrcs.get_mut(..self.len).unwrap_or_default();
+        if used.first() == Some(&ssrc) {
+            return;
+        }
+        let at = used.iter().position(|known| *known == ssrc);
+        if at.is_none() {
+            self.len = (self.len + 1).min(STREAMS);
+        }
+        let end = at.unwrap_or(self.len.saturating_sub(1));
+        if let Some(moved) = self.ssrcs.get_mut(..=end) {
+            moved.rotate_right(1);
+            if let Some(first) = moved.first_mut() {
+                *first = ssrc;
+            }
+        }
+    }
+
+    /// Frees the state of the SSRC that was quiet longest, if no state is free.
+    pub fn make_room(&self, states: &mut [StreamState; STREAMS]) {
+        let oldest = self.ssrcs.get(..self.len).and_then(<[u32]>::last);
+        if states.iter().all(in_use)
+            && let Some(state) = states.iter_mut().find(|state| Some(&state.ssrc) == oldest)
+        {
+            *state = StreamState::default();
+        }
+    }
+}
+
+/// Whether a stream state is in use.
+pub fn in_use(state: &StreamState) -> bool {
+    state.flags & 1 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ssrc_that_was_quiet_longest_makes_room_and_only_when_all_states_are_used() {
+        let mut recent = Recent::default();
+        for ssrc in [1, 2, 3, 1, 4, 1, 1] {
+            recent.touch(ssrc);
+        }
+        let state = |ssrc| StreamState { ssrc, flags: 1, ..StreamState::default() };
+        let mut full = [1, 2, 3, 4].map(state);
+        recent.make_room(&mut full);
+        assert_eq!(full.map(|state| state.flags), [1, 0, 1, 1]);
+        let before = full;
+        recent.make_room(&mut full);
+        assert_eq!(full, before);
+    }
+}

@@ -1,0 +1,172 @@
+//! Reception statistics of a leg: packets expected and jitter (RFC 3550 appendices A.1, A.3, A.8).
+
+use pinhole_flow::LegStats;
+use pinhole_srtp::rtp::Header;
+
+/// A jump in sequence numbers beyond this is a restart of the sender, not loss (RFC 3550 A.1).
+const MAX_DROPOUT: u16 = 3000;
+/// A packet may be this late without counting as a restart (RFC 3550 A.1).
+const MAX_MISORDER: u16 = 100;
+
+/// What is remembered of the stream that arrives on a leg, besides what [`LegStats`] shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reception {
+    /// The stream under way; `None` before the first packet.
+    stream: Option<Stream>,
+    /// Packets expected of the streams before it.
+    before: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stream {
+    ssrc: u32,
+    /// Highest sequence number, counted on from the first one, which is 0.
+    highest: u64,
+    /// Its low 16 bits as they are on the wire.
+    highest_wire: u16,
+    /// Arrival of the first packet in nanoseconds: times are counted from here.
+    began_ns: u64,
+    /// Payload type and relative transit time of the last packet, in timestamp units.
+    payload_type: u8,
+    transit: u32,
+}
+
+impl Reception {
+    /// Takes note of an accepted packet.
+    pub fn note(&mut self, header: &Header, now_ns: u64, stats: &mut LegStats) {
+        stats.payload_type = u32::from(header.payload_type);
+        let jitter = &mut stats.jitter_q4;
+        let current = self.stream.as_mut().filter(|stream| stream.ssrc == header.ssrc);
+        match current.and_then(|stream| stream.advance(header.sequence).then_some(stream)) {
+            Some(stream) => stream.arrival(header, now_ns, jitter),
+            None => {
+                self.before = stats.expected;
+                self.stream = Some(Stream::new(header, now_ns));
+            }
+        }
+        let current = self.stream.map_or(0, |stream| stream.highest + 1);
+        stats.expected = self.before + current;
+    }
+}
+
+impl Stream {
+    fn new(header: &Header, now_ns: u64) -> Self {
+        Self {
+            ssrc: header.ssrc,
+            highest: 0,
+            highest_wire: header.sequence,
+            began_ns: now_ns,
+            payload_type: header.payload_type,
+            transit: 0u32.wrapping_sub(header.timestamp),
+        }
+    }
+
+    /// Moves on to `sequence`; false if the sender has begun anew.
+    fn advance(&mut self, sequence: u16) -> bool {
+        let ahead = sequence.wrapping_sub(self.highest_wire);
+        if ahead < MAX_DROPOUT {
+            self.highest += u64::from(ahead);
+            self.highest_wire = sequence;
+            return true;
+        }
+        self.highest_wire.wrapping_sub(sequence) <= MAX_MISORDER
+    }
+
+    /// Jitter after RFC 3550 A.8, in its integer form (scaled by 16).
+    fn arrival(&mut self, header: &Header, now_ns: u64, jitter_q4: &mut u32) {
+        let transit = self.clock(header.payload_type, now_ns).wrapping_sub(header.timestamp);
+        // Between payload types of different clocks (telephone events share their codec's), no
+        // difference means anything.
+        if self.payload_type == header.payload_type {
+            let difference = (transit.wrapping_sub(self.transit) as i32).unsigned_abs();
+            let jitter = *jitter_q4;
+            *jitter_q4 = jitter.saturating_add(difference).saturating_sub(jitter.saturating_add(8) >> 4);
+        }
+        self.payload_type = header.payload_type;
+        self.transit = transit;
+    }
+
+    /// Time since the stream began, in timestamp units, modulo 2^32 as timestamps are.
+    fn clock(&self, payload_type: u8, now_ns: u64) -> u32 {
+        let micros = now_ns.saturating_sub(self.began_ns) / 1000;
+        (micros.wrapping_mul(clock_rate(payload_type)) / 1_000_000) as u32
+    }
+}
+
+/// RTP clock rate of a payload type (RFC 3551 table 4 and 5). Dynamic types are taken for 8 kHz, since
+/// signalling does not tell the data plane what they are.
+fn clock_rate(payload_type: u8) -> u64 {
+    match payload_type {
+        6 => 16_000,
+        10 | 11 => 44_100,
+        16 => 11_025,
+        17 => 22_050,
+        14 | 25 | 26 | 28 | 31..=34 => 90_000,
+        // Also 9, G.722: its clock is 8 kHz although it samples at 16 (RFC 3551 section 4.5.2).
+        _ => 8_000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pinhole_flow::DropCause;
+
+    use super::*;
+
+    const EMPTY: LegStats = LegStats {
+        rx_packets: 0,
+        rx_bytes: 0,
+        tx_packets: 0,
+        tx_bytes: 0,
+        rtcp_rx: 0,
+        rtcp_tx: 0,
+        expected: 0,
+        last_rx_ns: 0,
+        jitter_q4: 0,
+        payload_type: 0,
+        drops: [0; DropCause::COUNT],
+    };
+
+    fn header(ssrc: u32, sequence: u16, timestamp: u32) -> Header {
+        Header { ssrc, sequence, timestamp, payload_type: 0, marker: false, padding: false, payload_at: 12 }
+    }
+
+    fn play(packets: impl IntoIterator<Item = (Header, u64)>) -> LegStats {
+        let mut reception = Reception::default();
+        let mut stats = EMPTY;
+        for (header, now_ns) in packets {
+            reception.note(&header, now_ns, &mut stats);
+        }
+        stats
+    }
+
+    #[test]
+    fn lost_packets_are_expected_across_a_rollover() {
+        let sequences = [65_530u16, 65_535, 2, 1];
+        let stats = play(sequences.map(|sequence| (header(1, sequence, 0), 1)));
+        assert_eq!(stats.expected, 9);
+    }
+
+    #[test]
+    fn a_restarted_sender_and_a_new_ssrc_are_counted_on_from_what_was_expected() {
+        let stats =
+            play([(1, 10), (1, 11), (1, 40_000), (2, 7), (2, 9)].map(|(ssrc, s)| (header(ssrc, s, 0), 1)));
+        assert_eq!(stats.expected, 2 + 1 + 3);
+    }
+
+    #[test]
+    fn an_even_stream_has_no_jitter() {
+        let packets = (0..500u32).map(|n| (header(1, n as u16, n * 160), u64::from(n) * 20_000_000));
+        assert_eq!(play(packets).jitter_q4, 0);
+    }
+
+    #[test]
+    fn a_stream_that_comes_4_ms_late_every_other_time_has_32_units_of_jitter() {
+        let packets = (0..2000u32).map(|n| {
+            let late = u64::from(n % 2) * 4_000_000;
+            (header(1, n as u16, n * 160), u64::from(n) * 20_000_000 + late)
+        });
+        let jitter = play(packets).jitter_q4 >> 4;
+        assert!((31..=32).contains(&jitter), "{jitter}");
+    }
+}

@@ -1,0 +1,199 @@
+//! What the worker keeps to itself of a session: checked orders, session keys, learned sources.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+
+use pinhole_flow::leg::{mapped, unmapped_v4};
+use pinhole_flow::{Leg, LegFlags, LegLive, Session};
+use pinhole_srtp::{Direction, KeyError};
+use zeroize::Zeroize;
+
+use crate::learn::Source;
+use crate::recent::Recent;
+use crate::reception::Reception;
+
+/// A session whose orders have been checked.
+#[derive(Debug)]
+pub struct Context {
+    /// Generation of its slot.
+    pub generation: u32,
+    /// Its two legs.
+    pub legs: [LegContext; 2],
+}
+
+/// One leg of a session.
+#[derive(Debug)]
+pub struct LegContext {
+    /// The orders.
+    pub orders: LegOrders,
+    /// Keys of packets that arrive; `None`: none yet, or plain RTP.
+    pub inbound: Option<Direction>,
+    /// Keys of packets that are sent; `None`: none yet, or plain RTP.
+    pub outbound: Option<Direction>,
+    /// Where authenticated RTP came from, on a leg that learns.
+    pub rtp_source: Option<Source>,
+    /// Where authenticated RTCP came from, on a leg that learns and has no rtcp-mux.
+    pub rtcp_source: Option<Source>,
+    /// Reception statistics.
+    pub reception: Reception,
+    /// Length on the wire of the last authenticated SRTP packet; 0: none yet.
+    pub last_secure_len: usize,
+    /// SSRCs that arrived lately.
+    pub recent_inbound: Recent,
+    /// SSRCs that were sent lately.
+    pub recent_outbound: Recent,
+    /// The orders as they came, with the master keys, to tell a new key from the same one.
+    pub leg: Leg,
+}
+
+/// The orders of a leg, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LegOrders {
+    /// Index of the data-plane port.
+    pub port: u8,
+    /// The source is learned.
+    pub learn: bool,
+    /// RTCP shares the RTP port.
+    pub mux: bool,
+    /// SRTP. A leg that learns is secure even while it has no keys yet: it accepts and sends nothing
+    /// then, rather than plain RTP.
+    pub secure: bool,
+    /// DSCP of what is sent; `None`: that of what came in.
+    pub dscp: Option<u8>,
+    /// Local port for RTP.
+    pub local_rtp: u16,
+    /// Local port for RTCP.
+    pub local_rtcp: u16,
+    /// Signalled address for RTP, if it is known.
+    pub remote_rtp: Option<SocketAddrV4>,
+    /// Signalled address for RTCP, if it is known.
+    pub remote_rtcp: Option<SocketAddrV4>,
+    /// Index into the next-hop table.
+    pub next_hop: u32,
+}
+
+impl LegOrders {
+    /// Checks a leg. The control plane parses hostile input, so nothing it says is taken on trust.
+    /// `None` if a field is out of range. Port ranges and table sizes are the caller's to check.
+    pub fn parse(leg: &Leg) -> Option<Self> {
+        let unknown = (leg.remote_ip == [0; 16]).then_some(Ipv4Addr::UNSPECIFIED);
+        let address = unmapped_v4(leg.remote_ip).or(unknown)?;
+        let sane = leg.flags & !LegFlags::ALL == 0
+            && (leg.dscp < 64 || leg.dscp == 255)
+            && leg.local_rtp.is_multiple_of(2)
+            && Some(leg.local_rtcp) == leg.local_rtp.checked_add(1)
+            && !never_remote(address);
+        let remote =
+            |port| (port != 0 && !address.is_unspecified()).then(|| SocketAddrV4::new(address, port));
+        let mux = leg.has(LegFlags::RTCP_MUX);
+        let learn = leg.has(LegFlags::LEARN);
+        sane.then_some(Self {
+            port: leg.port,
+            learn,
+            mux,
+            secure: learn || leg.inbound.suite != 0 || leg.outbound.suite != 0,
+            dscp: (leg.dscp < 64).then_some(leg.dscp),
+            local_rtp: leg.local_rtp,
+            local_rtcp: leg.local_rtcp,
+            remote_rtp: remote(leg.remote_rtp),
+            remote_rtcp: remote(if mux { leg.remote_rtp } else { leg.remote_rtcp }),
+            next_hop: leg.next_hop,
+        })
+    }
+
+    /// The local port that packets of a kind are sent from.
+    pub fn local_port(&self, rtcp: bool) -> u16 {
+        if rtcp && !self.mux { self.local_rtcp } else { self.local_rtp }
+    }
+
+    /// The signalled address for packets of a kind.
+    pub fn signalled(&self, rtcp: bool) -> Option<SocketAddrV4> {
+        if rtcp { self.remote_rtcp } else { self.remote_rtp }
+    }
+}
+
+/// Addresses that no media can be sent to or come from: loopback, multicast, broadcast.
+pub fn never_remote(address: Ipv4Addr) -> bool {
+    address.is_loopback() || address.is_multicast() || address.is_broadcast()
+}
+
+/// The checked orders of both legs; `None` if something is out of range.
+pub fn parse(session: &Session) -> Option<[LegOrders; 2]> {
+    let [first, second] = &session.legs;
+    Some([LegOrders::parse(first)?, LegOrders::parse(second)?])
+}
+
+impl Context {
+    /// A session that is new, its keys derived.
+    pub fn new(generation: u32, session: &Session, orders: [LegOrders; 2]) -> Result<Self, KeyError> {
+        let ([first, second], [first_orders, second_orders]) = (&session.legs, orders);
+        let legs = [LegContext::new(first, first_orders)?, LegContext::new(second, second_orders)?];
+        Ok(Self { generation, legs })
+    }
+}
+
+impl LegContext {
+    fn new(leg: &Leg, orders: LegOrders) -> Result<Self, KeyError> {
+        Ok(Self {
+            orders,
+            inbound: Direction::derive(&leg.inbound)?,
+            outbound: Direction::derive(&leg.outbound)?,
+            rtp_source: None,
+            rtcp_source: None,
+            reception: Reception::default(),
+            last_secure_len: 0,
+            recent_inbound: Recent::default(),
+            recent_outbound: Recent::default(),
+            leg: *leg,
+        })
+    }
+
+    /// Takes over from `old`, whose orders this leg's replace, what outlives an update.
+    pub fn inherit(&mut self, old: &mut Self) {
+        self.reception = old.reception;
+        self.recent_inbound = old.recent_inbound;
+        self.recent_outbound = old.recent_outbound;
+        if self.leg.inbound == old.leg.inbound {
+            self.last_secure_len = old.last_secure_len;
+        }
+        // The same phone under a new key, or with a new address before it has sent from there, is still
+        // where it was; a new address with a new key is another phone.
+        let same_phone =
+            self.leg.inbound == old.leg.inbound || self.orders.remote_rtp == old.orders.remote_rtp;
+        if self.orders.learn && self.orders.port == old.orders.port && same_phone {
+            self.rtp_source = old.rtp_source;
+            self.rtcp_source = old.rtcp_source;
+        }
+    }
+
+    /// The source that packets of a kind are sent back to; under rtcp-mux RTCP follows RTP.
+    pub fn learned(&self, rtcp: bool) -> Option<&Source> {
+        if rtcp && !self.orders.mux { self.rtcp_source.as_ref() } else { self.rtp_source.as_ref() }
+    }
+
+    /// Where packets of a kind are sent: learned, or else signalled.
+    pub fn destination(&self, rtcp: bool) -> Option<SocketAddrV4> {
+        self.learned(rtcp).map(|source| source.address).or(self.orders.signalled(rtcp))
+    }
+
+    /// Shows readers where this leg sends to. One address is shown, that of RTP.
+    pub fn publish(&self, live: &mut LegLive) {
+        let rtp = self.destination(false);
+        let rtcp = self.destination(true);
+        let address = rtp.or(rtcp).map_or(Ipv4Addr::UNSPECIFIED, |remote| *remote.ip());
+        live.remote_ip = mapped(IpAddr::V4(address));
+        live.remote_rtp = rtp.map_or(0, |remote| remote.port());
+        live.remote_rtcp = rtcp.map_or(0, |remote| remote.port());
+        live.learned =
+            u32::from(self.learned(false).is_some()) | u32::from(self.learned(true).is_some()) << 1;
+        let shown = self.learned(false).or(self.learned(true));
+        live.mac = shown.map_or([0; 6], |source| source.mac);
+        live.vlan = shown.map_or(0, |source| source.vlan);
+    }
+}
+
+impl Drop for LegContext {
+    /// Wipes the master keys; the session keys wipe themselves.
+    fn drop(&mut self) {
+        self.leg.zeroize();
+    }
+}

@@ -1,0 +1,245 @@
+//! The worker's own tables: ports, pinholes, sessions, next hops; and the commands that change them.
+
+use std::net::Ipv4Addr;
+
+use pinhole_flow::slot::state;
+use pinhole_flow::{Command, CommandKind, Event, EventKind, LegLive, NextHop, Refusal, Session, SessionSlot};
+use pinhole_srtp::inbound::carry_over;
+use zerocopy::FromZeros;
+use zeroize::Zeroize;
+
+use crate::config::{RelayConfig, RelayPort};
+use crate::pinhole::{Pinhole, PinholeTable};
+use crate::session::{self, Context, LegContext, LegOrders};
+use crate::slots::shared;
+
+/// Slot numbers must leave room for leg and kind in a pinhole.
+const SLOT_LIMIT: u32 = 1 << 29;
+
+/// Everything the control plane's commands change.
+#[derive(Debug)]
+pub struct Tables {
+    /// The data-plane ports.
+    pub ports: Vec<RelayPort>,
+    /// Which leg has a local port.
+    pub pinholes: PinholeTable,
+    slots: Vec<Slot>,
+    next_hops: Vec<NextHop>,
+    open: u32,
+    worker: u32,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    context: Option<Box<Context>>,
+    /// Generation that was closed last: it is not opened again.
+    closed: Option<u32>,
+}
+
+impl Tables {
+    /// Empty tables.
+    pub fn new(config: RelayConfig) -> Self {
+        let unresolved = NextHop { port: 0, valid: 0, vlan: 0, mac: [0; 6], reserved: [0; 2] };
+        Self {
+            pinholes: PinholeTable::new(&config.ports),
+            ports: config.ports,
+            slots: std::iter::repeat_with(Slot::default)
+                .take(config.max_sessions.min(SLOT_LIMIT) as usize)
+                .collect(),
+            next_hops: vec![unresolved; config.next_hops as usize],
+            open: 0,
+            worker: config.worker,
+        }
+    }
+
+    /// How many sessions are open.
+    pub fn open_sessions(&self) -> u32 {
+        self.open
+    }
+
+    /// The session in a slot.
+    pub fn context(&self, slot: u32) -> Option<&Context> {
+        self.slots.get(slot as usize)?.context.as_deref()
+    }
+
+    /// A leg of the session in a slot.
+    pub fn leg(&self, slot: u32, leg: u8) -> Option<&LegContext> {
+        self.context(slot)?.legs.get(usize::from(leg))
+    }
+
+    /// A leg of the session in a slot, to be changed.
+    pub fn leg_mut(&mut self, slot: u32, leg: u8) -> Option<&mut LegContext> {
+        self.slots.get_mut(slot as usize)?.context.as_deref_mut()?.legs.get_mut(usize::from(leg))
+    }
+
+    /// The data-plane port that has `address` as its media address.
+    pub fn is_own(&self, address: Ipv4Addr) -> Option<u8> {
+        (0..).zip(&self.ports).find(|(_, port)| port.media_address == address).map(|(index, _)| index)
+    }
+
+    /// A resolved next hop on a port.
+    pub fn next_hop(&self, index: u32, port: u8) -> Option<&NextHop> {
+        self.next_hops.get(index as usize).filter(|hop| hop.valid == 1 && hop.port == port)
+    }
+
+    /// Carries out a command and says what became of it.
+    pub fn command(&mut self, command: &Command, slots: &mut [SessionSlot], now_ns: u64) -> Event {
+        let result = match CommandKind::from_code(command.kind) {
+            Some(CommandKind::Open) => self.open(command, slots, now_ns),
+            Some(CommandKind::Update) => self.update(command, slots),
+            Some(CommandKind::Close) => self.close(command, slots),
+            Some(CommandKind::NextHop) => self.set_next_hop(command),
+            None => Err(Refusal::UnknownKind),
+        };
+        let (kind, detail) = match result {
+            Ok(()) => (EventKind::Done, 0),
+            Err(refusal) => (EventKind::Refused, refusal as u32),
+        };
+        Event {
+            kind: kind as u32,
+            slot: command.slot,
+            generation: command.generation,
+            sequence: command.sequence,
+            detail,
+            command: command.kind,
+        }
+    }
+
+    fn open(&mut self, command: &Command, slots: &mut [SessionSlot], now_ns: u64) -> Result<(), Refusal> {
+        let slot = self.slots.get(command.slot as usize).ok_or(Refusal::BadIndex)?;
+        match &slot.context {
+            Some(context) if context.generation == command.generation => return Ok(()),
+            Some(_) => return Err(Refusal::SlotBusy),
+            // A late repetition of an Open must not bring back what was closed.
+            None if slot.closed == Some(command.generation) => return Err(Refusal::SlotBusy),
+            None => {}
+        }
+        let orders = self.check(command.slot, &command.session)?;
+        let context =
+            Context::new(command.generation, &command.session, orders).map_err(|_| Refusal::BadLeg)?;
+        let entry = shared(slots, command.slot).ok_or(Refusal::BadIndex)?;
+        let worker = self.worker;
+        entry.change(|shared| {
+            shared.generation = command.generation;
+            shared.worker = worker;
+            shared.sequence = command.sequence;
+            shared.opened_ns = now_ns;
+            shared.session = command.session;
+            shared.live = FromZeros::new_zeroed();
+            publish(&context, shared);
+            shared.state = state::OPEN;
+        });
+        self.set_pinholes(command.slot, &orders, true);
+        if let Some(slot) = self.slots.get_mut(command.slot as usize) {
+            slot.context = Some(Box::new(context));
+            self.open += 1;
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, command: &Command, slots: &mut [SessionSlot]) -> Result<(), Refusal> {
+        let slot = self.slots.get(command.slot as usize).ok_or(Refusal::BadIndex)?;
+        let open = slot.context.as_deref().filter(|context| context.generation == command.generation);
+        let old = open.ok_or(Refusal::NotOpen)?.legs.each_ref().map(|leg| leg.orders);
+        let orders = self.check(command.slot, &command.session)?;
+        let mut fresh =
+            Context::new(command.generation, &command.session, orders).map_err(|_| Refusal::BadLeg)?;
+        let entry = shared(slots, command.slot).ok_or(Refusal::BadIndex)?;
+        self.set_pinholes(command.slot, &old, false);
+        self.set_pinholes(command.slot, &orders, true);
+        let slot = self.slots.get_mut(command.slot as usize);
+        let Some(old) = slot.and_then(|slot| slot.context.as_deref_mut()) else {
+            return Err(Refusal::NotOpen);
+        };
+        entry.change(|shared| {
+            for ((fresh, old), live) in fresh.legs.iter_mut().zip(&mut old.legs).zip(&mut shared.live) {
+                fresh.inherit(old);
+                renew_states(live, old, fresh);
+            }
+            shared.sequence = command.sequence;
+            shared.session = command.session;
+            publish(&fresh, shared);
+        });
+        // The old keys are wiped as their context is dropped.
+        *old = fresh;
+        Ok(())
+    }
+
+    fn close(&mut self, command: &Command, slots: &mut [SessionSlot]) -> Result<(), Refusal> {
+        let slot = self.slots.get_mut(command.slot as usize).ok_or(Refusal::BadIndex)?;
+        let Some(context) = slot.context.take_if(|context| context.generation == command.generation) else {
+            let again = slot.context.is_none() && slot.closed == Some(command.generation);
+            return if again { Ok(()) } else { Err(Refusal::NotOpen) };
+        };
+        slot.closed = Some(command.generation);
+        self.open -= 1;
+        self.set_pinholes(command.slot, &context.legs.each_ref().map(|leg| leg.orders), false);
+        if let Some(entry) = shared(slots, command.slot) {
+            entry.change(|shared| {
+                shared.state = state::FREE;
+                shared.sequence = command.sequence;
+                // Only the keys are secret: what the session did stays to be read.
+                shared.session.zeroize();
+            });
+        }
+        // Dropping the context wipes its keys, before the acknowledgement.
+        drop(context);
+        Ok(())
+    }
+
+    fn set_next_hop(&mut self, command: &Command) -> Result<(), Refusal> {
+        let hop = command.next_hop;
+        let entry = self.next_hops.get_mut(command.slot as usize).ok_or(Refusal::BadIndex)?;
+        if hop.valid > 1 || hop.vlan > 4094 || usize::from(hop.port) >= self.ports.len() {
+            return Err(Refusal::BadLeg);
+        }
+        *entry = hop;
+        Ok(())
+    }
+
+    /// Checks a session's legs against the tables.
+    fn check(&self, slot: u32, session: &Session) -> Result<[LegOrders; 2], Refusal> {
+        let orders = session::parse(session).ok_or(Refusal::BadLeg)?;
+        let [first, second] = &orders;
+        if (first.port, first.local_rtp) == (second.port, second.local_rtp) {
+            return Err(Refusal::BadLeg);
+        }
+        for leg in &orders {
+            for local in [leg.local_rtp, leg.local_rtcp] {
+                if !self.pinholes.covers(leg.port, local) || leg.next_hop as usize >= self.next_hops.len() {
+                    return Err(Refusal::BadLeg);
+                }
+                if self.pinholes.get(leg.port, local).is_some_and(|hole| hole.slot != slot) {
+                    return Err(Refusal::PortBusy);
+                }
+            }
+        }
+        Ok(orders)
+    }
+
+    fn set_pinholes(&mut self, slot: u32, orders: &[LegOrders; 2], open: bool) {
+        for (leg, orders) in (0..).zip(orders) {
+            for (local, rtcp) in [(orders.local_rtp, false), (orders.local_rtcp, true)] {
+                self.pinholes.set(orders.port, local, open.then_some(Pinhole { slot, leg, rtcp }));
+            }
+        }
+    }
+}
+
+/// Shows readers where each leg sends to.
+fn publish(context: &Context, shared: &mut SessionSlot) {
+    for (leg, live) in context.legs.iter().zip(&mut shared.live) {
+        leg.publish(live);
+    }
+}
+
+/// What an update does to stream states. The same key keeps them, and with them ROC and replay window.
+/// A new inbound key keeps the ROCs alone (RFC 3711 section 3.3.1). Outbound states stay in any case:
+/// the receiver expects the ROC to go on. Then there must be room for the SSRC that signalling announces.
+fn renew_states(live: &mut LegLive, old: &LegContext, new: &LegContext) {
+    if old.leg.inbound != new.leg.inbound {
+        carry_over(&mut live.inbound);
+    }
+    new.recent_inbound.make_room(&mut live.inbound);
+    new.recent_outbound.make_room(&mut live.outbound);
+}
