@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create,
+};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use zerocopy::FromZeros;
@@ -28,10 +30,18 @@ pub struct Region {
     control_memory: Arc<Mapping>,
     layout: Layout,
     header: Header,
-    /// Number of shards of the control plane that is attached or was last; 0: none yet.
-    shards: Arc<AtomicU32>,
+    shards: Arc<Shards>,
     /// Workers whose ends are given out.
     taken: u32,
+}
+
+/// Numbers of shards, from the main thread to the workers.
+#[derive(Default)]
+struct Shards {
+    /// Of the control plane that is attached or was last; 0: none yet.
+    now: AtomicU32,
+    /// The most that there were.
+    most: AtomicU32,
 }
 
 /// Why the shared memories could not be made.
@@ -64,7 +74,7 @@ impl Region {
         if let Some(words) = Words::mapped(&worker_memory, 0, size_of::<Header>()) {
             words.write(0, &header);
         }
-        let shards = Arc::new(AtomicU32::new(0));
+        let shards = Arc::default();
         Ok(Self {
             worker_memfd,
             control_memfd,
@@ -126,12 +136,13 @@ impl Region {
 
     /// Number of shards of the control plane that is attached or was last; 0: none yet.
     pub fn shards(&self) -> u32 {
-        self.shards.load(Ordering::Relaxed)
+        self.shards.now.load(Ordering::Relaxed)
     }
 
     /// Takes the number of shards of a control plane that attaches.
     pub(crate) fn set_shards(&self, shards: u32) {
-        self.shards.store(shards, Ordering::Relaxed);
+        self.shards.now.store(shards, Ordering::Relaxed);
+        self.shards.most.fetch_max(shards, Ordering::Relaxed);
     }
 
     /// The memories' file descriptors: worker memory, control memory.
@@ -151,6 +162,10 @@ fn make(
     let memfd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
         .map_err(failed("memfd_create"))?;
     ftruncate(&memfd, bytes as u64).map_err(failed("ftruncate"))?;
+    if access == Access::Write {
+        // All at once: too little memory shows here, not as a fault in the worker.
+        fallocate(&memfd, FallocateFlags::empty(), 0, bytes as u64).map_err(failed("fallocate"))?;
+    }
     let mapping = Mapping::new(memfd.as_fd(), bytes, access).map_err(failed("mmap"))?;
     fcntl_add_seals(&memfd, seals | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
         .map_err(failed("sealing"))?;
@@ -203,7 +218,7 @@ pub struct WorkerEnd {
     pub slots: SlotsWriter,
     /// This worker's statistics.
     pub stats: StatsWriter,
-    shards: Arc<AtomicU32>,
+    shards: Arc<Shards>,
     max_sessions: u32,
 }
 
@@ -216,14 +231,16 @@ impl WorkerEnd {
         self.worker
     }
 
-    /// Shards of the control plane that is attached or was last; 0: none yet.
+    /// How many rings of each kind are to be served: the most shards that any control plane had so
+    /// far, since one with fewer may find commands of the one before still waiting.
     pub fn shards(&self) -> usize {
-        self.shards.load(Ordering::Relaxed) as usize
+        self.shards.most.load(Ordering::Relaxed) as usize
     }
 
-    /// The shard that owns `slot` and is told of events that no command caused.
+    /// The shard, of those of the latest control plane, that owns `slot` and is told of events that
+    /// no command caused.
     pub fn shard_of(&self, slot: u32) -> usize {
-        shard_of(slot, self.shards.load(Ordering::Relaxed), self.max_sessions) as usize
+        shard_of(slot, self.shards.now.load(Ordering::Relaxed), self.max_sessions) as usize
     }
 }
 

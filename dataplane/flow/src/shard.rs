@@ -99,11 +99,8 @@ impl ShardEnd {
     ///
     /// # Errors
     /// [`Full`]: the worker is behind; keep the command and send it later.
-    pub fn command(&mut self, command: Command) -> Result<(), Full<Command>> {
-        match self.commands.first_mut() {
-            Some(commands) => commands.push(command),
-            None => Err(Full(command)),
-        }
+    pub fn command(&mut self, command: Command) -> Result<(), Full> {
+        self.commands.first_mut().ok_or(Full)?.push(command)
     }
 
     /// The next event of any worker.

@@ -4,14 +4,13 @@
 use std::fs;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
     SocketFlags, SocketType, accept_with, bind, connect, listen, recv, sendmsg, socket_with,
@@ -154,7 +153,10 @@ impl AttachServer {
     /// Sleeps until something happens at the socket, `timeout` has passed, or a signal comes.
     pub fn wait(&self, timeout: Duration) {
         let clients = self.waiting.iter().chain(&self.attached).map(|client| client.connection.as_fd());
-        let mut fds: Vec<PollFd<'_>> = std::iter::once(self.listener.as_fd())
+        // Without a place for a client, one that knocks must not wake us over and over.
+        let listener = (self.waiting.len() < WAITING_MAX).then(|| self.listener.as_fd());
+        let mut fds: Vec<PollFd<'_>> = listener
+            .into_iter()
             .chain(clients)
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
@@ -190,10 +192,10 @@ impl AttachServer {
                 RecvFlags::DONTWAIT | RecvFlags::TRUNC,
             ) {
                 Err(Errno::AGAIN | Errno::INTR) if client.since.elapsed() < WAITING_TIME => continue,
-                // The second number is the packet's true length.
-                Ok((_, len)) if len == size_of::<Request>() => Ok(request),
+                // The second number is the packet's true length. Later versions may ask at more length.
+                Ok((_, len)) if len >= size_of::<Request>() => Ok(request),
                 Ok((_, 0)) => Err("it hung up without a request"),
-                Ok(_) => Err("its request has a wrong length"),
+                Ok(_) => Err("its request is too short"),
                 Err(_) => Err("it sent no request in time"),
             };
             let client = self.waiting.remove(at);
@@ -285,11 +287,23 @@ fn reply(
     sendmsg(&client.connection, &[IoSlice::new(reply.as_bytes())], ancillary, flags)
 }
 
+/// The peer's credentials. Not through rustix, whose `Pid` cannot be the 0 that the kernel says when
+/// the peer lives in another pid namespace.
 fn peer_of(connection: &OwnedFd) -> Peer {
-    socket_peercred(connection).map_or(Peer { pid: 0, uid: u32::MAX }, |credentials| Peer {
-        pid: credentials.pid.as_raw_pid() as u32,
-        uid: credentials.uid.as_raw(),
-    })
+    let mut found = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes, which is the size of `found`, and any bits are a
+    // `ucred`. An error leaves `found` as it is: nobody.
+    unsafe {
+        libc::getsockopt(
+            connection.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut found).cast(),
+            &raw mut len,
+        )
+    };
+    Peer { pid: found.pid as u32, uid: found.uid }
 }
 
 fn open(path: &Path) -> Result<OwnedFd, Errno> {

@@ -62,5 +62,7 @@ pub fn pair<T: Entry>(capacity: usize) -> (Producer<T>, Consumer<T>) {
     (Producer::resume(places.clone()), Consumer::resume(places))
 }
 
+#[cfg(all(test, loom))]
+mod model;
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -5,10 +5,10 @@ use std::marker::PhantomData;
 use super::{Entry, Places};
 use crate::sync::Ordering;
 
-/// The ring has no free place; the entry comes back.
+/// The ring has no free place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the ring is full")]
-pub struct Full<T>(pub T);
+pub struct Full;
 
 /// The sending end of a ring.
 pub struct Producer<T> {
@@ -45,9 +45,9 @@ impl<T: Entry> Producer<T> {
     ///
     /// # Errors
     /// [`Full`] when the consumer has given no place back: wait for it.
-    pub fn push(&mut self, entry: T) -> Result<(), Full<T>> {
+    pub fn push(&mut self, entry: T) -> Result<(), Full> {
         if self.free() == 0 {
-            return Err(Full(entry));
+            return Err(Full);
         }
         self.places.entries.write(self.places.at::<T>(self.tail), &entry);
         self.tail = self.tail.wrapping_add(1);
