@@ -32,7 +32,6 @@ loadmodule "siputils.so"
 loadmodule "xlog.so"
 modparam("rr", "append_fromtag", 1)
 modparam("usrloc", "db_mode", 0)
-modparam("registrar", "max_contacts", 1)
 modparam("tm", "fr_timer", 8000)
 modparam("tm", "fr_inv_timer", 30000)
 
@@ -59,7 +58,7 @@ request_route {{
         exit;
     }}
     if (is_method("REGISTER")) {{
-        save("location");
+        save("location", "0x04");
         exit;
     }}
     if (is_method("OPTIONS") && uri==myself && $rU == $null) {{

@@ -3,7 +3,6 @@
 SIP over TLS with a client certificate, over TCP or over UDP; SRTP with any of the six suites, or plain RTP.
 """
 
-import re
 import socket
 import ssl
 import threading
@@ -11,7 +10,7 @@ import time
 
 from . import network
 from .media import Stream
-from .sip import Description, Message, frames, token, uri
+from .sip import Description, Message, frames, token
 from .srtp import SUITES, Crypto
 from .state import LabError
 
@@ -35,9 +34,10 @@ class ScriptedPhone:
         self._answers = {}
         self.cseq = 0
         self.registration = (token(), token())
-        self._connect(certificate, server_ca, tls_maximum)
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        self.pongs = 0
+        self._tls = (certificate, server_ca, tls_maximum)
+        self._connect(*self._tls)
+        self._listen()
 
     # Transport
 
@@ -57,6 +57,27 @@ class ScriptedPhone:
         self.port = self.socket.getsockname()[1]
         self.socket.settimeout(0.2)
         self._sending = threading.Lock()
+
+    def _listen(self):
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def reconnect(self, seconds=10):
+        """A new connection to the same server, as a phone makes it when it has lost the old one."""
+        self.closed.set()
+        self._reader.join(2)
+        self.socket.close()
+        self.closed.clear()
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self._connect(*self._tls)
+                break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise LabError(f"{self.user} cannot connect again: {error}") from None
+                time.sleep(0.2)
+        self._listen()
 
     def send(self, message: Message):
         with self._sending:
@@ -87,6 +108,7 @@ class ScriptedPhone:
                 buffer = bytearray(data)
             else:
                 buffer += data
+                self.pongs += buffer[:2] == b"\r\n"
             for message in frames(buffer):
                 self._take(message)
         self.closed.set()
@@ -189,12 +211,13 @@ class ScriptedPhone:
         request = self.expect(lambda m: m.request and m.method == "INVITE" and not m.tag("To"), "an INVITE", seconds)
         return Call.incoming(self, request)
 
-    def call(self, other, answer=True):
+    def call(self, other):
         """Calls another scripted phone, which answers; returns both ends of the call."""
         mine = self.invite(other.user)
         theirs = other.wait_call()
         theirs.accept()
         mine.wait_answer()
+        theirs.wait_acknowledged()
         return mine, theirs
 
 
@@ -282,11 +305,13 @@ class Call:
                                        for name, value in acknowledgement.headers]
             self.phone.send(acknowledgement)
 
-    def accept(self, seconds=8):
-        """Answers with 200 and waits for the ACK."""
+    def accept(self):
+        """Answers with 200."""
         answer = self.answer_to(self.invitation)
         self.phone.respond(self.invitation, 200, "OK", tag=self.local_tag, body=answer,
                            extra=[("Contact", self.phone.contact()), ("Content-Type", "application/sdp")])
+
+    def wait_acknowledged(self, seconds=8):
         self.phone.expect(lambda m: m.request and m.method == "ACK" and m.call_id == self.call_id, "the ACK", seconds)
 
     def reject(self, code=486, reason="Busy Here"):
@@ -336,7 +361,8 @@ class Call:
         """Waits for the far end's re-INVITE and answers it; returns its offer."""
         self.invitation = self.phone.expect(lambda m: m.request and m.method == "INVITE" and m.call_id == self.call_id
                                             and m.tag("To"), "a re-INVITE", seconds)
-        self.accept(seconds)
+        self.accept()
+        self.wait_acknowledged(seconds)
         return self.far
 
     # Ending

@@ -30,12 +30,12 @@ rtcp_mux {mux}
 jitter_buffer_delay 3-20
 net_interface eth0
 module_path {modules}
-module account.so
 module g711.so
 module aufile.so
 module aubridge.so
 module sndfile.so
 module srtp.so
+module account.so
 module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen 127.0.0.1:4444
@@ -62,7 +62,7 @@ class Softphone:
     """One baresip process with one account."""
 
     def __init__(self, state: State, processes: Processes, name, namespace, user, registrar, recording,
-                 certificates=None, device=None, transport="udp", mux=False, suites=None):
+                 certificates=None, device=None, transport="udp", mux=False, security=""):
         self.name, self.namespace, self.user = name, namespace, user
         self.directory = state.directory(f"phones/{name}")
         self.sounds = state.directory(f"phones/{name}/sounds")
@@ -76,7 +76,7 @@ class Softphone:
         (self.directory / "config").write_text(CONFIGURATION.format(
             listen=f"{address}:0", tls=tls, recording=recording, ports="20000-20100", mux="yes" if mux else "no",
             modules=modules, sounds=self.sounds))
-        security = ";mediaenc=srtp-mand" if secure else ""
+        security = security or (";mediaenc=srtp-mand" if secure else "")
         (self.directory / "accounts").write_text(
             f'<sip:{user}@lab.example>;auth_pass=none;answermode=auto;regint=60;audio_codecs=PCMU{security}'
             f';outbound="sip:{registrar};transport={transport}"\n')
