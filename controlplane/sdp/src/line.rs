@@ -88,7 +88,7 @@ impl Line {
     fn is_secret(&self) -> bool {
         // `k=`, `a=crypto`, `a=key-mgmt`, and either behind `a=acap`.
         let lower = self.value.to_ascii_lowercase();
-        self.is('k') || ["crypto:", "inline:", "key-mgmt:"].iter().any(|word| lower.contains(word))
+        self.is('k') || ["crypto", "inline", "key-mgmt"].iter().any(|word| lower.contains(word))
     }
 }
 

@@ -80,7 +80,9 @@ fn parse(text: &str) -> Option<NameAddr> {
 }
 
 fn address(display: Option<&str>, uri: &str, params: &str) -> Option<NameAddr> {
-    if uri.is_empty() || uri.bytes().any(|byte| byte.is_ascii_whitespace() || matches!(byte, b'<' | b'"')) {
+    if uri.is_empty()
+        || uri.bytes().any(|byte| byte.is_ascii_whitespace() || matches!(byte, b'<' | b'>' | b'"'))
+    {
         return None;
     }
     let params = Params::parse(params)?;

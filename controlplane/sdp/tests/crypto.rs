@@ -1,0 +1,199 @@
+//! Reading and writing `a=crypto`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use pinhole_sdp::crypto::{Attribute, CryptoError, Mki, key_and_salt_len};
+use proptest::prelude::*;
+
+/// 30 bytes, from the examples of RFC 4568.
+const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+
+fn line(rest: &str) -> String {
+    format!("1 AES_CM_128_HMAC_SHA1_80 {rest}")
+}
+
+fn parse(rest: &str) -> Result<Attribute, CryptoError> {
+    Attribute::parse(&line(rest))
+}
+
+#[test]
+fn line_with_everything_is_read_and_written_back() {
+    let text = line(&format!(
+        "inline:{KEY}|2^20|1:4;inline:QUJjZGVmMTIzNDU2Nzg5QUJDREUwMTIzNDU2Nzg5|2^20|2:4 FEC_ORDER=FEC_SRTP WSH=128 KDR=0 -x=1 -y"
+    ));
+    let attribute = Attribute::parse(&text).unwrap();
+    assert_eq!(attribute.tag, 1);
+    assert_eq!(attribute.suite, "AES_CM_128_HMAC_SHA1_80");
+    assert_eq!(attribute.keys.len(), 2);
+    assert_eq!(attribute.keys[0].key_and_salt.len(), 30);
+    assert_eq!(attribute.keys[0].lifetime, Some(1 << 20));
+    assert_eq!(attribute.keys[1].mki.as_ref().unwrap().bytes(), [0, 0, 0, 2]);
+    assert_eq!(attribute.params.len(), 5);
+    assert_eq!(*attribute.to_sdp(), text);
+}
+
+#[test]
+fn padding_is_optional() {
+    for (suite, length) in
+        [("AES_256_CM_HMAC_SHA1_80", 46), ("AEAD_AES_128_GCM", 28), ("AEAD_AES_256_GCM", 44)]
+    {
+        let made = Attribute::new(7, suite, &vec![0xa5; length]).unwrap();
+        let padded = made.to_sdp();
+        assert!(padded.ends_with('='), "{suite}");
+        assert_eq!(Attribute::parse(&padded).unwrap(), made);
+        assert_eq!(Attribute::parse(padded.trim_end_matches('=')).unwrap(), made);
+    }
+}
+
+#[test]
+fn lifetime_and_mki_are_told_apart() {
+    let key = |rest: &str| parse(&format!("inline:{KEY}{rest}")).map(|attribute| attribute.keys[0].clone());
+    assert_eq!(key("").unwrap().lifetime, None);
+    assert_eq!(key("|2^48").unwrap().lifetime, Some(1 << 48));
+    assert_eq!(key("|1000").unwrap().lifetime, Some(1000));
+    let only_mki = key("|66051:4").unwrap();
+    assert_eq!((only_mki.lifetime, only_mki.mki.unwrap().bytes()), (None, &[0, 1, 2, 3][..]));
+    for lifetime in ["|2^49", "|2^64", "|2^999999999999", "|2^", "|0", "|-1", "|+5", "|x", "|", "||1:1"] {
+        assert_eq!(key(lifetime).err(), Some(CryptoError::Lifetime), "{lifetime}");
+    }
+    for mki in ["|1:0", "|1:129", "|256:1", "|:4", "|1:", "|-1:4", "|x:4", "|1:4:4", "|2^20|4", "|2^20|1:999"]
+    {
+        assert_eq!(key(mki).err(), Some(CryptoError::Mki), "{mki}");
+    }
+    assert_eq!(key("|2^20|1:4|x").err(), Some(CryptoError::Malformed));
+    assert_eq!(key("|1:4|2^20").err(), Some(CryptoError::Lifetime));
+}
+
+#[test]
+fn longest_mki_is_read_and_written() {
+    let mki = Mki::new(&[0xff; 128]).unwrap();
+    let text = line(&format!("inline:{KEY}|{mki}"));
+    let attribute = Attribute::parse(&text).unwrap();
+    assert_eq!(attribute.keys[0].mki.as_ref(), Some(&mki));
+    assert_eq!(*attribute.to_sdp(), text);
+    // 256^128 does not fit.
+    let more = text.replace("5:128", "6:128");
+    assert_ne!(more, text);
+    assert_eq!(Attribute::parse(&more).err(), Some(CryptoError::Mki));
+    assert!(Mki::new(&[]).is_none() && Mki::new(&[0; 129]).is_none());
+}
+
+#[test]
+fn what_is_not_implemented_refuses_the_line() {
+    let cases = [
+        ("KDR=1", CryptoError::Unsupported("KDR")),
+        ("KDR=24", CryptoError::Unsupported("KDR")),
+        ("kdr=1", CryptoError::Unsupported("KDR")),
+        ("UNENCRYPTED_SRTP", CryptoError::Unsupported("UNENCRYPTED_SRTP")),
+        ("UNENCRYPTED_SRTCP", CryptoError::Unsupported("UNENCRYPTED_SRTCP")),
+        ("unencrypted_srtcp", CryptoError::Unsupported("UNENCRYPTED_SRTCP")),
+        ("UNAUTHENTICATED_SRTP", CryptoError::Unsupported("UNAUTHENTICATED_SRTP")),
+        ("FEC_KEY=inline:abc", CryptoError::Unsupported("FEC_KEY")),
+        ("NEW_THING=1", CryptoError::UnknownParameter("NEW_THING".to_owned())),
+        ("-", CryptoError::UnknownParameter("(not a registered name)".to_owned())),
+        ("KDR=25", CryptoError::Parameter("KDR")),
+        ("KDR", CryptoError::Parameter("KDR")),
+        ("WSH=63", CryptoError::Parameter("WSH")),
+        ("WSH=64 WSH=128", CryptoError::Parameter("WSH")),
+        ("FEC_ORDER=X", CryptoError::Parameter("FEC_ORDER")),
+    ];
+    for (param, error) in cases {
+        let alone = parse(&format!("inline:{KEY} {param}"));
+        assert_eq!(alone.err(), Some(error.clone()), "{param}");
+        let behind_tolerated_ones = parse(&format!("inline:{KEY} -ok KDR=0 {param}"));
+        assert!(behind_tolerated_ones.is_err(), "{param}");
+    }
+}
+
+#[test]
+fn unknown_null_and_f8_suites_are_refused_by_name() {
+    for suite in [
+        "F8_128_HMAC_SHA1_80",
+        "NULL_HMAC_SHA1_80",
+        "AES_CM_128_NULL_AUTH",
+        "AES_192_CM_HMAC_SHA1_80",
+        "SEED_128_CCM_80",
+    ] {
+        let refused = Attribute::parse(&format!("1 {suite} inline:{KEY}"));
+        assert_eq!(refused.err(), Some(CryptoError::Suite(suite.to_owned())));
+        assert_eq!(key_and_salt_len(suite), None);
+    }
+    assert_eq!(key_and_salt_len("aes_cm_128_hmac_sha1_80"), Some(30));
+}
+
+#[test]
+fn broken_lines_are_refused() {
+    for text in [
+        "",
+        "1",
+        "1 AES_CM_128_HMAC_SHA1_80",
+        "x AES_CM_128_HMAC_SHA1_80 inline:x",
+        "-1 AES_CM_128_HMAC_SHA1_80 inline:x",
+        "1234567890 AES_CM_128_HMAC_SHA1_80 inline:x",
+    ] {
+        assert_eq!(Attribute::parse(text).err(), Some(CryptoError::Malformed), "{text}");
+    }
+    assert_eq!(parse("uri:x").err(), Some(CryptoError::KeyMethod));
+    assert_eq!(parse("inline").err(), Some(CryptoError::KeyMethod));
+    assert_eq!(parse("inline:????").err(), Some(CryptoError::Base64));
+    assert_eq!(parse("inline:").err(), Some(CryptoError::KeyLength { actual: 0, expected: 30 }));
+    assert_eq!(parse("inline:QUJD").err(), Some(CryptoError::KeyLength { actual: 3, expected: 30 }));
+    assert_eq!(parse(&format!("inline:{KEY};")).err(), Some(CryptoError::KeyMethod));
+    assert_eq!(
+        Attribute::new(1, "AEAD_AES_128_GCM", &[0; 30]).err(),
+        Some(CryptoError::KeyLength { actual: 30, expected: 28 })
+    );
+    assert_eq!(
+        Attribute::new(1_000_000_000, "AEAD_AES_128_GCM", &[0; 28]).err(),
+        Some(CryptoError::Malformed)
+    );
+}
+
+#[test]
+fn several_keys_need_different_mkis_of_one_length() {
+    let keys = |mkis: &[&str]| {
+        let keys: Vec<String> = mkis.iter().map(|mki| format!("inline:{KEY}{mki}")).collect();
+        parse(&keys.join(";")).map(|attribute| attribute.keys.len())
+    };
+    assert_eq!(keys(&["|1:1", "|2:1", "|3:1"]), Ok(3));
+    for mkis in [&["", ""][..], &["|1:1", ""], &["|1:1", "|1:1"], &["|1:1", "|2:2"]] {
+        assert_eq!(keys(mkis), Err(CryptoError::SeveralKeys), "{mkis:?}");
+    }
+    let many: Vec<String> = (0..9).map(|mki| format!("|{mki}:1")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(keys(&many), Err(CryptoError::TooManyKeys));
+}
+
+#[test]
+fn neither_debug_nor_errors_show_keys() {
+    let attribute = parse(&format!("inline:{KEY}|2^31|1:1 -secret={KEY}")).unwrap();
+    let debug = format!("{attribute:?} {:?}", attribute.keys);
+    assert!(!debug.contains("WVNf") && !debug.contains("89, 83"), "{debug}");
+    for text in [
+        format!("1 {KEY} inline:{KEY}"),
+        line(&format!("inline:{KEY} {KEY}")),
+        line(&format!("{KEY}:x")),
+        line(&format!("inline:{KEY}|{KEY}|{KEY}")),
+    ] {
+        let error = Attribute::parse(&text).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("WVNf"), "{error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn made_lines_read_back(tag in 0_u32..1_000_000_000, suite in 0_usize..6, key in prop::collection::vec(any::<u8>(), 46), mki in prop::collection::vec(any::<u8>(), 0..=128)) {
+        let suite = ["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"][suite];
+        let mut made = Attribute::new(tag, suite, &key[..key_and_salt_len(suite).unwrap()]).unwrap();
+        made.keys[0].mki = Mki::new(&mki);
+        prop_assert_eq!(Attribute::parse(&made.to_sdp()), Ok(made));
+    }
+
+    #[test]
+    fn arbitrary_lines_never_panic(text in "[ -~]{0,120}|[0-9]{1,3} AES_CM_128_HMAC_SHA1_80 inline:[A-Za-z0-9+/=]{38,42}([|;:^=][0-9a-zA-Z^:]{0,12}){0,4}( [A-Z_=0-9-]{0,20}){0,3}") {
+        if let Ok(attribute) = Attribute::parse(&text) {
+            prop_assert_eq!(Attribute::parse(&attribute.to_sdp()), Ok(attribute));
+        }
+    }
+}
