@@ -17,7 +17,13 @@ const _: () = assert!(offset_of!(rte_mbuf, nb_segs) == 20);
 const _: () = assert!(offset_of!(rte_mbuf, ol_flags) == 24);
 const _: () = assert!(offset_of!(rte_mbuf, pkt_len) == 36);
 const _: () = assert!(offset_of!(rte_mbuf, data_len) == 40);
+const _: () = assert!(offset_of!(rte_mbuf, vlan_tci) == 42);
 const _: () = assert!(offset_of!(rte_mbuf, buf_len) == 54);
+
+/// `RTE_MBUF_F_RX_VLAN`: `vlan_tci` is set.
+const RX_VLAN: u64 = 1 << 0;
+/// `RTE_MBUF_F_RX_VLAN_STRIPPED`: the tag is no longer in the packet's bytes.
+const RX_VLAN_STRIPPED: u64 = 1 << 6;
 
 /// A packet buffer that belongs to its holder. Neither `Clone` nor `Copy`; goes back to its pool
 /// when dropped.
@@ -132,11 +138,16 @@ impl Mbuf<'_> {
         Some(self.data_mut())
     }
 
-    /// Clears what a driver noted about the packet (stripped VLAN, checksum), so that the port it
-    /// is sent on next does not take it for an order.
-    pub fn clear_offloads(&mut self) {
+    /// The VLAN tag (priority, DEI and identifier) that the driver took out of the packet, if it
+    /// did. The note is gone afterwards: whoever takes the tag puts it back or leaves it out.
+    pub fn take_stripped_vlan(&mut self) -> Option<u16> {
+        if self.header().ol_flags & RX_VLAN_STRIPPED == 0 {
+            return None;
+        }
         // SAFETY: the header is ours.
-        unsafe { self.raw.as_mut() }.ol_flags = 0;
+        let header = unsafe { self.raw.as_mut() };
+        header.ol_flags &= !(RX_VLAN_STRIPPED | RX_VLAN);
+        Some(header.vlan_tci)
     }
 
     /// Sets the length of a packet in one piece. `len` is within the buffer.

@@ -19,13 +19,11 @@ pub struct PortConfig {
     pub tx_descriptors: u16,
     /// Largest IP packet in bytes; `None`: the device's own.
     pub mtu: Option<u16>,
-    /// Also receive frames for other MAC addresses.
-    pub promiscuous: bool,
 }
 
 impl Default for PortConfig {
     fn default() -> Self {
-        Self { queues: 1, rx_descriptors: 1024, tx_descriptors: 1024, mtu: None, promiscuous: false }
+        Self { queues: 1, rx_descriptors: 1024, tx_descriptors: 1024, mtu: None }
     }
 }
 
@@ -95,11 +93,16 @@ impl<'eal> Port<'eal> {
         }
         // SAFETY: the port is configured and has its queues.
         port.check("starting", unsafe { dpdk_sys::rte_eth_dev_start(port.number) })?;
-        if config.promiscuous {
-            // SAFETY: the port is started.
-            port.check("promiscuous mode", unsafe { dpdk_sys::rte_eth_promiscuous_enable(port.number) })?;
-        }
         Ok(port)
+    }
+
+    /// Also receives frames for other MAC addresses from now on.
+    ///
+    /// # Errors
+    /// [`Error::Port`] when the driver cannot.
+    pub fn set_promiscuous(&self) -> Result<(), Error> {
+        // SAFETY: the port is started.
+        self.check("promiscuous mode", unsafe { dpdk_sys::rte_eth_promiscuous_enable(self.number) })
     }
 
     fn open(eal: &'eal Eal, name: &str) -> Result<Self, Error> {

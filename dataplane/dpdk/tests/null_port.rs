@@ -11,9 +11,10 @@ fn a_null_port_forwards_bursts_and_its_port_can_be_started_again() {
             .unwrap();
     let pool = Mempool::new(&eal, "buffers", 2047, 0).unwrap();
     eal.probe("net_null0,size=64").unwrap();
-    let config = PortConfig { promiscuous: true, mtu: Some(1500), ..PortConfig::default() };
+    let config = PortConfig { mtu: Some(1500), ..PortConfig::default() };
     let port = Port::start(&eal, "net_null0", &pool, &config).unwrap();
     assert_eq!((port.driver(), port.queues(), port.mtu()), ("net_null", 1, Some(1500)));
+    port.set_promiscuous().unwrap();
     {
         let mut queue = port.queue().unwrap();
         let mut frames = ArrayVec::<Mbuf<'_>, BURST>::new();

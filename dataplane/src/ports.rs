@@ -1,0 +1,206 @@
+//! Brings up each port of the configuration: its wire, its kernel twin, and their MAC address.
+
+use std::path::Path;
+
+use dpdk::{Eal, Error, Mempool, Port, PortConfig};
+use pinhole_flow::{DataplaneSettings, Device, MacAddr, PortSettings};
+use tracing::{info, warn};
+
+use crate::StartError;
+use crate::preflight::net;
+
+/// Descriptors of each queue.
+const DESCRIPTORS: u16 = 1024;
+/// Buffers that one port, its twin and their rings can hold at most (AF_XDP's fill and completion
+/// rings are the largest), rounded up.
+const BUFFERS_PER_PORT: u32 = 8192;
+/// Buffers beyond those in rings: bursts in hand and caches.
+const BUFFERS_SPARE: u32 = 4095;
+/// Buffers in each thread's cache.
+const CACHE: u32 = 256;
+/// Bytes of an AF_PACKET ring's slot: a frame and the kernel's header, within a packet buffer.
+const PACKET_SLOT: u32 = 2048;
+/// Slots of an AF_PACKET ring.
+const PACKET_SLOTS: u32 = 1024;
+
+/// A port of the configuration, up.
+pub struct PortPair<'eal> {
+    /// What carries the traffic.
+    pub wire: Port<'eal>,
+    /// The TAP device that carries the addresses.
+    pub twin: Port<'eal>,
+    /// The MAC address of the twin, and of what the relay sends.
+    pub mac: [u8; 6],
+    /// VLAN identifier of the wire's frames.
+    pub vlan: Option<u16>,
+}
+
+/// The pool that all ports receive into.
+///
+/// # Errors
+/// [`StartError::Memory`] when it does not fit.
+pub fn make_pool<'eal>(eal: &'eal Eal, settings: &DataplaneSettings) -> Result<Mempool<'eal>, StartError> {
+    let buffers = BUFFERS_SPARE + BUFFERS_PER_PORT * u32::try_from(settings.port.len()).unwrap_or(1);
+    Mempool::new(eal, "packets", buffers, CACHE)
+        .map_err(|source| StartError::Memory { source: Box::new(source), memory_mb: settings.memory_mb })
+}
+
+/// Brings up all ports, in the order of the configuration.
+///
+/// # Errors
+/// The first port that does not come up.
+pub fn open_all<'eal>(
+    eal: &'eal Eal,
+    pool: &Mempool<'eal>,
+    settings: &DataplaneSettings,
+) -> Result<Vec<PortPair<'eal>>, StartError> {
+    let open = |(number, port)| open_pair(eal, pool, number, port);
+    settings.port.iter().enumerate().map(open).collect()
+}
+
+fn open_pair<'eal>(
+    eal: &'eal Eal,
+    pool: &Mempool<'eal>,
+    number: usize,
+    settings: &PortSettings,
+) -> Result<PortPair<'eal>, StartError> {
+    let failed = |source| StartError::Port { port: settings.name.clone(), source: Box::new(source) };
+    let config = PortConfig {
+        rx_descriptors: DESCRIPTORS,
+        tx_descriptors: DESCRIPTORS,
+        mtu: Some(settings.mtu),
+        ..PortConfig::default()
+    };
+    let wire = open_wire(eal, pool, number, settings, &config)?;
+    let own = wire.mac().map_err(failed)?;
+    let mac = our_mac(settings, own);
+    if mac != own {
+        wire.set_promiscuous().map_err(failed)?;
+    }
+    if let Device::AfPacket(interface) = &settings.device {
+        silence_arp(interface);
+    }
+    let name = format!("net_tap{number}");
+    eal.probe(&format!("{name},iface={},mac={}", settings.tap, MacAddr(mac))).map_err(failed)?;
+    let twin = Port::start(eal, &name, pool, &config).map_err(failed)?;
+    report(settings, &wire, mac);
+    Ok(PortPair { wire, twin, mac, vlan: settings.vlan })
+}
+
+fn open_wire<'eal>(
+    eal: &'eal Eal,
+    pool: &Mempool<'eal>,
+    number: usize,
+    settings: &PortSettings,
+    config: &PortConfig,
+) -> Result<Port<'eal>, StartError> {
+    let name = match &settings.device {
+        Device::Pci(address) => address.clone(),
+        Device::AfXdp(_) => format!("net_af_xdp{number}"),
+        Device::AfPacket(_) => format!("net_af_packet{number}"),
+    };
+    let port = settings.name.clone();
+    let started = match device_arguments(&settings.device) {
+        Some(arguments) => eal.probe(&format!("{name},{arguments}")),
+        None => Ok(()),
+    };
+    match (started.and_then(|()| Port::start(eal, &name, pool, config)), &settings.device) {
+        (Ok(wire), _) => Ok(wire),
+        (Err(Error::NoSuchPort { .. }), Device::Pci(address)) => {
+            Err(StartError::PciNotDriven { port, address: address.clone() })
+        }
+        (Err(source), Device::AfXdp(interface)) if is_busy(&source) => {
+            Err(StartError::InterfaceBusy { port, interface: interface.clone(), source: Box::new(source) })
+        }
+        (Err(source), _) => Err(StartError::Port { port, source: Box::new(source) }),
+    }
+}
+
+/// What DPDK is told of a device that it does not find by itself.
+fn device_arguments(device: &Device) -> Option<String> {
+    match device {
+        Device::Pci(_) => None,
+        Device::AfXdp(interface) => {
+            // Virtual interfaces such as veth have no device behind them and no zero-copy.
+            let copy = if net(interface).join("device").exists() { "" } else { ",force_copy=1" };
+            Some(format!("iface={interface},start_queue=0,queue_count=1{copy}"))
+        }
+        Device::AfPacket(interface) => Some(format!(
+            "iface={interface},qpairs=1,blocksz={},framesz={PACKET_SLOT},framecnt={PACKET_SLOTS}",
+            16 * PACKET_SLOT
+        )),
+    }
+}
+
+/// Whether an AF_XDP port failed because somebody else has the interface's queue.
+fn is_busy(error: &Error) -> bool {
+    error.to_string().to_ascii_lowercase().contains("busy")
+}
+
+/// The MAC address of a port: the configured one, else the device's own. The kernel also sees the
+/// frames of an AF_PACKET interface and would answer those to its own address: there ours differs.
+fn our_mac(settings: &PortSettings, own: [u8; 6]) -> [u8; 6] {
+    if let Some(MacAddr(mac)) = settings.mac {
+        return mac;
+    }
+    let [first, rest @ ..] = own;
+    let [b, c, d, e, f] = rest;
+    match settings.device {
+        // Locally administered, and different also from an address that already was.
+        Device::AfPacket(_) => [(first | 0x02) ^ 0x04, b, c, d, e, f],
+        Device::Pci(_) | Device::AfXdp(_) => own,
+    }
+}
+
+/// Keeps the kernel from answering ARP on an AF_PACKET interface for addresses of the twin.
+fn silence_arp(interface: &str) {
+    let path = Path::new("/proc/sys/net/ipv4/conf").join(interface).join("arp_ignore");
+    if let Err(error) = std::fs::write(&path, "8") {
+        warn!("cannot write 8 to {}: {error}; the kernel may answer ARP on {interface} too", path.display());
+    }
+}
+
+fn report(settings: &PortSettings, wire: &Port<'_>, mac: [u8; 6]) {
+    let link = match wire.link() {
+        Some(link) if !link.up => "down".to_owned(),
+        Some(link) => link.speed.map_or("up".to_owned(), |speed| format!("up, {speed} Mbit/s")),
+        None => "unknown".to_owned(),
+    };
+    let vlan = settings.vlan.map_or("none".to_owned(), |vlan| vlan.to_string());
+    info!(
+        "port {}: {} ({}), MAC {}, {} queue, MTU {}, VLAN {vlan}, link {link}; kernel twin {}; media {} ports {}",
+        settings.name,
+        settings.device,
+        wire.driver(),
+        MacAddr(mac),
+        wire.queues(),
+        settings.mtu,
+        settings.tap,
+        settings.media_address,
+        settings.media_ports,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(device: &str, mac: Option<MacAddr>) -> PortSettings {
+        let text = format!(
+            "name = \"a\"\ntap = \"a\"\nmedia_address = \"192.0.2.1\"\nmedia_ports = \"1024-2047\"\ndevice = \"{device}\"\n"
+        );
+        PortSettings { mac, ..toml::from_str(&text).unwrap() }
+    }
+
+    #[test]
+    fn only_af_packet_takes_another_address_than_the_device() {
+        let own = [0x52, 0x54, 0, 1, 2, 3];
+        assert_eq!(our_mac(&settings("af_xdp:out0", None), own), own);
+        assert_eq!(our_mac(&settings("0000:03:00.0", None), own), own);
+        let ours = our_mac(&settings("af_packet:out0", None), own);
+        assert_ne!(ours, own);
+        assert_eq!(ours[0] & 3, 2, "locally administered and unicast");
+        let configured = MacAddr([2, 0, 0, 0, 0, 9]);
+        assert_eq!(our_mac(&settings("af_packet:out0", Some(configured)), own), configured.0);
+    }
+}
