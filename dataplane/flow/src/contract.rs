@@ -123,14 +123,11 @@ impl Contract {
         loop {
             let mut waiting = 0;
             for end in self.shards.iter_mut().flatten() {
+                // Commands first: once they are consumed, all their events are there.
+                waiting += end.commands.iter_mut().map(|ring| usize::from(!ring.is_drained())).sum::<usize>();
                 for events in &mut end.events {
                     events.discard();
                 }
-                waiting += end
-                    .commands
-                    .iter_mut()
-                    .filter_map(|commands| (!commands.is_drained()).then_some(()))
-                    .count();
             }
             if waiting == 0 {
                 return Ok(());

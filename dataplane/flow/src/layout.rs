@@ -149,33 +149,34 @@ impl Layout {
     /// Bytes of the entries of one event ring and one command ring, whole cache lines.
     const EVENT_RING: usize = (EVENTS * Places::stride::<Event>() * 8).next_multiple_of(LINE);
     const COMMAND_RING: usize = (COMMANDS * Places::stride::<Command>() * 8).next_multiple_of(LINE);
-
-    /// Offset of the statistics of a worker in worker memory.
-    pub(crate) const fn stats(&self, worker: usize) -> usize {
-        self.stats + worker * size_of::<WorkerStats>()
-    }
-
-    /// Offset of a slot in worker memory.
-    pub(crate) const fn slot(&self, slot: usize) -> usize {
-        self.slots + slot * size_of::<SessionSlot>()
-    }
-
-    /// Offset of a copy of a slot's note in control memory.
-    pub(crate) const fn note(&self, slot: usize, copy: usize) -> usize {
-        self.notes + (slot * NOTE_COPIES + copy) * size_of::<Note>()
-    }
 }
 
+/// What only mapped memory needs.
 #[cfg(not(loom))]
-mod rings {
+mod mapped {
     use std::sync::Arc;
 
-    use super::{COMMANDS, EVENTS, LINE, Layout, MAX_SHARDS};
+    use super::{COMMANDS, EVENTS, LINE, Layout, MAX_SHARDS, NOTE_COPIES, Note, SessionSlot, WorkerStats};
     use crate::mapping::Mapping;
     use crate::ring::Places;
     use crate::words::{WORD, Words};
 
     impl Layout {
+        /// Offset of the statistics of a worker in worker memory.
+        pub(crate) const fn stats(&self, worker: usize) -> usize {
+            self.stats + worker * size_of::<WorkerStats>()
+        }
+
+        /// Offset of a slot in worker memory.
+        pub(crate) const fn slot(&self, slot: usize) -> usize {
+            self.slots + slot * size_of::<SessionSlot>()
+        }
+
+        /// Offset of a copy of a slot's note in control memory.
+        pub(crate) const fn note(&self, slot: usize, copy: usize) -> usize {
+            self.notes + (slot * NOTE_COPIES + copy) * size_of::<Note>()
+        }
+
         /// The command ring of a shard and a worker.
         pub(crate) fn commands(
             &self,

@@ -334,7 +334,7 @@ fn refuse_occupied(path: &Path) -> Result<(), BindError> {
 }
 
 /// The number of a group, given by number or by its name in /etc/group.
-fn group_id(group: &str) -> Result<u32, BindError> {
+pub(super) fn group_id(group: &str) -> Result<u32, BindError> {
     if let Ok(gid) = group.parse() {
         return Ok(gid);
     }

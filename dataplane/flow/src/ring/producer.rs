@@ -46,7 +46,10 @@ impl<T: Entry> Producer<T> {
     /// # Errors
     /// [`Full`] when the consumer has given no place back: wait for it.
     pub fn push(&mut self, entry: T) -> Result<(), Full> {
-        if self.free() == 0 {
+        if self.seen_free() == 0 || T::WIPED {
+            self.refresh();
+        }
+        if self.seen_free() == 0 {
             return Err(Full);
         }
         self.places.entries.write(self.places.at::<T>(self.tail), &entry);
@@ -57,11 +60,8 @@ impl<T: Entry> Producer<T> {
 
     /// How many entries can be pushed now.
     pub fn free(&mut self) -> usize {
-        let seen = self.places.capacity - self.tail.wrapping_sub(self.head);
-        if seen == 0 || T::WIPED {
-            self.refresh();
-        }
-        (self.places.capacity - self.tail.wrapping_sub(self.head)) as usize
+        self.refresh();
+        self.seen_free() as usize
     }
 
     /// Whether the consumer has taken everything and come back for more.
@@ -91,6 +91,11 @@ impl<T: Entry> Producer<T> {
         }
         self.head = head;
         self.wipe();
+    }
+
+    /// Free places, by the consumer's counter as last seen.
+    fn seen_free(&self) -> u64 {
+        self.places.capacity - self.tail.wrapping_sub(self.head)
     }
 
     fn wipe(&mut self) {
