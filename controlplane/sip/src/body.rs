@@ -62,9 +62,11 @@ impl Message {
     }
 
     fn sdp_range(&self) -> Result<Option<Range<usize>>, BodyError> {
-        if self.body.is_empty() {
+        if self.body.trim_ascii().is_empty() {
             return Ok(None);
         }
+        // A receiver might guess the type (RFC 3261 section 20.15 demands it), so it must not go on unread.
+        self.single(name::CONTENT_TYPE)?;
         let mut found = Vec::new();
         find_sdp(&self.headers, &self.body, 0..self.body.len(), 0, &mut found)?;
         match found.len() {

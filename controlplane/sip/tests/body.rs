@@ -73,6 +73,9 @@ fn sdp_that_cannot_be_reached_is_an_error() {
     let mut zipped = message("application/sdp", "v=0\r\n");
     zipped.push("e", "gzip");
     assert_eq!(zipped.sdp(), Err(BodyError::Encoding));
+    let mut untyped = Message::request(Method::Invite, "sip:a@b");
+    untyped.body = b"v=0\r\n".to_vec();
+    assert!(matches!(untyped.sdp(), Err(BodyError::Field(_))));
     let mut double = message("application/sdp", "v=0\r\n");
     double.push("c", "text/plain");
     assert!(matches!(double.sdp(), Err(BodyError::Field(_))));
