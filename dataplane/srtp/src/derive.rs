@@ -55,3 +55,47 @@ where
     let iv = (u128::from_be_bytes(padded) ^ u128::from(label) << 64).to_be_bytes();
     CtrCore::<&C, Ctr128BE>::inner_iv_init(prf, &iv.into()).apply_keystream_partial(out.into());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(digits: &str) -> Vec<u8> {
+        let digits: String = digits.split_whitespace().collect();
+        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+    }
+
+    fn derived(suite: Suite, key: &str, salt: &str) -> SessionKeys {
+        let master = MasterKey::new(suite, &hex(&format!("{key}{salt}")), &[]).unwrap();
+        session_keys(suite, &master, Kind::Rtp)
+    }
+
+    #[test]
+    fn rfc_3711_b_3_session_keys_of_a_128_bit_master_key() {
+        let key = "E1F97A0D3E018BE0D64FA32C06DE4139";
+        let keys = derived(Suite::AesCm128HmacSha1_80, key, "0EC675AD498AFEEBB6960B3AABE6");
+        assert_eq!(keys.encryption[..16], hex("C61E7A93744F39EE10734AFE3FF7A087"));
+        assert_eq!(keys.encryption[16..], [0; 16]);
+        assert_eq!(keys.salt[..], hex("30CBBC08863D8C85D49DB34A9AE1"));
+        assert_eq!(keys.authentication[..], hex("CEBE321F6FF7716B6FD4AB49AF256A156D38BAA4"));
+    }
+
+    #[test]
+    fn rfc_6188_7_2_session_keys_of_a_256_bit_master_key() {
+        let key = "f0f04914b513f2763a1b1fa130f10e29 98f6f6e43e4309d1e622a0e332b9f1b6";
+        let keys = derived(Suite::AesCm256HmacSha1_80, key, "3b04803de51ee7c96423ab5b78d2");
+        let encryption = "5ba1064e30ec51613cad926c5a28ef73 1ec7fb397f70a960653caf06554cd8c4";
+        assert_eq!(keys.encryption[..], hex(encryption));
+        assert_eq!(keys.salt[..], hex("fa31791685ca444a9e07c6c64e93"));
+        assert_eq!(keys.authentication[..], hex("fd9c32d39ed5fbb5a9dc96b30818454d1313dc05"));
+    }
+
+    #[test]
+    fn rtp_and_rtcp_get_different_keys() {
+        let master = MasterKey::new(Suite::AeadAes256Gcm, &[7; 44], &[]).unwrap();
+        let rtp = session_keys(Suite::AeadAes256Gcm, &master, Kind::Rtp);
+        let rtcp = session_keys(Suite::AeadAes256Gcm, &master, Kind::Rtcp);
+        assert_ne!(rtp.encryption, rtcp.encryption);
+        assert_ne!(rtp.salt, rtcp.salt);
+    }
+}

@@ -1,0 +1,77 @@
+//! Nothing is allocated between a packet's arrival and its departure.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use common::{direction, rtcp_packet, rtp_packet};
+use pinhole_flow::slot::STREAMS;
+use pinhole_flow::{StreamState, Suite};
+use pinhole_srtp::kernels::{Engine, Kind, Outcome, Portable};
+use pinhole_srtp::{Guess, outbound, rtcp, rtp};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: hands everything to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's contract is ours.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract is ours.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+#[test]
+fn a_packet_is_protected_and_unprotected_without_allocation() {
+    for suite in Suite::ALL {
+        let direction = direction(suite, 1, &[1, 2, 3, 4]);
+        let mut outgoing = [StreamState::default(); STREAMS];
+        let mut incoming = [StreamState::default(); STREAMS];
+        let mut rtp_packet = rtp_packet(7, 1, &[0; 160]);
+        let mut rtcp_packet = rtcp_packet(7, None);
+        let (rtp_len, rtcp_len) = (rtp_packet.len(), rtcp_packet.len());
+        rtp_packet.resize(rtp_len + direction.overhead(Kind::Rtp), 0);
+        rtcp_packet.resize(rtcp_len + direction.overhead(Kind::Rtcp), 0);
+
+        let before = ALLOCATIONS.with(Cell::get);
+        assert_ne!(before, 0, "the counter counts");
+        let header = rtp::parse(&rtp_packet).unwrap();
+        let rtcp_header = rtcp::parse(&rtcp_packet).unwrap();
+        let index = outbound::assign_rtp(&mut outgoing, 7, header.sequence).unwrap();
+        let word = outbound::assign_rtcp(&mut outgoing, 7).unwrap();
+        let mut jobs = [
+            direction.job(Kind::Rtp, &mut rtp_packet, rtp_len, header.payload_at, 7, index),
+            direction.job(Kind::Rtcp, &mut rtcp_packet, rtcp_len, 8, 7, word),
+        ];
+        Portable.protect(&mut jobs);
+        assert!(jobs.iter().all(|job| job.outcome == Outcome::Done));
+
+        let guess = Guess::rtp(&incoming, &header);
+        let rtcp_guess = Guess::rtcp(&direction, &rtcp_packet, &rtcp_header).unwrap();
+        let (rtp_len, rtcp_len) = (rtp_packet.len(), rtcp_packet.len());
+        let mut jobs = [
+            direction.job(Kind::Rtp, &mut rtp_packet, rtp_len, header.payload_at, 7, guess.index),
+            direction.job(Kind::Rtcp, &mut rtcp_packet, rtcp_len, 8, 7, rtcp_guess.index),
+        ];
+        Portable.unprotect(&mut jobs);
+        assert!(jobs.iter().all(|job| job.outcome == Outcome::Done));
+        guess.commit(&mut incoming).unwrap();
+        rtcp_guess.commit(&mut incoming).unwrap();
+        assert_eq!(ALLOCATIONS.with(Cell::get), before, "{}", suite.name());
+    }
+}
