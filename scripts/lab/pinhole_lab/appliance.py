@@ -139,7 +139,8 @@ class Appliance:
             f"dataplane-{self.starts}", [self.binary("pinhole-dataplane"), "--config", self.configuration],
             namespace="ph-appliance")
         socket_path = self.state.root / "dataplane" / "dataplane.sock"
-        self._wait(self.dataplane, socket_path.exists, "its attach socket", seconds)
+        self._wait(self.dataplane, lambda: socket_path.exists() and network.twins_exist(),
+                   "attach socket and kernel twins", seconds)
         network.address_twins()
 
     def start_controlplane(self, seconds=10, configuration=None):
@@ -157,7 +158,7 @@ class Appliance:
                 raise LabError(f"{process.name} ended with status {process.popen.returncode}: "
                                f"{process.text().strip()[-600:]}")
             if time.monotonic() > deadline:
-                raise LabError(f"{process.name}: no {what} within {seconds} s: {process.text().strip()[-600:]}")
+                raise LabError(f"{process.name}: not ready ({what}) within {seconds} s: {process.text().strip()[-600:]}")
             time.sleep(0.05)
 
     def ready(self) -> bool:

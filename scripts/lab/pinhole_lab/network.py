@@ -172,6 +172,12 @@ def address(namespace, name, cidr, gateway=None):
         run("ip", "-n", namespace, "route", "add", "default", "via", gateway)
 
 
+def twins_exist() -> bool:
+    """Whether the data plane has made its kernel twins."""
+    present = run("ip", "-n", "ph-appliance", "-br", "link")
+    return all(any(line.startswith(f"{name} ") for line in present.splitlines()) for name in ("outside", "inside"))
+
+
 def address_twins():
     """The operator's part once the data plane runs: addresses on the kernel twins, and the default route."""
     address("ph-appliance", "outside", f"{OUTSIDE}/24", gateway="203.0.113.1")
