@@ -155,11 +155,11 @@ pub enum StartError {
         /// The PCI address.
         address: String,
     },
-    /// The interface is used by another AF_XDP program.
+    /// AF_XDP does not get the interface's queue.
     #[error(
-        "port {port:?}: {interface} is busy: another AF_XDP program has it (see `ip link show {interface}`): {source}"
+        "port {port:?}: AF_XDP does not get {interface}; most often another program has it (does `ip link show {interface}` name a prog/xdp?), otherwise try device = \"af_packet:{interface}\": {source}"
     )]
-    InterfaceBusy {
+    AfXdp {
         /// The port's name.
         port: String,
         /// The interface.

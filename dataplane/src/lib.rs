@@ -15,6 +15,7 @@ pub mod log;
 mod ports;
 pub mod preflight;
 pub mod process;
+mod quiet;
 mod supervise;
 mod worker;
 

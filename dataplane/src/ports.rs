@@ -4,10 +4,11 @@ use std::path::Path;
 
 use dpdk::{Eal, Error, Mempool, Port, PortConfig};
 use pinhole_flow::{DataplaneSettings, Device, MacAddr, PortSettings};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::StartError;
 use crate::preflight::net;
+use crate::quiet::quietly;
 
 /// Descriptors of each queue.
 const DESCRIPTORS: u16 = 1024;
@@ -99,20 +100,29 @@ fn open_wire<'eal>(
         Device::AfXdp(_) => format!("net_af_xdp{number}"),
         Device::AfPacket(_) => format!("net_af_packet{number}"),
     };
+    let (started, lines) = quietly(|| {
+        if let Some(arguments) = device_arguments(&settings.device) {
+            eal.probe(&format!("{name},{arguments}"))?;
+        }
+        Port::start(eal, &name, pool, config)
+    });
     let port = settings.name.clone();
-    let started = match device_arguments(&settings.device) {
-        Some(arguments) => eal.probe(&format!("{name},{arguments}")),
-        None => Ok(()),
+    let source = match started {
+        Ok(wire) => {
+            lines.iter().for_each(|line| debug!("{line}"));
+            return Ok(wire);
+        }
+        Err(source) => source,
     };
-    match (started.and_then(|()| Port::start(eal, &name, pool, config)), &settings.device) {
-        (Ok(wire), _) => Ok(wire),
-        (Err(Error::NoSuchPort { .. }), Device::Pci(address)) => {
+    lines.iter().for_each(|line| warn!("{line}"));
+    match &settings.device {
+        Device::Pci(address) if matches!(source, Error::NoSuchPort { .. }) => {
             Err(StartError::PciNotDriven { port, address: address.clone() })
         }
-        (Err(source), Device::AfXdp(interface)) if is_busy(&source) => {
-            Err(StartError::InterfaceBusy { port, interface: interface.clone(), source: Box::new(source) })
+        Device::AfXdp(interface) => {
+            Err(StartError::AfXdp { port, interface: interface.clone(), source: Box::new(source) })
         }
-        (Err(source), _) => Err(StartError::Port { port, source: Box::new(source) }),
+        _ => Err(StartError::Port { port, source: Box::new(source) }),
     }
 }
 
@@ -130,11 +140,6 @@ fn device_arguments(device: &Device) -> Option<String> {
             16 * PACKET_SLOT
         )),
     }
-}
-
-/// Whether an AF_XDP port failed because somebody else has the interface's queue.
-fn is_busy(error: &Error) -> bool {
-    error.to_string().to_ascii_lowercase().contains("busy")
 }
 
 /// The MAC address of a port: the configured one, else the device's own. The kernel also sees the

@@ -12,13 +12,20 @@ const IFF_UP: u32 = 1;
 /// Kernel drivers that leave a PCI device to user space. The mlx drivers share it with DPDK.
 const USER_SPACE_DRIVERS: [&str; 5] = ["vfio-pci", "uio_pci_generic", "igb_uio", "mlx4_core", "mlx5_core"];
 
-/// Checks capabilities, cores, interfaces, PCI devices and the twins' names.
+/// Checks what concerns the process itself: capabilities and cores.
 ///
 /// # Errors
 /// The first thing found wrong.
-pub fn check(settings: &DataplaneSettings) -> Result<(), StartError> {
+pub fn check_process(settings: &DataplaneSettings) -> Result<(), StartError> {
     check_capabilities(settings)?;
-    check_cores(settings)?;
+    check_cores(settings)
+}
+
+/// Checks interfaces, PCI devices and the twins' names.
+///
+/// # Errors
+/// The first thing found wrong.
+pub fn check_ports(settings: &DataplaneSettings) -> Result<(), StartError> {
     if !Path::new("/dev/net/tun").exists() {
         return Err(StartError::NoTun);
     }
@@ -53,7 +60,7 @@ fn check_cores(settings: &DataplaneSettings) -> Result<(), StartError> {
 }
 
 fn check_port(port: &PortSettings) -> Result<(), StartError> {
-    if net(&port.tap).exists() {
+    if interface_exists(&port.tap) {
         return Err(StartError::TapTaken { port: port.name.clone(), tap: port.tap.clone() });
     }
     match &port.device {
@@ -73,7 +80,7 @@ fn check_port(port: &PortSettings) -> Result<(), StartError> {
 
 fn check_interface(port: &PortSettings, interface: &str) -> Result<(), StartError> {
     let (name, interface) = (port.name.clone(), interface.to_owned());
-    if !net(&interface).exists() {
+    if !interface_exists(&interface) {
         return Err(StartError::NoInterface { port: name, interface, device: port.device.to_string() });
     }
     let flags = std::fs::read_to_string(net(&interface).join("flags")).unwrap_or_default();
@@ -103,7 +110,26 @@ fn check_pci(port: &PortSettings, address: &str) -> Result<(), StartError> {
     }
 }
 
+/// Whether this process's network namespace has an interface of this name. `/sys/class/net` may
+/// show another namespace, `/proc/self/net` does not.
+fn interface_exists(name: &str) -> bool {
+    let Ok(list) = std::fs::read_to_string("/proc/self/net/dev") else { return net(name).exists() };
+    list.lines().filter_map(|line| line.split_once(':')).any(|(found, _)| found.trim() == name)
+}
+
 /// The kernel's directory of a network interface.
 pub(crate) fn net(interface: &str) -> std::path::PathBuf {
     Path::new("/sys/class/net").join(interface)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_are_found_by_name() {
+        assert!(interface_exists("lo"));
+        assert!(!interface_exists("l"));
+        assert!(!interface_exists("no-such-if"));
+    }
 }

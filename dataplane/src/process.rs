@@ -8,7 +8,7 @@ use dpdk::{Eal, RegisteredThread};
 use pinhole_flow::{AttachServer, DataplaneSettings, Idle, NEXT_HOPS, Region};
 use pinhole_relay::{Relay, RelayConfig, RelayPort};
 use pinhole_srtp::kernels::{Engine, Portable};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::environment::{Memory, arguments, choose_memory, pin, raise_file_limit};
 use crate::ports::{PortPair, make_pool, open_all};
@@ -22,7 +22,7 @@ use crate::{StartError, preflight};
 /// [`StartError`]: everything that was started is stopped again.
 pub fn run(settings: &DataplaneSettings, stop: &Arc<AtomicBool>) -> Result<(), StartError> {
     let files = raise_file_limit().map_or("unlimited".to_owned(), |limit| limit.to_string());
-    preflight::check(settings)?;
+    preflight::check_process(settings)?;
     let memory = choose_memory(settings)?;
     let engine = engine(settings);
     info!(
@@ -39,11 +39,14 @@ pub fn run(settings: &DataplaneSettings, stop: &Arc<AtomicBool>) -> Result<(), S
     let mut region = Region::create(settings, engine.name())?;
     // First of all that is visible to others: it also finds a data plane that runs already.
     let mut server = AttachServer::bind(&settings.socket, settings.socket_group.as_deref())?;
+    preflight::check_ports(settings)?;
     // Also DPDK's own threads stay off the worker's core.
     pin(settings.main_core)?;
     let eal = Eal::init(&arguments(settings, memory)).map_err(|source| StartError::Eal(Box::new(source)))?;
     let pool = make_pool(&eal, settings)?;
     let ports = open_all(&eal, &pool, settings)?;
+    // Warnings of a start that went well, such as the twins' missing multiq qdisc, are harmless.
+    eal.take_log().iter().for_each(|line| debug!("DPDK: {line}"));
     let polled = ports.iter().map(poll).collect::<Option<Vec<_>>>().ok_or(StartError::NoQueue)?;
     let end = region.worker().ok_or(StartError::NoQueue)?;
     let relay = Relay::new(relay_config(settings, &ports, end.number()), engine)?;

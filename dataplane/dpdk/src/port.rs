@@ -65,6 +65,8 @@ pub struct Port<'eal> {
     queues: u16,
     /// How many queues were handed out.
     taken: Cell<u16>,
+    /// Whether promiscuous mode was switched on here.
+    promiscuous: Cell<bool>,
     eal: &'eal Eal,
     /// Control functions of a port are for one thread.
     _one_thread: PhantomData<*const ()>,
@@ -96,13 +98,15 @@ impl<'eal> Port<'eal> {
         Ok(port)
     }
 
-    /// Also receives frames for other MAC addresses from now on.
+    /// Also receives frames for other MAC addresses, until the port is dropped.
     ///
     /// # Errors
     /// [`Error::Port`] when the driver cannot.
     pub fn set_promiscuous(&self) -> Result<(), Error> {
         // SAFETY: the port is started.
-        self.check("promiscuous mode", unsafe { dpdk_sys::rte_eth_promiscuous_enable(self.number) })
+        self.check("promiscuous mode", unsafe { dpdk_sys::rte_eth_promiscuous_enable(self.number) })?;
+        self.promiscuous.set(true);
+        Ok(())
     }
 
     fn open(eal: &'eal Eal, name: &str) -> Result<Self, Error> {
@@ -123,6 +127,7 @@ impl<'eal> Port<'eal> {
             driver: String::new(),
             queues: 1,
             taken: Cell::new(0),
+            promiscuous: Cell::new(false),
             eal,
             _one_thread: PhantomData,
         })
@@ -279,6 +284,10 @@ impl Drop for Port<'_> {
         // SAFETY: the port exists, and no queue handle is left, as they borrow from it. Stopping a
         // port that never started does nothing.
         unsafe {
+            // A kernel interface would stay promiscuous otherwise.
+            if self.promiscuous.get() {
+                dpdk_sys::rte_eth_promiscuous_disable(self.number);
+            }
             dpdk_sys::rte_eth_dev_stop(self.number);
             dpdk_sys::rte_eth_dev_close(self.number);
         }
