@@ -19,6 +19,10 @@ use crate::{Command, Event, LegLive, LegStats, Note, SessionSlot};
 /// microsecond; a worker that died in the middle of one never ends it.
 const TRIES: usize = 10_000;
 
+// `ShardEnd::activity` reads both in one word.
+const _: () = assert!(std::mem::offset_of!(SessionSlot, state) == 0);
+const _: () = assert!(std::mem::offset_of!(SessionSlot, generation) == 4);
+
 /// A shard's ends.
 pub struct ShardEnd {
     /// Commands, by worker.
@@ -139,8 +143,8 @@ impl ShardEnd {
         None
     }
 
-    /// Whether media flows in a slot; cheaper than [`ShardEnd::read_slot`]. `None`: not a slot of
-    /// this shard.
+    /// Whether media flows in a slot; cheaper than [`ShardEnd::read_slot`], and not consistent with a
+    /// change that is just being made. `None`: not a slot of this shard.
     pub fn activity(&self, slot: u32) -> Option<Activity> {
         let at = self.slot_at(slot)?;
         let head = self.slot_words.load(at, Ordering::Acquire).to_ne_bytes();

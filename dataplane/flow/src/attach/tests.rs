@@ -318,10 +318,9 @@ fn user_without_permission_is_told_what_to_set() {
     fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
     let args = ["--exact", "attach::tests::child_control_plane", "--nocapture", "--test-threads=1"];
     let mut stranger = Process::new(&copy);
-    stranger.args(args).env("PINHOLE_FLOW_CHILD", &path).current_dir("/").stdout(Stdio::piped());
-    let mut stranger = stranger.uid(65_534).gid(65_534).spawn().unwrap();
-    let said = says(&mut stranger);
-    stranger.wait().unwrap();
+    stranger.args(args).env("PINHOLE_FLOW_CHILD", &path).current_dir("/");
+    let said = stranger.uid(65_534).gid(65_534).output().unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
     assert!(said.contains("not permitted") && said.contains("socket_group"), "{said}");
 }
 

@@ -1,5 +1,9 @@
 //! The ring under loom's model checker: every interleaving, and every value that relaxed loads of
 //! an entry's words may return. See the crate's README for the command.
+//!
+//! Loom never lets a load see a store that comes later in its own run, so it proves the order of `tail`
+//! against the entries, but cannot tell whether the order of `head` is needed: that a place is not
+//! written before its entry was read. Release and acquire on `head` stand on the memory model alone.
 
 use loom::thread;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
