@@ -1,5 +1,5 @@
 //! How a control plane comes to the shared memories: one exchange of packets over a Unix
-//! `SOCK_SEQPACKET` socket. The client sends a [`Request`], the server answers with a [`Reply`], to
+//! `SOCK_SEQPACKET` socket. The client sends a request, the server answers with a reply, to
 //! which the two memfds are attached (`SCM_RIGHTS`) if it agrees. The connection then stays open and
 //! silent: its end is how each side learns of the other's.
 
