@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use crate::environment::{Memory, arguments, choose_memory, pin, raise_file_limit};
 use crate::ports::{PortPair, make_pool, open_all};
+use crate::quiet::quietly;
 use crate::supervise::supervise;
 use crate::worker::{PolledPort, Worker};
 use crate::{StartError, preflight};
@@ -77,6 +78,8 @@ pub fn run(settings: &DataplaneSettings, stop: &Arc<AtomicBool>) -> Result<(), S
         thread.join().unwrap_or(Err(StartError::WorkerPanicked))
     });
     info!("stopping: closing ports, kernel twins and the attach socket");
+    let ((), lines) = quietly(|| drop(ports));
+    lines.iter().for_each(|line| debug!("{line}"));
     outcome
 }
 
