@@ -1,0 +1,15 @@
+//! The relay's behaviour, on frames in memory.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod commands;
+mod frames;
+mod hairpin;
+mod learning;
+mod properties;
+mod srtp;
+mod statistics;
+mod trust;
