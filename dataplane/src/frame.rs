@@ -96,3 +96,38 @@ fn insert_tag(mbuf: &mut Mbuf<'_>, tci: u16) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use dpdk::{Eal, Mempool};
+
+    use super::*;
+
+    // The one test of this binary that starts an EAL.
+    #[test]
+    fn the_twin_of_a_vlan_port_is_untagged_and_sees_that_vlan_only() {
+        let eal = Eal::init(&["--no-huge", "-m", "32", "--no-shconf", "--no-pci", "--lcores", "0"]).unwrap();
+        let pool = Mempool::new(&eal, "frames", 127, 0).unwrap();
+        let addresses = *b"ddddddssssss";
+        let untagged = [&addresses[..], &[0x08, 0x00], b"payload"].concat();
+        let tagged = [&addresses[..], &[0x81, 0x00, 0x60, 42], &[0x08, 0x00], b"payload"].concat();
+        let frame = |bytes: &[u8]| {
+            let mut mbuf = pool.alloc().unwrap();
+            mbuf.grow(bytes.len()).unwrap().copy_from_slice(bytes);
+            Frame(mbuf)
+        };
+        let data = |mbuf: Option<Mbuf<'_>>| mbuf.map(|mbuf| mbuf.data().to_vec());
+
+        assert_eq!(data(to_twin(frame(&tagged), Some(42))), Some(untagged.clone()));
+        assert_eq!(data(to_twin(frame(&tagged), Some(43))), None);
+        assert_eq!(data(to_twin(frame(&untagged), Some(42))), None);
+        assert_eq!(data(to_twin(frame(&tagged), None)), Some(tagged.clone()));
+        assert_eq!(data(to_twin(frame(&untagged), None)), Some(untagged.clone()));
+
+        let back = [&addresses[..], &[0x81, 0x00, 0, 42], &[0x08, 0x00], b"payload"].concat();
+        assert_eq!(data(from_twin(frame(&untagged).0, Some(42))), Some(back));
+        assert_eq!(data(from_twin(frame(&untagged).0, None)), Some(untagged));
+        assert_eq!(data(from_twin(frame(b"short").0, Some(42))), None);
+        assert_eq!(pool.available(), 127, "what is refused is freed");
+    }
+}

@@ -8,6 +8,7 @@ use dpdk::{Eal, RegisteredThread};
 use pinhole_flow::{AttachServer, DataplaneSettings, Idle, NEXT_HOPS, Region};
 use pinhole_relay::{Relay, RelayConfig, RelayPort};
 use pinhole_srtp::kernels::{Engine, Portable};
+use rustix::thread::{CapabilitySet, CapabilitySets};
 use tracing::{debug, info, warn};
 
 use crate::environment::{Memory, arguments, choose_memory, pin, raise_file_limit};
@@ -41,6 +42,8 @@ pub fn run(settings: &DataplaneSettings, stop: &Arc<AtomicBool>) -> Result<(), S
     // First of all that is visible to others: it also finds a data plane that runs already.
     let mut server = AttachServer::bind(&settings.socket, settings.socket_group.as_deref())?;
     preflight::check_ports(settings)?;
+    rustix::thread::set_no_new_privs(true)
+        .map_err(|errno| StartError::system("forbid itself new privileges", errno))?;
     // Also DPDK's own threads stay off the worker's core.
     pin(settings.main_core)?;
     let eal = Eal::init(&arguments(settings, memory)).map_err(|source| StartError::Eal(Box::new(source)))?;
@@ -83,9 +86,17 @@ pub fn run(settings: &DataplaneSettings, stop: &Arc<AtomicBool>) -> Result<(), S
     outcome
 }
 
-/// What the worker's thread does before its first turn.
+/// What the worker's thread does before its first turn: its core, and no capability, since it is
+/// the thread that reads what strangers send. The main thread keeps its own for closing the ports.
 fn enter(eal: &Eal, core: u32) -> Result<RegisteredThread<'_>, StartError> {
     pin(core)?;
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    rustix::thread::set_capabilities(None, none)
+        .map_err(|errno| StartError::system("give up the worker's capabilities", errno))?;
     eal.register_thread().map_err(|source| StartError::Eal(Box::new(source)))
 }
 

@@ -68,13 +68,12 @@ impl Bench {
     /// The configuration, with one piece of text replaced.
     fn config(&self, from: &str, to: &str) -> PathBuf {
         let text = format!(
-            "[dataplane]\nsocket = {:?}\nidle = \"sleep\"\nmax_sessions = 16\nfile_prefix = {:?}\n\
+            "[dataplane]\nsocket = {:?}\nidle = \"sleep\"\nmax_sessions = 16\nfile_prefix = \"pinhole-test\"\n\
              [[dataplane.port]]\nname = \"outside\"\ndevice = \"af_xdp:wire-o\"\ntap = \"outside\"\n\
              media_address = \"{OUTSIDE}\"\nmedia_ports = \"16384-16483\"\n\
              [[dataplane.port]]\nname = \"inside\"\ndevice = \"af_packet:wire-i\"\ntap = \"inside\"\n\
              media_address = \"{INSIDE}\"\nmedia_ports = \"16384-16483\"\n",
             self.socket(),
-            self.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-").chars().take(32).collect::<String>(),
         );
         let path = self.directory.path().join(format!("{}.toml", to.len()));
         std::fs::write(&path, text.replace(from, to)).unwrap();
@@ -138,6 +137,17 @@ impl Bench {
         // The child is `ip netns exec`, which became the process itself.
         sh(&format!("kill -TERM {}", process.id()));
         process.wait().unwrap().code().unwrap_or(-1)
+    }
+
+    /// The effective capabilities of the worker's thread.
+    fn worker_capabilities(&self) -> Option<u64> {
+        let tasks = format!("/proc/{}/task", self.process.as_ref().unwrap().id());
+        let statuses = std::fs::read_dir(tasks)
+            .unwrap()
+            .map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap());
+        let status = statuses.into_iter().find(|status| status.starts_with("Name:\tworker-0"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+        u64::from_str_radix(line.trim(), 16).ok()
     }
 
     fn mac(&self, end: &str) -> [u8; 6] {
@@ -214,6 +224,7 @@ fn signalling_passes_the_twins_and_media_passes_the_relay() {
     }
     let mut bench = Bench::new("pass");
     bench.start();
+    bench.wait(|bench| bench.worker_capabilities() == Some(0));
     echo_over_tcp(&bench, "out", "app", OUTSIDE);
     echo_over_tcp(&bench, "in", "app", INSIDE);
     echo_over_tcp(&bench, "app", "in", DESK);
