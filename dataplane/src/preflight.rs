@@ -37,6 +37,10 @@ fn check_capabilities(settings: &DataplaneSettings) -> Result<(), StartError> {
     if settings.port.iter().any(|port| port.device.interface().is_some()) {
         needed.push(("CAP_NET_RAW", CapabilitySet::NET_RAW));
     }
+    if settings.port.iter().any(|port| matches!(port.device, Device::AfXdp(_))) {
+        // libxdp looks up the programs of an interface by number, which CAP_BPF does not allow.
+        needed.push(("CAP_SYS_ADMIN", CapabilitySet::SYS_ADMIN));
+    }
     let have = rustix::thread::capabilities(None)
         .map_err(|errno| StartError::system("read this process's capabilities", errno))?
         .effective;
