@@ -47,6 +47,12 @@ pub struct DataPlane {
     pub attached: bool,
     /// The attach socket.
     pub socket: String,
+    /// Its version; empty when not attached.
+    pub version: String,
+    /// The SRTP engine in use; empty when not attached.
+    pub engine: String,
+    /// Its process id; 0 when not attached.
+    pub pid: u32,
     /// Boot generation: differs after each start of the data plane. 0 when not attached.
     pub boot: u64,
     /// Workers.

@@ -1,0 +1,214 @@
+//! Answers as tables.
+
+use pinhole_admin::{Call, Counters, Direction, Event, Leg, Phone, Response, Session, Severity, Status};
+
+use crate::table::{duration, moment, or_dash, with};
+
+/// An answer for people. `all` shows counters that are zero as well.
+pub fn of(response: &Response, all: bool) -> String {
+    match response {
+        Response::Status(status) => self::status(status),
+        Response::Phones(phones) if phones.is_empty() => "no phones".into(),
+        Response::Phones(phones) => self::phones(phones),
+        Response::Calls(calls) if calls.is_empty() => "no calls".into(),
+        Response::Calls(calls) => self::calls(calls),
+        Response::Sessions(sessions) if sessions.is_empty() => "no media sessions".into(),
+        Response::Sessions(list) => list.iter().map(session).collect::<Vec<_>>().join("\n"),
+        Response::Counters(counters) => self::counters(counters, all),
+        Response::Event(event) => self::event(event),
+        Response::End => String::new(),
+        Response::Error(text) => text.clone(),
+    }
+}
+
+/// An event as one line.
+pub fn event(event: &Event) -> String {
+    let mark = match event.kind.severity() {
+        Severity::Info => ' ',
+        Severity::Warning => '!',
+        Severity::Error => '#',
+    };
+    let mut line = format!("{} {mark} {:<18} {}", moment(event.time_ms), event.kind.name(), event.text);
+    for (name, value) in [("device", &event.device), ("call", &event.call_id)] {
+        if let Some(value) = value {
+            line.push_str(&format!(" {name}={value}"));
+        }
+    }
+    line
+}
+
+fn status(status: &Status) -> String {
+    let dataplane = &status.dataplane;
+    let media = if dataplane.attached {
+        format!(
+            "attached: version {}, process {}, {} worker(s), engine {}, {} sessions at most",
+            dataplane.version, dataplane.pid, dataplane.workers, dataplane.engine, dataplane.max_sessions
+        )
+    } else {
+        format!("NOT ATTACHED ({})", dataplane.socket)
+    };
+    let rows = [
+        (
+            "Control plane",
+            format!("version {}, process {}, up {}", status.version, status.pid, duration(status.uptime_s)),
+        ),
+        ("Configuration", status.config.clone()),
+        ("Data plane", media),
+        (
+            "Commands",
+            format!("{} outstanding, {} queued", dataplane.commands_outstanding, dataplane.commands_queued),
+        ),
+        ("Phones at", format!("{} ({} shard(s))", status.listen, status.shards)),
+        (
+            "Connections",
+            format!(
+                "{}, {} handshake(s) in progress, {} registered",
+                status.connections, status.handshakes, status.registered
+            ),
+        ),
+        ("Calls", format!("{}, {} media session(s)", status.calls, status.sessions)),
+        (
+            "Media port pairs",
+            format!(
+                "{} in use, {} resting, {} in all",
+                status.ports.in_use, status.ports.quarantined, status.ports.total
+            ),
+        ),
+        ("Open files", format!("{} allowed", status.file_limit)),
+        ("Log lines lost", status.log_lines_lost.to_string()),
+    ];
+    rows.map(|(name, value)| format!("{name:<17} {value}")).join("\n")
+}
+
+fn phones(phones: &[Phone]) -> String {
+    let headings = ["Device", "Cluster", "Peer", "Since", "TLS", "Registered", "Expires", "Calls", "Shard"];
+    let mut table = with(&headings, &["Since", "Expires", "Calls", "Shard"]);
+    for phone in phones {
+        let peer = phone.peer.map_or_else(|| "(lost)".into(), |peer| peer.to_string());
+        table.add_row([
+            phone.device.clone(),
+            phone.cluster.clone(),
+            peer,
+            duration(phone.since_s),
+            phone.tls.clone(),
+            if phone.registered.is_empty() { "-".into() } else { phone.registered.join("\n") },
+            or_dash(phone.expires_s.map(duration)),
+            phone.calls.to_string(),
+            phone.shard.to_string(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn calls(calls: &[Call]) -> String {
+    let headings = ["Device", "Direction", "From", "To", "State", "Since", "Suite", "Slots", "Call-ID"];
+    let mut table = with(&headings, &["Since"]);
+    for call in calls {
+        let slots: Vec<_> = call.sessions.iter().map(ToString::to_string).collect();
+        table.add_row([
+            call.device.clone(),
+            match call.direction {
+                Direction::FromPhone => "from phone".into(),
+                Direction::ToPhone => "to phone".into(),
+            },
+            call.from.clone(),
+            call.to.clone(),
+            format!("{:?}", call.state).to_lowercase(),
+            duration(call.since_s),
+            or_dash(call.suite.as_ref()),
+            slots.join(" "),
+            call.call_id.clone(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn session(session: &Session) -> String {
+    let headings = [
+        "Leg",
+        "Local",
+        "Remote",
+        "Suite in",
+        "Suite out",
+        "PT",
+        "Received",
+        "Sent",
+        "Lost",
+        "Jitter",
+        "Idle",
+        "Drops",
+    ];
+    let mut table = with(&headings, &["Received", "Sent", "Lost", "Jitter", "Idle"]);
+    for leg in &session.legs {
+        table.add_row(self::leg(leg));
+    }
+    format!(
+        "Slot {} generation {}, device {}, call {}, open for {}, shard {}, worker {}\n{table}",
+        session.slot,
+        session.generation,
+        or_dash(session.device.as_ref()),
+        or_dash(session.call_id.as_ref()),
+        duration(session.since_s),
+        session.shard,
+        session.worker,
+    )
+}
+
+fn leg(leg: &Leg) -> [String; 12] {
+    let learned = if leg.learned { " (learned)" } else { "" };
+    let drops: Vec<_> = leg.drops.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
+    [
+        leg.port.clone(),
+        format!("{}, RTCP {}", leg.local, leg.local_rtcp),
+        leg.remote.as_ref().map_or_else(|| "-".into(), |remote| format!("{remote}{learned}")),
+        leg.suite_in.clone().unwrap_or_else(|| "RTP".into()),
+        leg.suite_out.clone().unwrap_or_else(|| "RTP".into()),
+        or_dash(leg.payload_type),
+        format!("{} + {} RTCP", leg.rx_packets, leg.rtcp_rx),
+        format!("{} + {} RTCP", leg.tx_packets, leg.rtcp_tx),
+        format!("{} ({:.2} %)", leg.lost, leg.loss_percent),
+        format!("{:.1} ms", leg.jitter_ms),
+        or_dash(leg.idle_ms.map(|ms| format!("{ms} ms"))),
+        if drops.is_empty() { "-".into() } else { drops.join("\n") },
+    ]
+}
+
+fn counters(counters: &Counters, all: bool) -> String {
+    let mut table = with(&["Group", "Counter", "Value"], &["Value"]);
+    for (group, values) in &counters.groups {
+        for (name, value) in values.iter().filter(|(_, value)| all || **value > 0) {
+            table.add_row([group.clone(), name.clone(), value.to_string()]);
+        }
+    }
+    table.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use pinhole_admin::EventKind;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_in_words() {
+        assert_eq!(of(&Response::Calls(vec![]), false), "no calls");
+        assert_eq!(of(&Response::Phones(vec![]), false), "no phones");
+        assert_eq!(of(&Response::Sessions(vec![]), false), "no media sessions");
+    }
+
+    #[test]
+    fn counters_that_are_zero_are_left_out_unless_asked_for() {
+        let mut counters = Counters::default();
+        counters.add("tls", "accepted", 3);
+        counters.add("tls", "refused_unknown_ca", 0);
+        let shown = |all| of(&Response::Counters(counters.clone()), all);
+        assert!(shown(false).contains("accepted") && !shown(false).contains("refused_unknown_ca"));
+        assert!(shown(true).contains("refused_unknown_ca"));
+    }
+
+    #[test]
+    fn event_is_one_line() {
+        let event = Event::new(EventKind::PhoneRefused, "why").device("SEP1");
+        assert_eq!(super::event(&event), "1970-01-01T00:00:00.000Z ! phone_refused      why device=SEP1");
+    }
+}

@@ -1,0 +1,170 @@
+//! What the admin socket answers: gathered from the shards, the link and the process.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use pinhole_admin::{Counters, Event, Request, Response, Status};
+use pinhole_flow::{DropCause, WorkerStats};
+
+use crate::link::Link;
+use crate::shard::{Shared, ToShard, View};
+
+/// How long a shard may take to answer.
+const SHARD_TIME: Duration = Duration::from_secs(2);
+
+/// Everything that answers are made of.
+pub struct Answers {
+    /// What the shards share.
+    pub shared: Arc<Shared>,
+    /// The link to the data plane.
+    pub link: Arc<Link>,
+    /// Lines that the log lost.
+    pub log_lines_lost: Arc<AtomicU64>,
+    /// When the process started.
+    pub started: Instant,
+    /// The configuration file.
+    pub config_file: String,
+    /// Limit of open files.
+    pub file_limit: u64,
+}
+
+impl Answers {
+    /// The answer to anything but events.
+    pub fn to(&self, request: Request) -> Response {
+        let Some(views) = self.views() else {
+            return Response::Error("a signalling shard does not answer; look at the log".into());
+        };
+        match request {
+            Request::Status => Response::Status(Box::new(self.status(&views))),
+            Request::Phones => {
+                let mut phones: Vec<_> = views.into_iter().flat_map(|view| view.phones).collect();
+                phones.sort_by(|a, b| a.device.cmp(&b.device));
+                Response::Phones(phones)
+            }
+            Request::Calls => Response::Calls(views.into_iter().flat_map(|view| view.calls).collect()),
+            Request::Sessions => {
+                Response::Sessions(views.into_iter().flat_map(|view| view.sessions).collect())
+            }
+            Request::Counters => Response::Counters(self.counters(&views)),
+            Request::Events { .. } => Response::Error("events are answered one by one".into()),
+        }
+    }
+
+    /// Events from a number on.
+    pub fn events(&self, from: u64, patience: Duration) -> (Vec<Event>, u64) {
+        self.shared.events.since(from, patience)
+    }
+
+    /// Asks every shard; `None` when one does not answer.
+    fn views(&self) -> Option<Vec<View>> {
+        let mailboxes = self.shared.shards.get()?;
+        let (answer, answers) = sync_channel(mailboxes.len());
+        for mailbox in mailboxes {
+            mailbox.send(ToShard::Look(answer.clone()));
+        }
+        let deadline = Instant::now() + SHARD_TIME;
+        let mut views = Vec::new();
+        while views.len() < mailboxes.len() {
+            views.push(answers.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()?);
+        }
+        Some(views)
+    }
+
+    fn status(&self, views: &[View]) -> Status {
+        let mut dataplane = self.link.view();
+        let mut ports = pinhole_admin::Ports::default();
+        for view in views {
+            dataplane.commands_outstanding += view.commands.0 as u64;
+            dataplane.commands_queued += view.commands.1 as u64;
+            ports += view.ports;
+        }
+        let phones = || views.iter().flat_map(|view| &view.phones);
+        let config = &self.shared.config;
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime_s: self.started.elapsed().as_secs(),
+            config: self.config_file.clone(),
+            listen: config.outside.listen.to_string(),
+            shards: config.controlplane.shards,
+            dataplane,
+            connections: self.shared.connections.load(Ordering::Relaxed),
+            handshakes: self.shared.handshakes.load(Ordering::Relaxed),
+            registered: phones().filter(|phone| !phone.registered.is_empty()).count() as u64,
+            calls: views.iter().map(|view| view.calls.len() as u64).sum(),
+            sessions: views.iter().map(|view| view.sessions.len() as u64).sum(),
+            ports,
+            file_limit: self.file_limit,
+            log_lines_lost: self.log_lines_lost.load(Ordering::Relaxed),
+        }
+    }
+
+    fn counters(&self, views: &[View]) -> Counters {
+        let mut counters = Counters::default();
+        for view in views {
+            view.process.add_to(&mut counters);
+            view.proxy.iter().for_each(|(name, value)| counters.add("proxy", name, *value));
+        }
+        let (addresses, full) = self.shared.next_hops.usage();
+        counters.add("process", "next_hop_addresses", addresses as u64);
+        counters.add("process", "next_hop_table_full", full);
+        counters.add("process", "events_suppressed", self.shared.events.suppressed());
+        counters.add("process", "log_lines_lost", self.log_lines_lost.load(Ordering::Relaxed));
+        for stats in self.link.stats() {
+            self.worker(&stats, &mut counters);
+        }
+        counters
+    }
+
+    fn worker(&self, stats: &WorkerStats, counters: &mut Counters) {
+        let values = [
+            ("polls", stats.polls),
+            ("idle_polls", stats.idle_polls),
+            ("busy_ns", stats.busy_ns),
+            ("commands_done", stats.commands_done),
+            ("commands_refused", stats.commands_refused),
+            ("ring_corrupt", stats.ring_corrupt),
+            ("ring_full", stats.ring_full),
+            ("sessions_open", stats.sessions_open),
+            ("mbuf_failures", stats.mbuf_failures),
+            ("hairpins", stats.hairpins),
+        ];
+        values.into_iter().for_each(|(name, value)| counters.add("dataplane", name, value));
+        for (cause, count) in DropCause::ALL.into_iter().zip(stats.drops) {
+            counters.add("dataplane.drops", cause.name(), count);
+        }
+        for (settings, port) in self.shared.config.dataplane.port.iter().zip(stats.ports) {
+            let group = format!("dataplane.port.{}", settings.name);
+            let values = [
+                ("rx_packets", port.rx_packets),
+                ("rx_bytes", port.rx_bytes),
+                ("tx_packets", port.tx_packets),
+                ("tx_bytes", port.tx_bytes),
+                ("punt_packets", port.punt_packets),
+                ("punt_bytes", port.punt_bytes),
+                ("inject_packets", port.inject_packets),
+                ("inject_bytes", port.inject_bytes),
+            ];
+            values.into_iter().for_each(|(name, value)| counters.add(&group, name, value));
+        }
+    }
+}
+
+impl Answers {
+    /// Reads certificates again.
+    ///
+    /// # Errors
+    /// What is wrong with the files; the old certificates stay.
+    pub fn reload_certificates(&self) -> Result<(), String> {
+        let outside = &self.shared.config.outside;
+        let files = crate::tls::Files::of(outside);
+        let read = files
+            .read()
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+        let fresh = read.server_config(outside.tls_min).map_err(|error| error.to_string())?;
+        *self.shared.tls.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+}

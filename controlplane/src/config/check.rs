@@ -1,0 +1,245 @@
+//! Everything that can be wrong with a configuration that parses.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use pinhole_flow::Suite;
+use pinhole_flow::settings::PortSettings;
+use regex::Regex;
+
+use super::{Cluster, Config, Problem};
+use crate::tls;
+
+/// The most signalling shards: the contract has room for as many rings.
+pub(super) const SHARDS_MAX: u32 = 16;
+
+/// Every mistake of `config`, in the order of the file.
+pub(super) fn problems(config: &Config) -> Vec<Problem> {
+    let mut found = Found::default();
+    if let Err(error) = config.dataplane.validate() {
+        found.add("dataplane", error.to_string());
+    }
+    controlplane(config, &mut found);
+    outside(config, &mut found);
+    identity(config, &mut found);
+    limits(config, &mut found);
+    timers(config, &mut found);
+    clusters(config, &mut found);
+    found.0
+}
+
+#[derive(Default)]
+struct Found(Vec<Problem>);
+
+impl Found {
+    fn add(&mut self, key: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Problem { key: key.into(), message: message.into() });
+    }
+
+    fn range(&mut self, key: &str, value: u32, least: u32, most: u32) {
+        if !(least..=most).contains(&value) {
+            self.add(key, format!("{value} is out of range, {least} to {most} is allowed"));
+        }
+    }
+
+    fn regex(&mut self, key: &str, pattern: &str) -> Option<Regex> {
+        Regex::new(pattern)
+            .map_err(|error| {
+                let last = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
+                self.add(key, format!("not a regular expression: {}", last.trim_start_matches("error: ")));
+            })
+            .ok()
+    }
+}
+
+fn controlplane(config: &Config, found: &mut Found) {
+    found.range("controlplane.shards", config.controlplane.shards, 1, SHARDS_MAX);
+    if !config.controlplane.admin_socket.is_absolute() {
+        found.add("controlplane.admin_socket", "must be an absolute path");
+    }
+    if config.controlplane.admin_socket == config.dataplane.socket {
+        found.add("controlplane.admin_socket", "is the data plane's socket; choose another path");
+    }
+    if (1..config.controlplane.shards).contains(&config.dataplane.max_sessions) {
+        found.add("dataplane.max_sessions", "less than one session per shard");
+    }
+}
+
+fn outside(config: &Config, found: &mut Found) {
+    let outside = &config.outside;
+    if outside.listen.port() == 0 {
+        found.add("outside.listen", "needs a port, for example 5061");
+    }
+    if outside.listen.ip().is_unspecified() {
+        found.add("outside.listen", "needs our address: it stands in our Via and Contact");
+    }
+    port_exists(config, "outside.port", &outside.port, found);
+    match tls::Files::of(outside).read() {
+        Ok(read) => {
+            if let Err(error) = read.server_config(outside.tls_min) {
+                found.add(error.key(), error.to_string());
+            }
+        }
+        Err(errors) => errors.into_iter().for_each(|error| found.add(error.key(), error.to_string())),
+    }
+    if outside.suites.is_empty() {
+        found.add("outside.suites", "names no suite; no phone could have media");
+    }
+    let mut seen = BTreeSet::new();
+    for (n, name) in outside.suites.iter().enumerate() {
+        let key = format!("outside.suites[{n}]");
+        match Suite::from_name(name) {
+            None => {
+                let known = Suite::ALL.map(Suite::name).join(", ");
+                found.add(key, format!("{name} is not a suite; known are {known}"));
+            }
+            Some(suite) if !seen.insert(suite) => found.add(key, format!("{name} is named twice")),
+            Some(_) => {}
+        }
+    }
+}
+
+fn identity(config: &Config, found: &mut Found) {
+    let identity = &config.identity;
+    if let Some(regex) = found.regex("identity.device_name", &identity.device_name)
+        && regex.captures_len() < 2
+    {
+        found.add("identity.device_name", "needs a group, (...): what it captures is the device name");
+    }
+    if let Some(pattern) = &identity.aor_pattern {
+        let rest = pattern.replace("{device}", "");
+        if !pattern.contains("{device}") {
+            found.add(
+                "identity.aor_pattern",
+                "must contain {device}, or all phones would share an address of record",
+            );
+        }
+        if rest.contains(['{', '}', '@', ':', ' ']) {
+            found.add("identity.aor_pattern", "is the user part only, and may hold no other {...}");
+        }
+    }
+    for (device, users) in &identity.devices {
+        let key = format!("identity.devices.{device}");
+        if users.is_empty() {
+            found.add(&key, "names no address of record");
+        }
+        for user in users {
+            if user.is_empty() || user.starts_with('@') || user.contains([':', ' ', '<', '>']) {
+                found.add(
+                    &key,
+                    format!("\"{user}\" is no address of record; write 1001 or 1001@host, without sip:"),
+                );
+            }
+        }
+    }
+}
+
+fn limits(config: &Config, found: &mut Found) {
+    let limits = &config.limits;
+    found.range("limits.connections", limits.connections, 1, 1_000_000);
+    found.range("limits.handshakes", limits.handshakes, 1, 100_000);
+    found.range("limits.handshake_timeout_s", limits.handshake_timeout_s, 1, 120);
+    found.range("limits.calls", limits.calls, 1, 1_000_000);
+    found.range("limits.calls_per_phone", limits.calls_per_phone, 1, 1000);
+    found.range("limits.message_bytes", limits.message_bytes, 2048, 1 << 20);
+    found.range("limits.write_buffer_bytes", limits.write_buffer_bytes, 16_384, 16 << 20);
+    if limits.write_buffer_bytes < limits.message_bytes {
+        found.add("limits.write_buffer_bytes", "less than limits.message_bytes: a message might never fit");
+    }
+}
+
+fn timers(config: &Config, found: &mut Found) {
+    let timers = &config.timers;
+    found.range("timers.phone_lost_grace_s", timers.phone_lost_grace_s, 1, 3600);
+    found.range("timers.media_timeout_s", timers.media_timeout_s, 5, 86_400);
+    found.range("timers.hold_timeout_s", timers.hold_timeout_s, 5, 7 * 86_400);
+    found.range("timers.port_quarantine_s", timers.port_quarantine_s, 1, 600);
+    found.range("timers.adopt_grace_s", timers.adopt_grace_s, 1, 3600);
+    found.range("timers.ring_s", timers.ring_s, 10, 3600);
+}
+
+fn clusters(config: &Config, found: &mut Found) {
+    if config.clusters.is_empty() {
+        found.add("cluster", "no [[cluster]]: there is no call manager to carry calls to");
+    }
+    let mut names = BTreeSet::new();
+    let mut locals = BTreeSet::new();
+    for (n, cluster) in config.clusters.iter().enumerate() {
+        let key = |field: &str| format!("cluster[{n}].{field}");
+        if cluster.name.is_empty() || !names.insert(&cluster.name) {
+            found.add(key("name"), "must be given, and differ from every other cluster's");
+        }
+        if cluster.domain.is_empty() || cluster.domain.contains(['@', ' ', '<', '>']) {
+            found.add(key("domain"), "must be a host name, without sip: and @");
+        }
+        found.regex(&key("devices"), &cluster.devices);
+        port_exists(config, &key("port"), &cluster.port, found);
+        cluster_addresses(config, cluster, &key, found);
+        for shard in 0..config.controlplane.shards.min(SHARDS_MAX) {
+            let local = cluster.local_of(shard);
+            if !locals.insert(local) {
+                found
+                    .add(key("local"), format!("{local} (shard {shard}) is already used by another cluster"));
+            }
+        }
+    }
+}
+
+fn cluster_addresses(config: &Config, cluster: &Cluster, key: &dyn Fn(&str) -> String, found: &mut Found) {
+    let shards = u16::try_from(config.controlplane.shards.min(SHARDS_MAX)).unwrap_or(1);
+    if cluster.call_manager.port() == 0 || cluster.call_manager.ip().is_unspecified() {
+        found.add(key("call_manager"), "needs an address and a port, for example 10.20.0.10:5060");
+    }
+    if cluster.local.port() == 0 || cluster.local.ip().is_unspecified() {
+        found.add(key("local"), "needs our address and a port: it stands in our Via and Contact");
+    } else if cluster.local.port().checked_add(shards).is_none() {
+        found.add(key("local"), format!("leaves no room for {shards} ports, one per shard"));
+    }
+    if cluster.call_manager.is_ipv4() != cluster.local.is_ipv4() {
+        found.add(key("local"), "is not of the same address family as call_manager");
+    }
+    let inside = |at: SocketAddr| {
+        at.ip() == cluster.local.ip()
+            && (cluster.local.port()..cluster.local.port().saturating_add(shards)).contains(&at.port())
+    };
+    if inside(cluster.call_manager) {
+        found.add(key("call_manager"), "is our own address; SIP would go in a circle");
+    }
+    if inside(config.outside.listen) {
+        found.add(key("local"), "is the phones' listener (outside.listen); choose another port or address");
+    }
+    if let Some(port) = config.dataplane.port.iter().find(|port| swallows(port, cluster, shards)) {
+        let message = format!(
+            "lies within the media ports of data-plane port {}, which never reach a socket; choose a port outside {}",
+            port.name, port.media_ports
+        );
+        found.add(key("local"), message);
+    }
+    for (n, source) in cluster.sources.iter().enumerate() {
+        if source.is_unspecified() || source.is_multicast() {
+            found
+                .add(key(&format!("sources[{n}]")), format!("{source} is not the address of a call manager"));
+        }
+    }
+    if !cluster.sources.is_empty() && !cluster.sources.contains(&cluster.call_manager.ip()) {
+        found.add(
+            key("sources"),
+            format!("lacks the call manager's own address {}", cluster.call_manager.ip()),
+        );
+    }
+}
+
+/// Whether the data plane would take the cluster's SIP for media.
+fn swallows(port: &PortSettings, cluster: &Cluster, shards: u16) -> bool {
+    let (first, last) = (cluster.local.port(), cluster.local.port().saturating_add(shards.saturating_sub(1)));
+    cluster.local.ip() == IpAddr::V4(port.media_address)
+        && first <= port.media_ports.last()
+        && last >= port.media_ports.first()
+}
+
+fn port_exists(config: &Config, key: &str, name: &str, found: &mut Found) {
+    if !config.dataplane.port.iter().any(|port| port.name == name) {
+        let known: Vec<_> = config.dataplane.port.iter().map(|port| port.name.as_str()).collect();
+        found.add(key, format!("\"{name}\" is no data-plane port; there are: {}", known.join(", ")));
+    }
+}

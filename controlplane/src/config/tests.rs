@@ -1,0 +1,173 @@
+use std::path::PathBuf;
+
+use super::*;
+
+/// A directory with certificates, and the text of a configuration without mistakes.
+struct Example {
+    directory: tempfile::TempDir,
+    text: String,
+}
+
+impl Example {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let certified = rcgen::generate_simple_self_signed(vec!["pinhole.example".into()]).unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("server.crt"), certified.cert.pem()).unwrap();
+        std::fs::write(path("server.key"), certified.signing_key.serialize_pem()).unwrap();
+        std::fs::write(path("ca.crt"), certified.cert.pem()).unwrap();
+        let text = include_str!("example.toml").replace("/etc/pinhole", directory.path().to_str().unwrap());
+        Self { directory, text }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("pinhole.toml")
+    }
+
+    fn load(&self) -> Result<Config, ConfigError> {
+        std::fs::write(self.path(), &self.text).unwrap();
+        Config::load(&self.path())
+    }
+
+    /// The mistakes after one replacement.
+    fn with(&self, from: &str, to: &str) -> Vec<String> {
+        assert!(self.text.contains(from), "{from} is not in the example");
+        std::fs::write(self.path(), self.text.replacen(from, to, 1)).unwrap();
+        match Config::load(&self.path()) {
+            Ok(_) => vec![],
+            Err(ConfigError::Invalid { problems, .. }) => problems.iter().map(ToString::to_string).collect(),
+            Err(other) => vec![other.to_string()],
+        }
+    }
+}
+
+#[test]
+fn example_is_valid_and_reaches_the_proxy() {
+    let example = Example::new();
+    let config = example.load().unwrap();
+    assert_eq!(config.limits.calls, 100);
+    assert_eq!(config.timers.ring_s, 180);
+    let proxy = config.proxy(1).unwrap();
+    assert_eq!(proxy.clusters[0].local.port(), 5061);
+    assert_eq!((proxy.outside.port, proxy.clusters[0].port), (0, 1));
+    assert_eq!(proxy.clusters[0].sources, vec![IpAddr::from([10, 20, 0, 10])]);
+    assert_eq!(proxy.outside.names, vec!["pinhole.example"]);
+    assert_eq!(proxy.limits.calls, 50, "limits are divided among shards");
+    assert_eq!(proxy.identity.aor_pattern, None, "with an allow-list, nobody else");
+    assert_eq!(proxy.suites.len(), 6);
+}
+
+#[test]
+fn each_mistake_is_one_line_with_its_key() {
+    let example = Example::new();
+    let cases = [
+        ("shards = 2", "shards = 17", "controlplane.shards: 17 is out of range"),
+        (
+            "admin_socket = \"/run/pinhole/admin.sock\"",
+            "admin_socket = \"admin.sock\"",
+            "controlplane.admin_socket: must be an absolute path",
+        ),
+        ("listen = \"203.0.113.5:5061\"", "listen = \"0.0.0.0:5061\"", "outside.listen: needs our address"),
+        (
+            "port = \"outside\"",
+            "port = \"outsode\"",
+            "outside.port: \"outsode\" is no data-plane port; there are: outside, inside",
+        ),
+        ("server.crt\"", "absent.crt\"", "outside.certificate: "),
+        ("server.key\"", "server.crt\"", "outside.key: "),
+        ("/ca.crt\"", "/server.key\"", "outside.client_ca: "),
+        ("\"AEAD_AES_256_GCM\"", "\"AES_256_GCM\"", "outside.suites[0]: AES_256_GCM is not a suite"),
+        (
+            "\"AEAD_AES_256_GCM\"",
+            "\"AEAD_AES_128_GCM\"",
+            "outside.suites[1]: AEAD_AES_128_GCM is named twice",
+        ),
+        ("^(SEP[0-9A-F]{12})$", "^(SEP[0-9A-F]{12}$", "identity.device_name: not a regular expression"),
+        ("^(SEP[0-9A-F]{12})$", "^SEP[0-9A-F]{12}$", "identity.device_name: needs a group"),
+        ("[\"1001\"]", "[]", "identity.devices.SEP0010DB000001: names no address of record"),
+        (
+            "[\"1001\"]",
+            "[\"sip:1001\"]",
+            "identity.devices.SEP0010DB000001: \"sip:1001\" is no address of record",
+        ),
+        (
+            "[identity.devices]",
+            "aor_pattern = \"all\"\n[identity.devices]",
+            "identity.aor_pattern: must contain {device}",
+        ),
+        ("calls = 100", "calls = 0", "limits.calls: 0 is out of range"),
+        (
+            "calls = 100",
+            "message_bytes = 600000",
+            "limits.write_buffer_bytes: less than limits.message_bytes",
+        ),
+        ("ring_s = 180", "ring_s = 1", "timers.ring_s: 1 is out of range"),
+        (
+            "local = \"10.20.0.5:5060\"",
+            "local = \"10.20.0.5:16400\"",
+            "cluster[0].local: lies within the media ports",
+        ),
+        (
+            "call_manager = \"10.20.0.10:5060\"",
+            "call_manager = \"10.20.0.5:5061\"",
+            "cluster[0].call_manager: is our own address",
+        ),
+        ("domain = \"lab.example\"", "domain = \"sip@lab\"", "cluster[0].domain: must be a host name"),
+        ("devices = \"^SEP\"", "devices = \"(\"", "cluster[0].devices: not a regular expression"),
+        (
+            "domain = \"lab.example\"",
+            "domain = \"lab.example\"\nsources = [\"10.20.0.11\"]",
+            "cluster[0].sources: lacks the call manager's own address",
+        ),
+        ("max_sessions = 1000", "max_sessions = 0", "dataplane: "),
+    ];
+    for (from, to, expected) in cases {
+        let problems = example.with(from, to);
+        assert_eq!(problems.len(), 1, "{to}: {problems:?}");
+        assert!(problems[0].starts_with(expected), "{to}: {problems:?}");
+        assert_eq!(problems[0].lines().count(), 1);
+    }
+}
+
+#[test]
+fn every_mistake_is_listed() {
+    let mut example = Example::new();
+    example.text = example.text.replace("shards = 2", "shards = 0").replace("ring_s = 180", "ring_s = 0");
+    example.text = example.text.replace("domain = \"lab.example\"", "domain = \"\"");
+    let error = example.load().unwrap_err().to_string();
+    for key in ["controlplane.shards", "timers.ring_s", "cluster[0].domain"] {
+        assert!(error.contains(key), "{error}");
+    }
+}
+
+#[test]
+fn unknown_key_is_refused_with_its_line() {
+    let example = Example::new();
+    let problems = example.with("shards = 2", "shards = 2\nshads = 3");
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].contains("pinhole.toml:18: unknown field `shads`"), "{problems:?}");
+}
+
+#[test]
+fn missing_table_is_named() {
+    let example = Example::new();
+    let text = example.text.split("[[cluster]]").next().unwrap().to_owned();
+    std::fs::write(example.path(), text).unwrap();
+    let error = Config::load(&example.path()).unwrap_err().to_string();
+    assert!(error.contains("cluster: no [[cluster]]"), "{error}");
+}
+
+#[test]
+fn absent_file_is_one_clear_line() {
+    let error = Config::load(Path::new("/nonexistent/pinhole.toml")).unwrap_err().to_string();
+    assert_eq!(error, "/nonexistent/pinhole.toml: No such file or directory (os error 2)");
+}
+
+#[test]
+fn clusters_must_not_share_an_address() {
+    let mut example = Example::new();
+    let cluster = example.text.split("[[cluster]]").nth(1).unwrap().replace("\"lab\"", "\"other\"");
+    example.text.push_str(&format!("\n[[cluster]]{}", cluster.replace("10.20.0.5:5060", "10.20.0.5:5061")));
+    let error = example.load().unwrap_err().to_string();
+    assert!(error.contains("cluster[1].local: 10.20.0.5:5061 (shard 0) is already used"), "{error}");
+}

@@ -1,0 +1,132 @@
+//! What the process itself counts. Each shard has its own block, so that counting costs nothing;
+//! readers sum. Values never shrink while the process lives.
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $group:literal, $name:literal;)+) => {
+        /// A counter of the process.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Counter { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Counter {
+            /// Every counter.
+            pub const ALL: [Self; Self::COUNT] = [$(Self::$variant,)+];
+            /// How many there are.
+            pub const COUNT: usize = [$($name,)+].len();
+            /// Group and name, as shown to operators.
+            pub const fn name(self) -> (&'static str, &'static str) {
+                match self { $(Self::$variant => ($group, $name),)+ }
+            }
+        }
+    };
+}
+
+counters! {
+    /// TCP connections accepted on the phones' listener.
+    Accepted = "tls", "accepted";
+    /// Handshakes that led to a device name.
+    HandshakesDone = "tls", "handshakes_done";
+    /// Refused: no client certificate.
+    NoCertificate = "tls", "refused_no_certificate";
+    /// Refused: certificate of an unknown authority.
+    UnknownCa = "tls", "refused_unknown_ca";
+    /// Refused: certificate expired or not valid yet.
+    Expired = "tls", "refused_expired";
+    /// Refused: certificate broken, revoked or not for clients.
+    BadCertificate = "tls", "refused_bad_certificate";
+    /// The phone refused our certificate.
+    RefusedUs = "tls", "refused_by_phone";
+    /// Refused: no common TLS version or suite, or not TLS.
+    TlsProtocol = "tls", "refused_protocol";
+    /// Refused: handshake not finished in time.
+    HandshakeTimeout = "tls", "refused_timeout";
+    /// The peer went away during the handshake.
+    HandshakeClosed = "tls", "closed_in_handshake";
+    /// Refused: the certificate names no device.
+    NoDeviceName = "tls", "refused_device_name";
+    /// Refused: too many handshakes in progress (`limits.handshakes`).
+    HandshakeLimit = "tls", "limit_handshakes";
+    /// Refused: too many connections (`limits.connections`).
+    ConnectionLimit = "tls", "limit_connections";
+    /// Connections handed to their home shard.
+    HandedOver = "tls", "handed_over";
+    /// Accepting failed (no file descriptor or memory left).
+    AcceptFailed = "tls", "accept_failed";
+    /// Connections closed by us because of a TLS error after the handshake.
+    TlsBroken = "tls", "broken_after_handshake";
+    /// Messages longer than `limits.message_bytes`; the connection is closed.
+    MessageLimit = "sip", "limit_message_bytes";
+    /// Messages that cannot be parsed; a connection is closed, a datagram dropped.
+    Malformed = "sip", "malformed";
+    /// Connections closed because their peer does not read (`limits.write_buffer_bytes`).
+    WriteLimit = "sip", "limit_write_buffer";
+    /// CRLF keep-alives answered.
+    KeepAlives = "sip", "keep_alives";
+    /// Messages for a phone whose connection is gone.
+    PhoneGone = "sip", "phone_gone";
+    /// Datagrams from the inside.
+    InsideDatagrams = "inside", "datagrams";
+    /// Datagrams or connections from an address that is not a source of the cluster.
+    InsideUnknownSource = "inside", "unknown_source";
+    /// Datagrams that could not be sent.
+    InsideSendFailed = "inside", "send_failed";
+    /// Connections made to call managers.
+    UpstreamConnected = "inside", "upstream_connected";
+    /// Connections to call managers that failed.
+    UpstreamFailed = "inside", "upstream_failed";
+    /// Not tried: the call manager failed a moment ago.
+    UpstreamBackoff = "inside", "upstream_backoff";
+    /// Connections accepted from call managers.
+    UpstreamAccepted = "inside", "upstream_accepted";
+    /// Refused: too many connections on the inside.
+    UpstreamLimit = "inside", "limit_upstreams";
+    /// Commands given to the data plane.
+    CommandsSent = "media", "commands_sent";
+    /// Commands acknowledged.
+    CommandsDone = "media", "commands_done";
+    /// Commands refused by the data plane.
+    CommandsRefused = "media", "commands_refused";
+    /// Commands that had to wait because the ring was full.
+    CommandsQueued = "media", "commands_queued";
+    /// Opens refused because the data plane is not attached or far behind.
+    NoDataPlane = "media", "refused_no_data_plane";
+    /// Times the data plane was attached.
+    Attached = "media", "attached";
+    /// Times the data plane was lost.
+    Detached = "media", "detached";
+    /// Open slots after an attach that nobody knows; closed.
+    OrphansClosed = "media", "orphans_closed";
+    /// Notes that could not be written.
+    NotesFailed = "media", "notes_failed";
+}
+
+/// The values of one shard.
+#[derive(Clone, Debug)]
+pub struct Counters([u64; Counter::COUNT]);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self([0; Counter::COUNT])
+    }
+}
+
+impl Counters {
+    /// Counts one.
+    pub fn count(&mut self, counter: Counter) {
+        if let Some(value) = self.0.get_mut(counter as usize) {
+            *value += 1;
+        }
+    }
+
+    /// The value of a counter.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.0.get(counter as usize).copied().unwrap_or_default()
+    }
+
+    /// Adds every value to `to`.
+    pub fn add_to(&self, to: &mut pinhole_admin::Counters) {
+        for counter in Counter::ALL {
+            let (group, name) = counter.name();
+            to.add(group, name, self.get(counter));
+        }
+    }
+}

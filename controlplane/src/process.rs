@@ -1,0 +1,273 @@
+//! The process as a whole: its threads, started and stopped together.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use pinhole_admin::{Event, EventKind};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::SIGTERM;
+use thiserror::Error;
+
+use crate::admin::{AdminError, AdminSocket, Answers};
+use crate::config::Config;
+use crate::events::Events;
+use crate::link::Link;
+use crate::neighbours::{Interface, Resolver};
+use crate::shard::{Mailbox, Shard, Shared, ToShard};
+use crate::sockets::{self, BindError};
+use crate::tls::{DeviceNames, Files, FilesError};
+
+/// Descriptors that are neither phones nor handshakes: sockets of clusters, rings, log, admin clients.
+const OTHER_FILES: u64 = 256;
+
+/// Why the process cannot start. One line says what, where and what to do.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// An address cannot be used.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The admin socket cannot be opened.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// A certificate or key cannot be used.
+    #[error("{key}: {source}")]
+    Tls {
+        /// The configuration key that names the file.
+        key: &'static str,
+        /// What is wrong.
+        source: FilesError,
+    },
+    /// The pattern for device names is none.
+    #[error("identity.device_name: {0}")]
+    DeviceName(#[from] regex::Error),
+    /// The configuration was not validated.
+    #[error("the configuration names a data-plane port that does not exist; run check")]
+    NotChecked,
+    /// The system refuses a thread, a poll or a netlink socket.
+    #[error("the system refuses {what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// The running process.
+pub struct Process {
+    shared: Arc<Shared>,
+    answers: Arc<Answers>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Process {
+    /// Starts everything. Phones are served once the data plane was attached, or after `patience`.
+    ///
+    /// # Errors
+    /// When an address, a socket or a file cannot be used.
+    pub fn start(
+        config: Config,
+        file: &Path,
+        patience: Duration,
+        log_lines_lost: Arc<AtomicU64>,
+    ) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let events = Arc::new(Events::default());
+        let file_limit = raise_file_limit(&config, &events);
+        let read =
+            Files::of(&config.outside).read().map_err(|mut errors| bad_files(errors.swap_remove(0)))?;
+        let tls = read.server_config(config.outside.tls_min).map_err(bad_files)?;
+        let admin = AdminSocket::open(&config.controlplane.admin_socket)?;
+        let (sockets, missing) = sockets::bind(&config)?;
+        for address in missing {
+            let text = format!(
+                "{} is not an address of this machine yet; it is served as soon as it is (the data plane's twin must be up and have it)",
+                address.ip()
+            );
+            events.emit(Event::new(EventKind::Warning, text));
+        }
+
+        let shards = (0..config.controlplane.shards).map(|_| Mailbox::new()).collect::<io::Result<Vec<_>>>();
+        let (mailboxes, inboxes): (Vec<_>, Vec<_>) = shards.map_err(refused("a poll"))?.into_iter().unzip();
+        let first = mailboxes.first().cloned();
+        let publish = Box::new(move |update| {
+            if let Some(first) = &first {
+                first.send(ToShard::NextHop(update));
+            }
+        });
+        let interfaces = Interface::all(&config.dataplane);
+        let (next_hops, resolver) =
+            Resolver::new(pinhole_flow::NEXT_HOPS, interfaces, Arc::clone(&events), publish)
+                .map_err(refused("a netlink socket"))?;
+        let shared = Arc::new(Shared {
+            names: DeviceNames::new(&config.identity.device_name)?,
+            config: Arc::clone(&config),
+            handshakes: Arc::default(),
+            connections: Arc::default(),
+            events: Arc::clone(&events),
+            next_hops,
+            shards: OnceLock::from(mailboxes),
+            tls: RwLock::new(tls),
+            patience,
+        });
+        let link = Arc::new(Link::new(Arc::clone(&shared)));
+        let answers = Arc::new(Answers {
+            shared: Arc::clone(&shared),
+            link: Arc::clone(&link),
+            log_lines_lost,
+            started: Instant::now(),
+            config_file: file.display().to_string(),
+            file_limit,
+        });
+        let mut process =
+            Self { shared, answers, stop: Arc::default(), threads: Vec::new(), failed: Arc::default() };
+        for ((id, inbox), sockets) in (0..).zip(inboxes).zip(sockets) {
+            let shard =
+                Shard::new(id, Arc::clone(&process.shared), inbox, sockets).ok_or(StartError::NotChecked)?;
+            process.thread(format!("shard-{id}"), move || shard.run())?;
+        }
+        let stop = Arc::clone(&process.stop);
+        process.thread("neighbours".into(), move || {
+            resolver.run(&stop);
+            Ok(())
+        })?;
+        let stop = Arc::clone(&process.stop);
+        process.thread("link".into(), move || {
+            link.run(&stop);
+            Ok(())
+        })?;
+        let (stop, answers) = (Arc::clone(&process.stop), Arc::clone(&process.answers));
+        process.thread("admin".into(), move || {
+            admin.run(&answers, &stop);
+            Ok(())
+        })?;
+        process.say_started(file);
+        Ok(process)
+    }
+
+    /// Reads certificates and keys again, for connections to come.
+    pub fn reload_certificates(&self) {
+        let event = match self.answers.reload_certificates() {
+            Ok(()) => {
+                Event::new(EventKind::Started, "certificates were read again; new connections use them")
+            }
+            Err(reason) => Event::new(
+                EventKind::Warning,
+                format!("certificates stay as they were, the new ones cannot be used: {reason}"),
+            ),
+        };
+        self.shared.events.emit(event);
+    }
+
+    /// Stops everything but the media: the next start adopts the calls. True if all was well until now.
+    pub fn stop(self) -> bool {
+        self.shared
+            .events
+            .emit(Event::new(EventKind::Stopping, "stopping; media goes on, the next start adopts it"));
+        self.stop.store(true, Ordering::Relaxed);
+        for mailbox in self.shared.shards.get().into_iter().flatten() {
+            mailbox.send(ToShard::Stop);
+        }
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+        !self.failed.load(Ordering::Relaxed)
+    }
+
+    /// A thread whose end by an error or a panic is the end of the process: a supervisor starts it
+    /// again, and calls survive that.
+    fn thread(
+        &mut self,
+        name: String,
+        run: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> Result<(), StartError> {
+        let fuse = Fuse {
+            name: name.clone(),
+            failed: Arc::clone(&self.failed),
+            events: Arc::clone(&self.shared.events),
+        };
+        let body = move || {
+            let fuse = fuse;
+            if let Err(error) = run() {
+                fuse.blow(&error.to_string());
+            }
+        };
+        let thread = std::thread::Builder::new().name(name).spawn(body).map_err(refused("a thread"))?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    fn say_started(&self, file: &Path) {
+        let config = &self.shared.config;
+        tracing::info!(file = %file.display(), admin = %config.controlplane.admin_socket.display(), file_limit = self.answers.file_limit, "configuration read");
+        for cluster in &config.clusters {
+            tracing::info!(cluster = cluster.name, call_manager = %cluster.call_manager, transport = ?cluster.transport, local = %cluster.local, "call manager");
+        }
+        let text = format!(
+            "pinhole-controlplane {} started: {} shard(s), phones at {} (TLS {} and later), {} call manager(s)",
+            env!("CARGO_PKG_VERSION"),
+            config.controlplane.shards,
+            config.outside.listen,
+            match config.outside.tls_min {
+                crate::config::TlsVersion::Tls12 => "1.2",
+                crate::config::TlsVersion::Tls13 => "1.3",
+            },
+            config.clusters.len()
+        );
+        self.shared.events.emit(Event::new(EventKind::Started, text));
+    }
+}
+
+struct Fuse {
+    name: String,
+    failed: Arc<AtomicBool>,
+    events: Arc<Events>,
+}
+
+impl Fuse {
+    fn blow(&self, reason: &str) {
+        self.failed.store(true, Ordering::Relaxed);
+        let text = format!("thread {} has failed ({reason}); the process ends, media goes on", self.name);
+        self.events.emit(Event::new(EventKind::Warning, text));
+        let _ = signal_hook::low_level::raise(SIGTERM);
+    }
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.blow("a defect: please report it with the log");
+        }
+    }
+}
+
+/// Raises the soft limit of open files to the hard one; what it is now.
+fn raise_file_limit(config: &Config, events: &Events) -> u64 {
+    let before = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum });
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let upstreams = config.clusters.iter().any(|cluster| cluster.transport == crate::config::Transport::Tcp);
+    let connections = u64::from(config.limits.connections) * if upstreams { 2 } else { 1 };
+    let needed = connections + u64::from(config.limits.handshakes) + OTHER_FILES;
+    if limit < needed {
+        let text = format!(
+            "{limit} open files are allowed, limits.connections and limits.handshakes may need {needed}; raise the hard limit (LimitNOFILE) or lower them"
+        );
+        events.emit(Event::new(EventKind::Warning, text));
+    }
+    limit
+}
+
+fn bad_files(source: FilesError) -> StartError {
+    StartError::Tls { key: source.key(), source }
+}
+
+fn refused(what: &'static str) -> impl Fn(io::Error) -> StartError {
+    move |source| StartError::System { what, source }
+}

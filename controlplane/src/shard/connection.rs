@@ -1,0 +1,219 @@
+//! A phone's connection: socket, TLS and framing together, without knowledge of what the messages mean.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use pinhole_proxy::DeviceName;
+use pinhole_sip::{Frame, FrameError, Framer, Limits};
+use socket2::{SockRef, TcpKeepalive};
+
+use crate::tls::{Refusal, TlsSession};
+
+/// How many times a connection is read before the others have their turn.
+const READS: usize = 8;
+/// Bytes of plaintext taken at a time.
+const CHUNK: usize = 16_384;
+
+/// A place among a bounded number of connections; given back when dropped.
+pub struct Place(Arc<AtomicU64>);
+
+impl Place {
+    /// A place, if fewer than `limit` are taken.
+    pub fn take(taken: &Arc<AtomicU64>, limit: u64) -> Option<Self> {
+        taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < limit).then_some(now + 1))
+            .ok()
+            .map(|_| Self(Arc::clone(taken)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How far a connection has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The TLS handshake goes on.
+    Handshake,
+    /// The connection of a device.
+    Bound(DeviceName),
+    /// What was sent is still to go out; nothing is read any more.
+    Closing,
+}
+
+/// A phone's connection.
+pub struct Phone {
+    /// The socket.
+    pub stream: TcpStream,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// The TLS session.
+    pub tls: Box<dyn TlsSession>,
+    /// How far it has come.
+    pub stage: Stage,
+    /// Its place among handshakes or connections.
+    pub place: Place,
+    framer: Framer,
+}
+
+/// What came of reading a connection.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// Complete frames, in order.
+    pub frames: Vec<Frame>,
+    /// Why nothing more will come.
+    pub end: Option<End>,
+    /// The handshake was finished just now.
+    pub handshake_done: bool,
+    /// There may be more: read again soon.
+    pub more: bool,
+}
+
+/// Why a connection gives nothing more.
+#[derive(Debug)]
+pub enum End {
+    /// The peer closed it or went away.
+    Closed,
+    /// TLS failed.
+    Tls(Refusal),
+    /// What was sent is no SIP.
+    Frame(FrameError),
+}
+
+/// The peer does not read what is sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow;
+
+impl Phone {
+    /// A connection that was just accepted.
+    pub fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: Box<dyn TlsSession>,
+        place: Place,
+        message: usize,
+    ) -> Self {
+        let _ = stream.set_nodelay(true);
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(30))
+            .with_interval(Duration::from_secs(10))
+            .with_retries(3);
+        // A phone that lost its power must be noticed; if the system refuses, the proxy's timers are left.
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(Duration::from_secs(30)));
+        let framer = Framer::new(Limits::with_message(message));
+        Self { stream, peer, tls, stage: Stage::Handshake, place, framer }
+    }
+
+    /// Reads what is there, within a bound.
+    pub fn receive(&mut self) -> Received {
+        let mut received = Received::default();
+        if self.stage == Stage::Closing {
+            return received;
+        }
+        // After a hand-over, plaintext may wait that came with the end of the handshake.
+        if self.stage != Stage::Handshake && self.plaintext(&mut received) {
+            return received;
+        }
+        for _ in 0..READS {
+            match self.tls.read_tls(&mut self.stream) {
+                Ok(0) => {
+                    received.end = Some(End::Closed);
+                    return received;
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return received,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => {
+                    received.end = Some(End::Closed);
+                    return received;
+                }
+            }
+            if let Err(refusal) = self.tls.process() {
+                received.end = Some(End::Tls(refusal));
+                return received;
+            }
+            if self.stage == Stage::Handshake {
+                if !self.tls.is_handshaking() {
+                    received.handshake_done = true;
+                    return received;
+                }
+            } else if self.plaintext(&mut received) {
+                return received;
+            }
+        }
+        received.more = true;
+        received
+    }
+
+    /// Takes plaintext out of TLS and frames out of plaintext; true when the end has come.
+    fn plaintext(&mut self, received: &mut Received) -> bool {
+        let mut chunk = [0; CHUNK];
+        loop {
+            match self.tls.read_plain(&mut chunk) {
+                Ok(0) => {
+                    received.end = Some(End::Closed);
+                    return true;
+                }
+                Ok(length) => self.framer.push(chunk.get(..length).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => {
+                    received.end = Some(End::Closed);
+                    return true;
+                }
+            }
+            while let Some(frame) = self.framer.next() {
+                match frame {
+                    Ok(frame) => received.frames.push(frame),
+                    Err(error) => {
+                        received.end = Some(End::Frame(error));
+                        return true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Queues plaintext and sends as much as the socket takes.
+    ///
+    /// # Errors
+    /// [`Overflow`] when the bounded buffer is full.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<(), Overflow> {
+        if self.tls.write_plain(bytes) < bytes.len() {
+            return Err(Overflow);
+        }
+        self.flush();
+        Ok(())
+    }
+
+    /// Sends as much as the socket takes; true when nothing is left. A broken socket shows when it is read.
+    pub fn flush(&mut self) -> bool {
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut self.stream) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => return true,
+            }
+        }
+        let _ = self.stream.flush();
+        true
+    }
+
+    /// Begins the orderly end; true when everything is out.
+    pub fn close(&mut self) -> bool {
+        if self.stage != Stage::Closing {
+            self.stage = Stage::Closing;
+            self.tls.send_close();
+        }
+        self.flush()
+    }
+}

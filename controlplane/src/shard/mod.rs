@@ -1,0 +1,335 @@
+//! A signalling shard: one thread, one poll, and everything it owns: connections, phones, calls,
+//! ports, rings. Shards share nothing but gauges, events and the next-hop table.
+
+mod connection;
+mod inside;
+mod mailbox;
+mod media;
+mod phones;
+mod tokens;
+mod view;
+
+pub use mailbox::{Attached, Inbox, Mailbox, ToShard};
+pub use view::View;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use mio::{Events as Ready, Interest, Poll};
+use pinhole_admin::Event;
+use pinhole_proxy::{Input, Output, Proxy, Random};
+use pinhole_sip::{FrameError, ParseError};
+use rustls::ServerConfig;
+
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::events::Events;
+use crate::neighbours::NextHops;
+use crate::tls::DeviceNames;
+use connection::Phone;
+use inside::{Inside, Upstream};
+use media::Media;
+use tokens::ClusterSocket;
+
+/// How often media activity is reported to the proxy.
+const ACTIVITY: Duration = Duration::from_secs(1);
+/// Longest sleep: bounds how late anything without a deadline of its own is noticed.
+const IDLE: Duration = Duration::from_millis(250);
+
+/// What all shards share.
+pub struct Shared {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Certificate to device name.
+    pub names: DeviceNames,
+    /// TLS handshakes in progress.
+    pub handshakes: Arc<AtomicU64>,
+    /// Connections with a finished handshake.
+    pub connections: Arc<AtomicU64>,
+    /// Events for operators.
+    pub events: Arc<Events>,
+    /// Next hops of signalled addresses.
+    pub next_hops: Arc<NextHops>,
+    /// Every shard's mailbox, once all are made.
+    pub shards: OnceLock<Vec<Mailbox>>,
+    /// Changed when certificates are read again.
+    pub tls: RwLock<Arc<ServerConfig>>,
+    /// How long phones wait for the data plane at the start. Served without it, nothing can be adopted.
+    pub patience: Duration,
+}
+
+impl Shared {
+    fn tls(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A shard's sockets, bound but not yet watched.
+pub struct Sockets {
+    /// The TLS listener.
+    pub listener: TcpListener,
+    /// Per cluster.
+    pub clusters: Vec<ClusterSockets>,
+}
+
+/// A shard's sockets of one cluster.
+pub struct ClusterSockets {
+    /// For datagrams; absent when the cluster speaks TCP.
+    pub udp: Option<UdpSocket>,
+    /// For connections from the call manager.
+    pub listener: TcpListener,
+}
+
+/// A shard.
+pub struct Shard {
+    id: u32,
+    shared: Arc<Shared>,
+    poll: Poll,
+    messages: Receiver<ToShard>,
+    proxy: Proxy,
+    listener: Option<mio::net::TcpListener>,
+    inside: Vec<Inside>,
+    phones: HashMap<u64, Phone>,
+    upstreams: HashMap<u64, Upstream>,
+    media: Media,
+    counters: Counters,
+    /// Deadlines of connections.
+    deadlines: BTreeSet<(Instant, u64)>,
+    /// Connections to be read again, though the poll won't say so.
+    again: Vec<u64>,
+    accept_at: Option<Instant>,
+    inputs: VecDeque<Input>,
+    pumping: bool,
+    last_id: u64,
+    serving: bool,
+    stopping: bool,
+    /// When to serve phones even without a data plane.
+    serve_at: Instant,
+    activity_at: Instant,
+    datagram: Box<[u8]>,
+}
+
+impl Shard {
+    /// A shard that will run on a thread of its own. `None` for a configuration that was not validated.
+    pub fn new(id: u32, shared: Arc<Shared>, inbox: Inbox, sockets: Sockets) -> Option<Self> {
+        let proxy = Proxy::new(shared.config.proxy(id)?, Box::new(SystemRandom));
+        let inside = shared.config.clusters.iter().zip(sockets.clusters);
+        let now = Instant::now();
+        Some(Self {
+            id,
+            poll: inbox.poll,
+            messages: inbox.messages,
+            proxy,
+            listener: Some(mio::net::TcpListener::from_std(sockets.listener)),
+            inside: inside.map(|(cluster, sockets)| Inside::new(cluster, sockets)).collect(),
+            phones: HashMap::new(),
+            upstreams: HashMap::new(),
+            media: Media::new(&shared),
+            counters: Counters::default(),
+            deadlines: BTreeSet::new(),
+            again: Vec::new(),
+            accept_at: None,
+            inputs: VecDeque::new(),
+            pumping: false,
+            last_id: tokens::CONNECTIONS,
+            serving: false,
+            stopping: false,
+            serve_at: now + shared.patience,
+            activity_at: now,
+            datagram: vec![0; 65_536].into(),
+            shared,
+        })
+    }
+
+    /// Runs until told to stop.
+    ///
+    /// # Errors
+    /// When the poll fails.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut ready = Ready::with_capacity(1024);
+        while !self.stopping {
+            match self.poll.poll(&mut ready, Some(self.timeout(Instant::now()))) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            let now = Instant::now();
+            for event in &ready {
+                self.ready(event, now);
+            }
+            self.turn(now)?;
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, event: &mio::event::Event, now: Instant) {
+        let token = event.token();
+        let id = token.0 as u64;
+        if token == tokens::WAKER {
+            // The mailbox is looked at in every turn.
+        } else if token == tokens::LISTENER {
+            self.accept(now);
+        } else if id >= tokens::CONNECTIONS {
+            if event.is_writable() {
+                self.phone_writable(id);
+                self.upstream_writable(id, now);
+            }
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                self.phone_readable(id, now);
+                self.upstream_readable(id, now);
+            }
+        } else {
+            match ClusterSocket::from_token(token) {
+                Some(ClusterSocket::Udp(cluster)) => self.datagrams(cluster, now),
+                Some(ClusterSocket::Listener(cluster)) => self.accept_upstreams(cluster, now),
+                None => {}
+            }
+        }
+    }
+
+    /// Everything that is not a socket.
+    fn turn(&mut self, now: Instant) -> io::Result<()> {
+        while let Ok(message) = self.messages.try_recv() {
+            self.message(message, now);
+        }
+        if !self.serving && now >= self.serve_at {
+            self.input(Input::AdoptDone, now);
+            self.serving = true;
+        }
+        if self.serving {
+            self.watch()?;
+        }
+        for id in std::mem::take(&mut self.again) {
+            self.phone_readable(id, now);
+            self.upstream_readable(id, now);
+        }
+        if self.accept_at.is_some_and(|at| now >= at) {
+            self.accept_at = None;
+            self.accept(now);
+        }
+        self.media_turn(now);
+        while self.deadlines.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, id)) = self.deadlines.pop_first() else { break };
+            self.phone_deadline(id);
+            self.upstream_deadline(id, now);
+        }
+        if now >= self.activity_at {
+            self.activity_at = now + ACTIVITY;
+            self.report_activity(now);
+        }
+        if self.proxy.next_timeout().is_some_and(|at| now >= at) {
+            self.input(Input::Tick, now);
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, message: ToShard, now: Instant) {
+        match message {
+            ToShard::Phone(phone) => self.phone_arrives(*phone, now),
+            ToShard::Attached(attached) => self.attached(*attached, now),
+            ToShard::Detached => self.detached(),
+            ToShard::NextHop(update) => self.next_hop(update),
+            ToShard::Look(answer) => {
+                // Whoever asked may have given up.
+                let _ = answer.try_send(self.view(now));
+            }
+            ToShard::Stop => self.stopping = true,
+        }
+    }
+
+    /// Begins to watch the sockets, once.
+    fn watch(&mut self) -> io::Result<()> {
+        if self.last_id != tokens::CONNECTIONS {
+            return Ok(());
+        }
+        self.last_id += 1;
+        let registry = self.poll.registry();
+        if let Some(listener) = &mut self.listener {
+            registry.register(listener, tokens::LISTENER, Interest::READABLE)?;
+        }
+        for (cluster, inside) in self.inside.iter_mut().enumerate() {
+            inside.watch(cluster, registry)?;
+        }
+        Ok(())
+    }
+
+    fn timeout(&self, now: Instant) -> Duration {
+        if !self.again.is_empty() {
+            return Duration::ZERO;
+        }
+        let first_deadline = self.deadlines.first().map(|(at, _)| *at);
+        let serve = (!self.serving).then_some(self.serve_at);
+        [first_deadline, self.proxy.next_timeout(), self.accept_at, serve, Some(self.activity_at)]
+            .into_iter()
+            .flatten()
+            .map(|at| at.saturating_duration_since(now))
+            .chain([self.media.patience(), IDLE])
+            .min()
+            .unwrap_or(IDLE)
+            // The poll counts whole milliseconds: rounded up, so that it does not spin.
+            .max(Duration::from_micros(200))
+    }
+
+    /// Hands an input to the proxy and does everything that follows from it.
+    fn input(&mut self, input: Input, now: Instant) {
+        self.inputs.push_back(input);
+        if self.pumping {
+            return;
+        }
+        self.pumping = true;
+        while let Some(input) = self.inputs.pop_front() {
+            self.proxy.handle(input, now);
+            while let Some(output) = self.proxy.poll_output() {
+                self.output(output, now);
+            }
+        }
+        self.pumping = false;
+    }
+
+    fn output(&mut self, output: Output, now: Instant) {
+        match output {
+            Output::ToPhone { conn, bytes } => self.send_phone(conn.0, &bytes, now),
+            Output::ToCluster { cluster, route, bytes } => self.send_inside(cluster, route, &bytes, now),
+            Output::ClosePhone { conn, reason } => self.close_phone(conn.0, reason, now),
+            Output::Media(command) => self.command(*command, now),
+            Output::Note { slot, generation, bytes } => self.note(slot, generation, &bytes),
+            Output::Event(event) => self.emit(event),
+        }
+    }
+
+    fn emit(&self, event: Event) {
+        self.shared.events.emit(event);
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+}
+
+fn is_too_long(error: &FrameError) -> bool {
+    matches!(
+        error,
+        FrameError::Message(
+            ParseError::MessageTooLong { .. }
+                | ParseError::BodyTooLong { .. }
+                | ParseError::LineTooLong { .. }
+        )
+    )
+}
+
+/// Randomness of the operating system.
+struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        // Keys come from here: without randomness there is nothing sensible to do but wait for it.
+        while getrandom::fill(bytes).is_err() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}

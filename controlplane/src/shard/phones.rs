@@ -1,0 +1,286 @@
+//! The phones' side of a shard: accepting, handshakes, hand-over, messages.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::Interest;
+use mio::net::TcpStream;
+use pinhole_admin::{Event, EventKind};
+use pinhole_proxy::{ConnId, DeviceName, Input};
+use pinhole_sip::{Frame, FrameError};
+
+use super::connection::{End, Phone, Place, Stage};
+use super::mailbox::ToShard;
+use super::{Shard, tokens};
+use crate::counters::Counter;
+use crate::tls::{Modern, Refusal};
+
+/// Connections accepted before others have their turn.
+const ACCEPTS: usize = 64;
+/// How long accepting rests after a failure such as too many open files.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How long a connection that is being closed may take to send what is left.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
+
+impl Shard {
+    /// Accepts what waits at the listener.
+    pub(super) fn accept(&mut self, now: Instant) {
+        for _ in 0..ACCEPTS {
+            let Some(listener) = &self.listener else { return };
+            match listener.accept() {
+                Ok((stream, peer)) => self.accepted(stream, peer, now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+                    ) => {}
+                Err(error) => {
+                    self.counters.count(Counter::AcceptFailed);
+                    let text = format!("connections cannot be accepted ({error}); tried again");
+                    self.emit(Event::new(EventKind::LimitReached, text));
+                    self.accept_at = Some(now + ACCEPT_REST);
+                    return;
+                }
+            }
+        }
+        self.accept_at = Some(now);
+    }
+
+    fn accepted(&mut self, stream: TcpStream, peer: SocketAddr, now: Instant) {
+        self.counters.count(Counter::Accepted);
+        let limits = &self.shared.config.limits;
+        let Some(place) = Place::take(&self.shared.handshakes, u64::from(limits.handshakes)) else {
+            self.counters.count(Counter::HandshakeLimit);
+            let text =
+                format!("{peer} refused: {} handshakes in progress (limits.handshakes)", limits.handshakes);
+            self.emit(Event::new(EventKind::LimitReached, text));
+            return;
+        };
+        let tls = match Modern::new(&self.shared.tls(), limits.write_buffer_bytes as usize) {
+            Ok(tls) => Box::new(tls),
+            Err(refusal) => return self.refused(peer, &refusal),
+        };
+        let deadline = now + Duration::from_secs(u64::from(limits.handshake_timeout_s));
+        let phone = Phone::new(stream, peer, tls, place, limits.message_bytes as usize);
+        let Some(conn) = self.adopt_connection(phone) else { return };
+        self.deadlines.insert((deadline, conn));
+        self.phone_readable(conn, now);
+    }
+
+    /// Gives a connection a number here and begins to watch it.
+    fn adopt_connection(&mut self, mut phone: Phone) -> Option<u64> {
+        let conn = self.next_id();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) =
+            self.poll.registry().register(&mut phone.stream, tokens::connection(conn), interest)
+        {
+            self.counters.count(Counter::AcceptFailed);
+            self.emit(Event::new(
+                EventKind::LimitReached,
+                format!("{} cannot be watched ({error})", phone.peer),
+            ));
+            return None;
+        }
+        self.phones.insert(conn, phone);
+        Some(conn)
+    }
+
+    /// A connection that another shard hands over.
+    pub(super) fn phone_arrives(&mut self, phone: Phone, now: Instant) {
+        let Stage::Bound(device) = phone.stage.clone() else { return };
+        let (peer, tls) = (phone.peer, phone.tls.description());
+        if let Some(conn) = self.adopt_connection(phone) {
+            self.bound(conn, device, peer, tls, now);
+        }
+    }
+
+    fn bound(&mut self, conn: u64, device: DeviceName, peer: SocketAddr, tls: String, now: Instant) {
+        self.input(Input::PhoneConnected { conn: ConnId(conn), device, peer, tls }, now);
+        self.phone_readable(conn, now);
+    }
+
+    /// Reads a connection and does what its messages ask for.
+    pub(super) fn phone_readable(&mut self, conn: u64, now: Instant) {
+        let Some(phone) = self.phones.get_mut(&conn) else { return };
+        let received = phone.receive();
+        phone.flush();
+        if received.handshake_done {
+            return self.handshake_done(conn, now);
+        }
+        for frame in received.frames {
+            match frame {
+                Frame::Message(message) => {
+                    self.input(Input::PhoneMessage { conn: ConnId(conn), message }, now)
+                }
+                Frame::Ping => {
+                    self.counters.count(Counter::KeepAlives);
+                    self.send_phone(conn, b"\r\n", now);
+                }
+                Frame::Pong => {}
+            }
+        }
+        match received.end {
+            Some(end) => self.phone_ended(conn, end, now),
+            None if received.more => self.again.push(conn),
+            None => {}
+        }
+    }
+
+    /// The socket takes more.
+    pub(super) fn phone_writable(&mut self, conn: u64) {
+        let Some(phone) = self.phones.get_mut(&conn) else { return };
+        if phone.flush() && phone.stage == Stage::Closing {
+            self.drop_phone(conn);
+        }
+    }
+
+    /// Binds a connection to its device and brings it home.
+    fn handshake_done(&mut self, conn: u64, now: Instant) {
+        let Some(mut phone) = self.phones.remove(&conn) else { return };
+        let peer = phone.peer;
+        let device = match phone.tls.peer_certificate() {
+            None => return self.refused(peer, &Refusal::NoCertificate),
+            Some(der) => match self.shared.names.of_certificate(der) {
+                Ok(device) => device,
+                Err(error) => {
+                    self.counters.count(Counter::NoDeviceName);
+                    phone.close();
+                    return self
+                        .emit(Event::new(EventKind::PhoneRefused, format!("{peer} refused: {error}")));
+                }
+            },
+        };
+        let limit = self.shared.config.limits.connections;
+        let Some(place) = Place::take(&self.shared.connections, u64::from(limit)) else {
+            self.counters.count(Counter::ConnectionLimit);
+            phone.close();
+            let text = format!("{peer} refused: {limit} connections (limits.connections)");
+            return self.emit(Event::new(EventKind::LimitReached, text).device(device.as_str()));
+        };
+        phone.place = place;
+        phone.stage = Stage::Bound(device.clone());
+        self.counters.count(Counter::HandshakesDone);
+        let home = device.shard(self.shared.config.controlplane.shards);
+        if home == self.id {
+            let tls = phone.tls.description();
+            self.phones.insert(conn, phone);
+            return self.bound(conn, device, peer, tls, now);
+        }
+        let _ = self.poll.registry().deregister(&mut phone.stream);
+        self.counters.count(Counter::HandedOver);
+        if let Some(mailbox) = self.shared.shards.get().and_then(|shards| shards.get(home as usize)) {
+            mailbox.send(ToShard::Phone(Box::new(phone)));
+        }
+    }
+
+    /// Sends to a phone; a phone that does not read is closed.
+    pub(super) fn send_phone(&mut self, conn: u64, bytes: &[u8], now: Instant) {
+        let Some(phone) = self.phones.get_mut(&conn).filter(|phone| phone.stage != Stage::Closing) else {
+            return self.counters.count(Counter::PhoneGone);
+        };
+        if phone.send(bytes).is_err() {
+            let text = format!(
+                "{} closed: it does not read what is sent to it (limits.write_buffer_bytes)",
+                phone.peer
+            );
+            self.counters.count(Counter::WriteLimit);
+            self.emit(Event::new(EventKind::LimitReached, text));
+            self.phone_gone(conn, now);
+        }
+    }
+
+    /// Closes a connection once what was sent is out.
+    pub(super) fn close_phone(&mut self, conn: u64, reason: &str, now: Instant) {
+        let Some(phone) = self.phones.get_mut(&conn) else { return };
+        tracing::debug!(peer = %phone.peer, reason, "closing the phone's connection");
+        if phone.close() {
+            self.drop_phone(conn);
+        } else {
+            self.deadlines.insert((now + CLOSE_TIME, conn));
+        }
+    }
+
+    /// A deadline of a connection has passed.
+    pub(super) fn phone_deadline(&mut self, conn: u64) {
+        let Some(phone) = self.phones.get_mut(&conn) else { return };
+        match phone.stage {
+            Stage::Handshake => {
+                let text = format!(
+                    "{} refused: the TLS handshake was not finished in time (limits.handshake_timeout_s)",
+                    phone.peer
+                );
+                self.counters.count(Counter::HandshakeTimeout);
+                self.emit(Event::new(EventKind::PhoneRefused, text));
+                self.drop_phone(conn);
+            }
+            Stage::Closing => self.drop_phone(conn),
+            Stage::Bound(_) => {}
+        }
+    }
+
+    fn phone_ended(&mut self, conn: u64, end: End, now: Instant) {
+        let Some(phone) = self.phones.get_mut(&conn) else { return };
+        let (peer, stage) = (phone.peer, phone.stage.clone());
+        phone.flush();
+        match (stage, end) {
+            (Stage::Handshake, End::Tls(refusal)) => {
+                self.drop_phone(conn);
+                return self.refused(peer, &refusal);
+            }
+            (Stage::Handshake, _) => {
+                self.counters.count(Counter::HandshakeClosed);
+                return self.drop_phone(conn);
+            }
+            (Stage::Bound(device), End::Tls(refusal)) => {
+                self.counters.count(Counter::TlsBroken);
+                self.emit(
+                    Event::new(EventKind::PhoneClosed, format!("{peer}: {refusal}")).device(device.as_str()),
+                );
+            }
+            (Stage::Bound(device), End::Frame(error)) => {
+                self.count_frame_error(&error);
+                let text = format!("{peer} closed: {error}");
+                self.emit(Event::new(EventKind::MessageRefused, text).device(device.as_str()));
+            }
+            (Stage::Bound(_) | Stage::Closing, _) => {}
+        }
+        self.phone_gone(conn, now);
+    }
+
+    pub(super) fn count_frame_error(&mut self, error: &FrameError) {
+        self.counters.count(if super::is_too_long(error) {
+            Counter::MessageLimit
+        } else {
+            Counter::Malformed
+        });
+    }
+
+    fn phone_gone(&mut self, conn: u64, now: Instant) {
+        let bound = self.phones.get(&conn).is_some_and(|phone| matches!(phone.stage, Stage::Bound(_)));
+        self.drop_phone(conn);
+        if bound {
+            self.input(Input::PhoneClosed { conn: ConnId(conn) }, now);
+        }
+    }
+
+    fn drop_phone(&mut self, conn: u64) {
+        if let Some(mut phone) = self.phones.remove(&conn) {
+            phone.close();
+            let _ = self.poll.registry().deregister(&mut phone.stream);
+        }
+    }
+
+    fn refused(&mut self, peer: SocketAddr, refusal: &Refusal) {
+        self.counters.count(match refusal {
+            Refusal::NoCertificate => Counter::NoCertificate,
+            Refusal::UnknownCa => Counter::UnknownCa,
+            Refusal::Expired(_) => Counter::Expired,
+            Refusal::BadCertificate(_) => Counter::BadCertificate,
+            Refusal::RefusedUs(_) => Counter::RefusedUs,
+            Refusal::Protocol(_) => Counter::TlsProtocol,
+        });
+        self.emit(Event::new(EventKind::PhoneRefused, format!("{peer} refused: {refusal}")));
+    }
+}
