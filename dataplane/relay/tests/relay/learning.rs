@@ -110,6 +110,11 @@ fn rtp_and_rtcp_are_learned_separately_and_under_mux_rtcp_follows_rtp() {
     orders.legs[0].flags |= LegFlags::RTCP_MUX;
     bench.update(1, orders);
     assert_eq!(rtcp_answer(&mut bench), nat());
+    // What still comes to the RTCP port under mux is relayed, but teaches nothing.
+    bench.now += 5 * SECOND;
+    let out = bench.send(&from(at("198.51.100.77:64000"), &mut peer, &rtcp(7)));
+    assert_eq!((out.sent.len(), out.events.len()), (1, 0));
+    assert_eq!((rtcp_answer(&mut bench), answer(&mut bench, 9).0), (nat(), nat()));
 }
 
 #[test]
