@@ -6,12 +6,31 @@
 
 #![forbid(unsafe_code)]
 
+mod calls;
 mod config;
 mod counters;
+mod description;
+mod dialogs;
 mod identity;
 mod io;
+mod notes;
+mod offer_answer;
+mod phones;
+mod ports;
 mod proxy;
+mod register;
+mod registrations;
+mod relay;
+mod requests;
+mod responses;
+mod rewriting;
+mod sessions;
+mod slots;
+mod teardown;
+mod timers;
 mod token;
+mod transactions;
+mod views;
 
 pub use config::{ClusterConfig, Limits, MediaPort, Outside, ProxyConfig, Timers, Transport};
 pub use counters::{Counter, Counters};

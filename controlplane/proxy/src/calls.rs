@@ -1,0 +1,146 @@
+//! Calls: an INVITE's dialogs with their media.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use pinhole_flow::{MasterKey, Suite};
+
+use crate::transactions::{Side, TxId};
+
+/// A call of one phone.
+pub(crate) struct Call {
+    /// When it began, or was adopted.
+    pub(crate) since: Instant,
+    /// The INVITE that is to make it, until it is answered.
+    pub(crate) invite: Option<TxId>,
+    pub(crate) answered: bool,
+    /// Taken over from before a restart, and not heard of since.
+    pub(crate) adopted: bool,
+    /// Its phone has not come back since the restart.
+    pub(crate) awaits_phone: bool,
+    /// The latest offer; kept until the next one, for an answer that is given again.
+    pub(crate) offer: Option<Offer>,
+    /// Streams by number of their media line.
+    pub(crate) streams: BTreeMap<usize, Stream>,
+    /// When media was last seen on any leg.
+    pub(crate) media_seen: Instant,
+    /// When media was last seen from the phone.
+    pub(crate) phone_media_seen: Instant,
+}
+
+impl Call {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            invite: None,
+            answered: false,
+            adopted: false,
+            awaits_phone: false,
+            offer: None,
+            streams: BTreeMap::new(),
+            media_seen: now,
+            phone_media_seen: now,
+        }
+    }
+
+    /// Whether no stream flows both ways: silence is then no sign of a fault.
+    pub(crate) fn held(&self) -> bool {
+        !self.streams.is_empty() && self.streams.values().all(|stream| stream.held)
+    }
+
+    /// The suite of the first stream.
+    pub(crate) fn suite(&self) -> Option<Suite> {
+        self.streams.values().find_map(|stream| stream.crypto.as_ref().map(|crypto| crypto.suite))
+    }
+}
+
+/// A stream: one media line, one session.
+pub(crate) struct Stream {
+    /// Slot of its session; its ports and orders are kept there.
+    pub(crate) slot: u32,
+    /// `m=` kind.
+    pub(crate) kind: String,
+    /// Profile outside: RTP/SAVP or RTP/SAVPF.
+    pub(crate) profile: Profile,
+    pub(crate) crypto: Option<StreamCrypto>,
+    /// Whether the phone's description says that it shares a port for RTP and RTCP, and we agreed.
+    pub(crate) mux: bool,
+    /// Whether either side has taken it off both ways.
+    pub(crate) held: bool,
+    /// Made by an offer that is not answered yet.
+    pub(crate) tentative: bool,
+}
+
+/// RTP profile, feedback or not (RFC 4585).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    Plain,
+    Feedback,
+}
+
+impl Profile {
+    pub(crate) fn of(proto: &str) -> Self {
+        if proto.ends_with("AVPF") { Self::Feedback } else { Self::Plain }
+    }
+
+    pub(crate) fn outside(self) -> &'static str {
+        match self {
+            Self::Plain => "RTP/SAVP",
+            Self::Feedback => "RTP/SAVPF",
+        }
+    }
+
+    pub(crate) fn inside(self) -> &'static str {
+        match self {
+            Self::Plain => "RTP/AVP",
+            Self::Feedback => "RTP/AVPF",
+        }
+    }
+}
+
+/// Keys of a stream's outside leg.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StreamCrypto {
+    /// Tag of the crypto line in the last offer and answer.
+    pub(crate) tag: u32,
+    pub(crate) suite: Suite,
+    /// The phone's key, unknown until it has answered.
+    pub(crate) phone: Option<MasterKey>,
+    /// Our key.
+    pub(crate) ours: MasterKey,
+}
+
+/// An offer, until and after its answer.
+pub(crate) struct Offer {
+    /// Who made it.
+    pub(crate) by: Side,
+    /// The transaction whose request (or, for INVITE without a description, response) carried it.
+    pub(crate) carrier: TxId,
+    pub(crate) in_response: bool,
+    pub(crate) answered: bool,
+    pub(crate) lines: Vec<OfferedLine>,
+}
+
+/// One media line of an offer.
+pub(crate) struct OfferedLine {
+    /// Whether it can be carried; otherwise it went on with port 0.
+    pub(crate) carried: bool,
+    pub(crate) profile: Profile,
+    pub(crate) remote: Remote,
+    pub(crate) mux: bool,
+    /// Whether it flows both ways.
+    pub(crate) two_way: bool,
+    pub(crate) crypto: Option<StreamCrypto>,
+}
+
+/// Where a description says that media is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Remote {
+    /// `None`: a host name, or the all-zero address of old-style hold.
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) rtp: u16,
+    pub(crate) rtcp: u16,
+    /// The all-zero address.
+    pub(crate) zero: bool,
+}

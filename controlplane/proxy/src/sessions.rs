@@ -1,0 +1,288 @@
+//! Media sessions: slots and ports, and the commands that open, change and close them.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use pinhole_flow::{Command, CommandKind, Event, EventKind, Leg, MasterKey, Session};
+
+use crate::config::ProxyConfig;
+use crate::dialogs::SetId;
+use crate::ports::PortAllocator;
+use crate::slots::SlotAllocator;
+
+/// A session of ours in the data plane, from the choice of its ports until they are given back.
+pub(crate) struct MediaSession {
+    pub(crate) generation: u32,
+    /// The call it serves; `None`: nobody's, to be closed.
+    pub(crate) set: Option<SetId>,
+    /// Orders; in force once opened.
+    pub(crate) orders: Session,
+    pub(crate) opened: bool,
+    /// Close was sent, its acknowledgement is awaited.
+    pub(crate) closing: bool,
+    /// Packets accepted, as last reported; `None`: taken over, and not reported since.
+    pub(crate) packets: Option<[u64; 2]>,
+    /// The note last written.
+    pub(crate) note: Vec<u8>,
+    /// Which legs' ports are ours to give back (not so when a foreign session was found).
+    owned: [bool; 2],
+}
+
+/// Why a session cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// No free slot.
+    Slots,
+    /// No free port pair.
+    Ports,
+}
+
+/// What an event of the data plane means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Nothing to do.
+    Nothing,
+    /// The session is closed and its slot and ports are given back.
+    Closed,
+    /// Open or Update was refused, with the reason's code; the call, if it still lives.
+    Refused(Option<SetId>, u32),
+}
+
+/// The media sessions of a shard.
+pub(crate) struct MediaSessions {
+    slots: SlotAllocator,
+    ports: Vec<PortAllocator>,
+    by_slot: BTreeMap<u32, MediaSession>,
+    sequence: u32,
+}
+
+impl MediaSessions {
+    pub(crate) fn new(config: &ProxyConfig, generation: u32) -> Self {
+        let ports =
+            config.media.iter().map(|port| PortAllocator::new(&port.ports, config.shard, config.shards));
+        Self {
+            slots: SlotAllocator::new(config.max_sessions, config.shard, config.shards, generation),
+            ports: ports.collect(),
+            by_slot: BTreeMap::new(),
+            sequence: 0,
+        }
+    }
+
+    /// Reserves a slot and a port pair on each side for a stream of a call. Nothing is opened yet.
+    pub(crate) fn reserve(&mut self, set: SetId, sides: [u8; 2], now: Instant) -> Result<u32, NoRoom> {
+        let (slot, generation) = self.slots.allocate().ok_or(NoRoom::Slots)?;
+        let mut legs = [blank_leg(), blank_leg()];
+        for (at, (leg, port)) in legs.iter_mut().zip(sides).enumerate() {
+            leg.port = port;
+            let pair = self.ports.get_mut(usize::from(port)).and_then(|ports| ports.allocate(now));
+            let Some(rtp) = pair else {
+                if at == 1
+                    && let Some(ports) = self.ports.get_mut(usize::from(sides[0]))
+                {
+                    ports.release(legs[0].local_rtp, now);
+                }
+                self.slots.release(slot);
+                return Err(NoRoom::Ports);
+            };
+            leg.local_rtp = rtp;
+            leg.local_rtcp = rtp + 1;
+        }
+        let session = MediaSession {
+            generation,
+            set: Some(set),
+            orders: Session { legs },
+            opened: false,
+            closing: false,
+            packets: Some([0; 2]),
+            note: Vec::new(),
+            owned: [true; 2],
+        };
+        self.by_slot.insert(slot, session);
+        Ok(slot)
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> Option<&MediaSession> {
+        self.by_slot.get(&slot)
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut MediaSession> {
+        self.by_slot.get_mut(&slot)
+    }
+
+    /// Puts orders in force: the command to send, if anything changes.
+    pub(crate) fn order(&mut self, slot: u32, orders: Session) -> Option<Command> {
+        let session = self.by_slot.get_mut(&slot)?;
+        if session.closing || (session.opened && session.orders == orders) {
+            return None;
+        }
+        session.orders = orders;
+        self.sequence = self.sequence.wrapping_add(1);
+        let make = if session.opened { Command::update } else { Command::open };
+        session.opened = true;
+        Some(make(slot, session.generation, self.sequence, orders))
+    }
+
+    /// Ends a session: the command to send. One that was never opened is given back at once, its ports
+    /// after they have rested until `rested`.
+    pub(crate) fn close(&mut self, slot: u32, rested: Instant) -> Option<Command> {
+        let session = self.by_slot.get_mut(&slot)?;
+        session.set = None;
+        if session.closing {
+            return None;
+        }
+        if !session.opened {
+            self.give_back(slot, rested);
+            return None;
+        }
+        session.closing = true;
+        wipe(&mut session.orders);
+        self.sequence = self.sequence.wrapping_add(1);
+        Some(Command::close(slot, session.generation, self.sequence))
+    }
+
+    /// Takes an event of the data plane.
+    pub(crate) fn event(&mut self, event: &Event, rested: Instant) -> Outcome {
+        let Some(session) = self.by_slot.get(&event.slot) else { return Outcome::Nothing };
+        if session.generation != event.generation {
+            return Outcome::Nothing;
+        }
+        let (kind, command) = (EventKind::from_code(event.kind), CommandKind::from_code(event.command));
+        match (kind, command) {
+            // Refused means that it is not open under this generation: that is what Close is to bring about.
+            (Some(EventKind::Done | EventKind::Refused), Some(CommandKind::Close)) if session.closing => {
+                self.give_back(event.slot, rested);
+                Outcome::Closed
+            }
+            (Some(EventKind::Refused), Some(CommandKind::Open | CommandKind::Update)) => {
+                Outcome::Refused(session.set, event.detail)
+            }
+            _ => Outcome::Nothing,
+        }
+    }
+
+    /// The data plane is new and empty: Open for every session that lives; what was closing is closed.
+    pub(crate) fn reset(&mut self, rested: Instant) -> Vec<Command> {
+        let slots: Vec<u32> = self.by_slot.keys().copied().collect();
+        let mut commands = Vec::new();
+        for slot in slots {
+            let Some(session) = self.by_slot.get_mut(&slot) else { continue };
+            session.packets = Some([0; 2]);
+            if session.closing {
+                self.give_back(slot, rested);
+            } else if session.opened {
+                self.sequence = self.sequence.wrapping_add(1);
+                commands.push(Command::open(slot, session.generation, self.sequence, session.orders));
+            }
+        }
+        commands
+    }
+
+    /// Takes over a session that was found open. `false` if it cannot be ours: it must be closed.
+    pub(crate) fn adopt(&mut self, slot: u32, generation: u32, orders: Session) -> bool {
+        let slot_ours = !self.by_slot.contains_key(&slot) && self.slots.claim(slot);
+        if !slot_ours {
+            return false;
+        }
+        let owned = orders.legs.map(|leg| {
+            self.ports.get_mut(usize::from(leg.port)).is_some_and(|ports| ports.claim(leg.local_rtp))
+        });
+        let session = MediaSession {
+            generation,
+            set: None,
+            orders,
+            opened: true,
+            closing: false,
+            packets: None,
+            note: Vec::new(),
+            owned,
+        };
+        self.by_slot.insert(slot, session);
+        owned == [true; 2]
+    }
+
+    /// A Close for a session that is not in our table.
+    pub(crate) fn close_foreign(&mut self, slot: u32, generation: u32) -> Command {
+        self.sequence = self.sequence.wrapping_add(1);
+        Command::close(slot, generation, self.sequence)
+    }
+
+    /// Open sessions that serve no call.
+    pub(crate) fn unclaimed(&self) -> Vec<u32> {
+        let idle = |session: &MediaSession| session.set.is_none() && !session.closing;
+        self.by_slot.iter().filter(|(_, session)| idle(session)).map(|(slot, _)| *slot).collect()
+    }
+
+    /// Sessions open in the data plane: slot and generation.
+    pub(crate) fn open(&self) -> Vec<(u32, u32)> {
+        let open = |session: &MediaSession| session.opened;
+        self.by_slot
+            .iter()
+            .filter(|(_, session)| open(session))
+            .map(|(slot, session)| (*slot, session.generation))
+            .collect()
+    }
+
+    /// Frees ports that have rested enough.
+    pub(crate) fn wake_ports(&mut self, now: Instant) {
+        for ports in &mut self.ports {
+            ports.wake(now);
+        }
+    }
+
+    /// When the next pair has rested enough.
+    pub(crate) fn next_rested(&self) -> Option<Instant> {
+        self.ports.iter().filter_map(PortAllocator::next_rested).min()
+    }
+
+    /// Usage of the media ports.
+    pub(crate) fn ports(&self) -> pinhole_admin::Ports {
+        let mut sum = pinhole_admin::Ports::default();
+        for ports in &self.ports {
+            sum += ports.usage();
+        }
+        sum
+    }
+
+    fn give_back(&mut self, slot: u32, rested: Instant) {
+        let Some(session) = self.by_slot.remove(&slot) else { return };
+        for (leg, owned) in session.orders.legs.iter().zip(session.owned) {
+            if owned && let Some(ports) = self.ports.get_mut(usize::from(leg.port)) {
+                ports.release(leg.local_rtp, rested);
+            }
+        }
+        self.slots.release(slot);
+    }
+}
+
+impl Drop for MediaSession {
+    fn drop(&mut self) {
+        wipe(&mut self.orders);
+    }
+}
+
+/// Wipes the keys; ports and addresses stay.
+fn wipe(orders: &mut Session) {
+    use zeroize::Zeroize;
+    for leg in &mut orders.legs {
+        leg.inbound.zeroize();
+        leg.outbound.zeroize();
+    }
+}
+
+/// A leg that goes nowhere yet. DSCP is copied from the packet that came in.
+fn blank_leg() -> Leg {
+    Leg {
+        port: 0,
+        flags: 0,
+        dscp: 255,
+        reserved: 0,
+        local_rtp: 0,
+        local_rtcp: 0,
+        remote_rtp: 0,
+        remote_rtcp: 0,
+        next_hop: 0,
+        remote_ip: [0; 16],
+        inbound: MasterKey::NONE,
+        outbound: MasterKey::NONE,
+    }
+}
