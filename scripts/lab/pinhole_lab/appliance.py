@@ -177,7 +177,7 @@ class Appliance:
                               capture_output=True, text=True, timeout=20, check=False)
         if done.returncode != 0:
             raise LabError(f"pinholectl {command} ends with status {done.returncode}: {done.stderr.strip()}")
-        return json.loads(done.stdout)
+        return [json.loads(line) for line in done.stdout.splitlines()] if command == "events" else json.loads(done.stdout)
 
     def counter(self, group: str, name: str) -> int:
         """One counter; 0 if it has never been counted."""

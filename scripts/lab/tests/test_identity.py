@@ -10,10 +10,6 @@ from pinhole_lab import network
 from pinhole_lab.state import LabError
 
 
-def group_sum(appliance, group):
-    return sum(appliance.ctl("counters").get(group, {}).values())
-
-
 def grown(before, after):
     """The counters that have grown."""
     return {f"{group}.{name}" for group, values in after.items() for name, value in values.items()
@@ -43,7 +39,7 @@ def test_phone_with_an_unknown_certificate_is_refused_and_counted(lab, appliance
     eventually(lambda: any(name.startswith("tls.") for name in grown(before, appliance.ctl("counters"))),
                what="a counter of refused handshakes")
     assert appliance.ctl("phones") == []
-    refusals = [event for event in events(appliance) if event["kind"] == "phone_refused"]
+    refusals = [event for event in appliance.ctl("events") if event["kind"] == "phone_refused"]
     assert refusals and "\n" not in refusals[-1]["text"]
 
 
@@ -68,7 +64,7 @@ def test_registering_somebody_elses_address_of_record_is_refused_and_counted(pho
     assert response.code == 403
     assert any("identity" in name for name in grown(before, appliance.ctl("counters"))), \
         grown(before, appliance.ctl("counters"))
-    assert any(event["kind"] == "identity_refused" for event in events(appliance))
+    assert any(event["kind"] == "identity_refused" for event in appliance.ctl("events"))
     inside = phones.inside()
     inside.invite("1002").wait_answer(expect=404)
 
@@ -107,7 +103,3 @@ def test_bytes_that_are_not_tls_are_refused(appliance):
     stranger.close()
     assert appliance.ready()
 
-
-def events(appliance):
-    found = appliance.ctl("events")
-    return found if isinstance(found, list) else [found]
