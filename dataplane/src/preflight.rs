@@ -84,12 +84,36 @@ fn check_port(port: &PortSettings) -> Result<(), StartError> {
 
 fn check_interface(port: &PortSettings, interface: &str) -> Result<(), StartError> {
     let (name, interface) = (port.name.clone(), interface.to_owned());
-    if !interface_exists(&interface) {
-        return Err(StartError::NoInterface { port: name, interface, device: port.device.to_string() });
+    match interface_state(&interface) {
+        InterfaceState::Absent => {
+            Err(StartError::NoInterface { port: name, interface, device: port.device.to_string() })
+        }
+        InterfaceState::Down => Err(StartError::InterfaceDown { port: name, interface }),
+        InterfaceState::Up => Ok(()),
     }
-    let flags = std::fs::read_to_string(net(&interface).join("flags")).unwrap_or_default();
-    let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).unwrap_or(IFF_UP);
-    if flags & IFF_UP == 0 { Err(StartError::InterfaceDown { port: name, interface }) } else { Ok(()) }
+}
+
+/// What the kernel says of a network interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InterfaceState {
+    /// There is none of this name.
+    Absent,
+    /// Switched off.
+    Down,
+    /// Switched on.
+    Up,
+}
+
+/// The state of a network interface.
+pub(crate) fn interface_state(name: &str) -> InterfaceState {
+    if !interface_exists(name) {
+        return InterfaceState::Absent;
+    }
+    let flags = std::fs::read_to_string(net(name).join("flags")).unwrap_or_default();
+    match u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16) {
+        Ok(flags) if flags & IFF_UP == 0 => InterfaceState::Down,
+        _ => InterfaceState::Up,
+    }
 }
 
 fn receive_queues(interface: &str) -> usize {

@@ -76,8 +76,7 @@ pub fn run(settings: &DataplaneSettings, stop: &Arc<AtomicBool>) -> Result<(), S
             .spawn_scoped(scope, work)
             .map_err(|source| StartError::system("start the worker", source))?;
         info!("ready: control planes attach at {}", settings.socket.display());
-        let names: Vec<_> = settings.port.iter().map(|port| port.name.as_str()).collect();
-        supervise(eal, &ports, &names, &mut server, &region, stop);
+        supervise(eal, &ports, &settings.port, &mut server, &region, stop);
         thread.join().unwrap_or(Err(StartError::WorkerPanicked))
     });
     info!("stopping: closing ports, kernel twins and the attach socket");
