@@ -105,7 +105,7 @@ fn commit_one(
             leg.last_secure_len = work.wire_len;
         }
     }
-    Ok(Phase::Unsealed(*guess))
+    Ok(Phase::Committed(*guess))
 }
 
 /// Learns from what was committed, counts it and what was plain from the start, and gives it all the
@@ -120,7 +120,7 @@ pub fn accept<B: PacketBuffer>(
 ) {
     for (work, frame) in works.iter_mut().zip(frames) {
         let guess = match work.phase {
-            Phase::Unsealed(guess) => Some(guess),
+            Phase::Committed(guess) => Some(guess),
             Phase::Accepted => None,
             _ => continue,
         };

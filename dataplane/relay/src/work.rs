@@ -24,6 +24,8 @@ pub enum Phase {
     Sealed(Guess),
     /// Unprotected under the guessed index, which is authentic; to be committed.
     Unsealed(Guess),
+    /// Authentic and committed, once: a burst may be unprotected in several passes.
+    Committed(Guess),
     /// Trusted, and plain.
     Accepted,
     /// Has a destination.

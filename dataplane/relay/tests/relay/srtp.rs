@@ -232,3 +232,16 @@ fn a_secure_leg_without_keys_yet_neither_accepts_nor_sends_anything() {
     assert_eq!(bench.send(&clear).sent.len(), 1);
     bench.refuses(&plain, DropCause::AuthFailed, Some((1, 0)));
 }
+
+#[test]
+fn a_forged_packet_of_an_unknown_ssrc_harms_no_other_packet_of_its_burst() {
+    let mut bench = Bench::new();
+    let mut peer = bench.call(1, Suite::AesCm128HmacSha1_80);
+    let real = [1, 2, 3].map(|n| Packet::new(phone(), ours_outside(1), &peer.protect(&rtp(7, n))));
+    let mut forged = rtp(99, 5);
+    forged.extend([0xaa; 10]);
+    let forged = Packet::new(phone(), ours_outside(1), &forged);
+    let out = bench.burst(OUTSIDE, [real[0].buffer(), forged.buffer(), real[1].buffer(), real[2].buffer()]);
+    assert_eq!(out.sent.len(), 3);
+    assert_eq!(bench.drops(DropCause::Replayed), 0);
+}
