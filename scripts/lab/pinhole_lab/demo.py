@@ -134,7 +134,7 @@ def examine(calls: list, outside, inside, left: dict) -> dict:
     for call in calls:
         until = call.hung_up - 0.05
         if len(call.media) == 2:
-            call.directions = wire.compare_hairpin(*call.media, outside_datagrams, until)
+            call.directions = wire.compare_hairpin(*call.media, outside_datagrams, inside_datagrams, until)
         elif call.media:
             inward, outward = wire.compare_inward(call.media[0], outside_datagrams, inside_datagrams, until)
             inward_first = call.caller.phone.namespace in network.HOMES
@@ -189,7 +189,7 @@ def described(call: PlayedCall) -> dict:
         "packets": forward.relayed + backward.relayed,
         "packets_by_direction": {"forward": forward.relayed, "backward": backward.relayed},
         "loss": forward.loss + backward.loss,
-        "before_phone_was_heard": forward.before_learned + backward.before_learned,
+        "early": forward.early + backward.early,
         "drops": drops,
     }
 

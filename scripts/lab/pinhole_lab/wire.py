@@ -6,6 +6,7 @@ looked for on the other.
 
 import collections
 import dataclasses
+import re
 
 from . import network, srtp
 from .capture import Datagram
@@ -21,8 +22,9 @@ class Direction:
     """Packets that came to the appliance while it knew where to send them and the call stood."""
     relayed: int = 0
     """Those of them that left it."""
-    before_learned: int = 0
-    """Packets that came before the phone behind the NAT had sent anything: nobody could know where it is."""
+    early: int = 0
+    """Packets that were not relayed because they came before the appliance had the answer to the call, or before the phone
+    behind the NAT had sent anything, so that nobody could know where it is."""
     decrypted: int = 0
     """Packets whose SRTP, decrypted by libsrtp2, equals what is on the far wire."""
     differing: int = 0
@@ -62,10 +64,19 @@ def follow(direction: Direction, entering: list, entering_plain: list, leaving: 
             direction.decrypted += same
             direction.differing += not same
         if datagram.time < since:
-            direction.before_learned += key not in left
+            direction.early += key not in left
         elif datagram.time < until:
             direction.entered += 1
             direction.relayed += key in left
+
+
+def answered(media: Media, inside: list) -> float:
+    """When the answer to a call passed on the inside wire, and the appliance has had a moment to act on it."""
+    for datagram in inside:
+        head = datagram.payload.partition(b"\r\n\r\n")[0]
+        if head.startswith(b"SIP/2.0 200") and media.call_id.encode() in head and re.search(rb"CSeq: *\d+ INVITE", head):
+            return datagram.time + 0.02
+    return 0.0
 
 
 def compare_inward(media: Media, outside: list, inside: list, until: float) -> tuple:
@@ -77,20 +88,21 @@ def compare_inward(media: Media, outside: list, inside: list, until: float) -> t
     sinks = {d.ssrc for d in to_phone}
     inward_leaving = [d for d in rtp if d.source[0] == network.INSIDE and d.ssrc in sources]
     outward_entering = [d for d in rtp if d.destination[0] == network.INSIDE and d.ssrc in sinks]
-    learned = from_phone[0].time + 0.02 if from_phone else until
+    since = answered(media, inside)
+    learned = max(from_phone[0].time + 0.02 if from_phone else until, since)
     inward, outward = Direction("outside to inside"), Direction("inside to outside")
-    follow(inward, from_phone, from_plain, inward_leaving, [d.payload for d in inward_leaving], 0, until)
+    follow(inward, from_phone, from_plain, inward_leaving, [d.payload for d in inward_leaving], since, until)
     follow(outward, outward_entering, [d.payload for d in outward_entering], to_phone, to_plain, learned, until)
     return inward, outward
 
 
-def compare_hairpin(one: Media, two: Media, outside: list, until: float) -> tuple:
+def compare_hairpin(one: Media, two: Media, outside: list, inside: list, until: float) -> tuple:
     """A call between two outside phones: it never leaves the outside wire, and each phone has its own keys."""
     directions = []
     streams = {id(media): outside_streams(outside, media) for media in (one, two)}
     for near, far in ((one, two), (two, one)):
         entering, leaving = streams[id(near)][0], streams[id(far)][1]
-        learned = max((s[0][0].time for s in streams.values() if s[0]), default=until) + 0.02
+        learned = max([s[0][0].time + 0.02 for s in streams.values() if s[0]] + [answered(one, inside)])
         direction = Direction("first to second" if near is one else "second to first")
         follow(direction, entering, plain(entering, near.local_crypto), leaving, plain(leaving, far.remote_crypto),
                learned, until)
