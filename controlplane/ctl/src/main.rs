@@ -24,7 +24,7 @@ struct Arguments {
     /// The configuration file that names the admin socket.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// One JSON value per line instead of tables.
+    /// One JSON value instead of tables; of events, one per line.
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -99,12 +99,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn events(arguments: &Arguments, follow: bool) -> anyhow::Result<()> {
-    let mut failed = Ok(());
-    Client::connect(&socket(arguments)?)?.events(follow, |event| {
-        failed = say_event(&event, arguments.json);
-        failed.is_ok()
+    let client = Client::connect(&socket(arguments)?)?;
+    let mut said = Ok(());
+    client.events(follow, |event| {
+        said = say_event(&event, arguments.json);
+        said.is_ok()
     })?;
-    failed
+    said
 }
 
 fn say_event(event: &Event, json: bool) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ use pinhole_proxy::{DeviceName, Input, Route, Source, UpstreamId};
 use pinhole_sip::{Frame, FrameError, Framer, Limits, Message, ParseError};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::health::Health;
 use super::tokens::{self, ClusterSocket};
 use super::{ClusterSockets, Shard};
 use crate::config::Cluster;
@@ -33,6 +34,7 @@ pub(super) struct Inside {
     sources: Vec<IpAddr>,
     udp: Option<UdpSocket>,
     listener: TcpListener,
+    health: Health,
     pause: Duration,
     /// Set after a failure: no connection is tried before.
     retry_at: Option<Instant>,
@@ -59,6 +61,7 @@ impl Inside {
             sources: cluster.sources(),
             udp: sockets.udp.map(UdpSocket::from_std),
             listener: TcpListener::from_std(sockets.listener),
+            health: Health::default(),
             pause: BACKOFF.0,
             retry_at: None,
         }
@@ -85,6 +88,7 @@ impl Shard {
                     if !inside.sources.contains(&from.ip()) {
                         self.unknown_source(cluster, from);
                     } else if let Some(message) = self.parse(length, from) {
+                        self.call_manager_lives(cluster);
                         let source = Source::Udp(from);
                         self.input(Input::ClusterMessage { cluster, source, message }, now);
                     }
@@ -120,6 +124,9 @@ impl Shard {
 
     /// Sends to a call manager.
     pub(super) fn send_inside(&mut self, cluster: usize, route: Route, bytes: &[u8], now: Instant) {
+        if let Some(inside) = self.inside.get_mut(cluster) {
+            inside.health.sent(bytes, now);
+        }
         match route {
             Route::Udp { to } => {
                 let udp = self.inside.get(cluster).and_then(|inside| inside.udp.as_ref());
@@ -165,7 +172,7 @@ impl Shard {
         let id = match connecting(peer, local) {
             Ok(stream) => self.watch_upstream(stream, cluster, peer, Some(device.clone())),
             Err(error) => {
-                self.call_manager_down(cluster, &error.to_string(), now);
+                self.call_manager_refuses(cluster, &error.to_string(), now);
                 None
             }
         }?;
@@ -225,7 +232,7 @@ impl Shard {
                     let _ = upstream.stream.set_nodelay(true);
                     let cluster = upstream.cluster;
                     self.counters.count(Counter::UpstreamConnected);
-                    self.call_manager_up(cluster);
+                    self.call_manager_lives(cluster);
                 }
                 (Ok(Some(error)) | Err(error), _) => {
                     return self.upstream_ended(id, Some(&error.to_string()), now);
@@ -264,6 +271,7 @@ impl Shard {
             while let Some(frame) = self.upstreams.get_mut(&id).and_then(|upstream| upstream.framer.next()) {
                 match frame {
                     Ok(Frame::Message(message)) => {
+                        self.call_manager_lives(cluster);
                         self.input(Input::ClusterMessage { cluster, source, message }, now);
                     }
                     Ok(Frame::Ping) => {
@@ -293,7 +301,7 @@ impl Shard {
         let _ = self.poll.registry().deregister(&mut upstream.stream);
         let cluster = upstream.cluster;
         if !upstream.connected {
-            self.call_manager_down(cluster, reason.unwrap_or("it closed the connection"), now);
+            self.call_manager_refuses(cluster, reason.unwrap_or("it closed the connection"), now);
         }
         match upstream.device {
             Some(device) if !upstream.connected || !upstream.waiting.is_empty() => {
@@ -303,29 +311,42 @@ impl Shard {
         }
     }
 
-    fn call_manager_down(&mut self, cluster: usize, reason: &str, now: Instant) {
+    /// Looks for call managers that answer nothing any more.
+    pub(super) fn look_for_silence(&mut self, now: Instant) {
+        for inside in &mut self.inside {
+            if inside.health.falls_silent(now) {
+                let text = format!(
+                    "call manager {} of cluster {} answers nothing; phones are told 408 until it does",
+                    inside.call_manager, inside.name
+                );
+                self.shared.events.emit(Event::new(EventKind::CallManagerDown, text));
+            }
+        }
+    }
+
+    /// The call manager takes no connection: it is tried again, but not at once.
+    fn call_manager_refuses(&mut self, cluster: usize, reason: &str, now: Instant) {
         self.counters.count(Counter::UpstreamFailed);
         let Some(inside) = self.inside.get_mut(cluster) else { return };
-        let first = inside.retry_at.is_none();
         inside.retry_at = Some(now + inside.pause);
         inside.pause = inside.pause.saturating_mul(2).min(BACKOFF.1);
-        if first {
+        if inside.health.failed() {
             let text = format!(
-                "call manager {} of cluster {} takes no connection ({reason}); phones are told 503, it is tried again with every request",
+                "call manager {} of cluster {} takes no connection ({reason}); phones are told 503 until it does",
                 inside.call_manager, inside.name
             );
             self.emit(Event::new(EventKind::CallManagerDown, text));
         }
     }
 
-    fn call_manager_up(&mut self, cluster: usize) {
+    /// A sign of life of a cluster's call manager.
+    fn call_manager_lives(&mut self, cluster: usize) {
         let Some(inside) = self.inside.get_mut(cluster) else { return };
         inside.pause = BACKOFF.0;
-        if inside.retry_at.take().is_some() {
-            let text = format!(
-                "call manager {} of cluster {} takes connections again",
-                inside.call_manager, inside.name
-            );
+        inside.retry_at = None;
+        if inside.health.heard() {
+            let text =
+                format!("call manager {} of cluster {} answers again", inside.call_manager, inside.name);
             self.emit(Event::new(EventKind::CallManagerUp, text));
         }
     }

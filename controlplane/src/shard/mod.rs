@@ -2,6 +2,7 @@
 //! ports, rings. Shards share nothing but gauges, events and the next-hop table.
 
 mod connection;
+mod health;
 mod inside;
 mod mailbox;
 mod media;
@@ -220,6 +221,7 @@ impl Shard {
         if now >= self.activity_at {
             self.activity_at = now + ACTIVITY;
             self.report_activity(now);
+            self.look_for_silence(now);
         }
         if self.proxy.next_timeout().is_some_and(|at| now >= at) {
             self.input(Input::Tick, now);

@@ -1,0 +1,221 @@
+//! A control plane on loopback, with certificates of its own and no data plane.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "only tests use this, but it holds none itself")]
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pinhole_admin::{Client, Counters, Event, Request, Response, Status};
+use pinhole_controlplane::Process;
+use pinhole_controlplane::config::Config;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+/// An authority that signs certificates.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: rcgen::Certificate,
+}
+
+/// A certificate with its key.
+pub struct Certified {
+    pub certificate: rcgen::Certificate,
+    pub key: KeyPair,
+}
+
+/// The validity of a certificate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Validity {
+    Now,
+    Past,
+}
+
+impl Authority {
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self { issuer: Issuer::new(params, key), certificate }
+    }
+
+    pub fn sign(&self, common_name: &str, validity: Validity) -> Certified {
+        let mut params = CertificateParams::new(vec!["pinhole.example".into()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        if validity == Validity::Past {
+            params.not_before = date_time_ymd(2019, 1, 1);
+            params.not_after = date_time_ymd(2020, 1, 1);
+        }
+        let key = KeyPair::generate().unwrap();
+        Certified { certificate: params.signed_by(&key, &self.issuer).unwrap(), key }
+    }
+}
+
+/// A running control plane.
+pub struct Appliance {
+    process: Option<Process>,
+    pub authority: Authority,
+    pub listen: SocketAddr,
+    pub admin_socket: PathBuf,
+    pub file: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+/// A phone's TLS connection.
+pub struct Phone {
+    pub stream: StreamOwned<ClientConnection, TcpStream>,
+}
+
+impl Appliance {
+    /// Starts one with this many shards and these lines in `[limits]`.
+    pub fn start(shards: u32, limits: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let authority = Authority::new("phones");
+        let server = authority.sign("pinhole.example", Validity::Now);
+        std::fs::write(path("server.crt"), server.certificate.pem()).unwrap();
+        std::fs::write(path("server.key"), server.key.serialize_pem()).unwrap();
+        std::fs::write(path("ca.crt"), authority.certificate.pem()).unwrap();
+        let listen = free_address();
+        let inside = free_address();
+        let text = include_str!("../../src/config/example.toml")
+            .replace("/etc/pinhole", directory.path().to_str().unwrap())
+            .replace("/run/pinhole", directory.path().to_str().unwrap())
+            .replace("max_sessions", &format!("socket = \"{}\"\nmax_sessions", path("absent.sock").display()))
+            .replace("203.0.113.5:5061", &listen.to_string())
+            .replace("10.20.0.5:5060", &inside.to_string())
+            .replace("10.20.0.10:5060", "127.0.0.2:5060")
+            .replace("shards = 2", &format!("shards = {shards}"))
+            .replace("calls = 100", limits);
+        let file = path("pinhole.toml");
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(&file).unwrap();
+        let process = Process::start(config, &file, Duration::ZERO, Arc::default()).unwrap();
+        let admin_socket = path("admin.sock");
+        Self { process: Some(process), authority, listen, admin_socket, file, _directory: directory }
+    }
+
+    pub fn ask(&self, request: Request) -> Response {
+        Client::connect(&self.admin_socket).unwrap().ask(request).unwrap()
+    }
+
+    pub fn status(&self) -> Status {
+        match self.ask(Request::Status) {
+            Response::Status(status) => *status,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn counters(&self) -> Counters {
+        match self.ask(Request::Counters) {
+            Response::Counters(counters) => counters,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn counter(&self, group: &str, name: &str) -> u64 {
+        self.counters()
+            .groups
+            .get(group)
+            .and_then(|group| group.get(name))
+            .copied()
+            .unwrap_or_else(|| panic!("{group}.{name}"))
+    }
+
+    pub fn events(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        let client = Client::connect(&self.admin_socket).unwrap();
+        client
+            .events(false, |event| {
+                events.push(event);
+                true
+            })
+            .unwrap();
+        events
+    }
+
+    /// Waits until a counter has this value.
+    pub fn wait_for(&self, group: &str, name: &str, value: u64) {
+        eventually(|| self.counter(group, name) == value, &format!("{group}.{name} = {value}"));
+    }
+
+    /// Connects as a phone. TLS 1.3 tells a client of a refusal only when it reads.
+    pub fn phone(&self, certified: Option<&Certified>) -> Phone {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.certificate.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let builder = builder.with_root_certificates(roots);
+        let config = match certified {
+            None => builder.with_no_client_auth(),
+            Some(Certified { certificate, key }) => {
+                let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
+                let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        let name = ServerName::try_from("pinhole.example").unwrap();
+        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+        let socket = TcpStream::connect(self.listen).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        Phone { stream: StreamOwned::new(connection, socket) }
+    }
+
+    /// A phone that is accepted.
+    pub fn device(&self, name: &str) -> Phone {
+        self.phone(Some(&self.authority.sign(name, Validity::Now)))
+    }
+
+    /// Ends the process; whether all was well.
+    pub fn stop(mut self) -> bool {
+        self.process.take().unwrap().stop()
+    }
+}
+
+impl Drop for Appliance {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.stop();
+        }
+    }
+}
+
+impl Phone {
+    /// A CRLF keep-alive (RFC 5626 section 4.4.1); whether it is answered.
+    pub fn is_served(&mut self) -> bool {
+        let mut answer = [0; 2];
+        self.stream.write_all(b"\r\n\r\n").is_ok()
+            && self.stream.read_exact(&mut answer).is_ok()
+            && answer == *b"\r\n"
+    }
+}
+
+pub fn eventually(condition: impl Fn() -> bool, what: &str) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within 10 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// An address with 16 free ports from there on. Ports below the ephemeral range, a stride per call
+/// and process, so that tests that run at once do not meet.
+fn free_address() -> SocketAddr {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let n = NEXT.fetch_add(1, Ordering::Relaxed) + std::process::id();
+        let first = 10_000 + (n % 1_000) as u16 * 20;
+        let free = (first..first + 16).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+        if free {
+            return SocketAddr::from(([127, 0, 0, 1], first));
+        }
+    }
+}
