@@ -35,6 +35,8 @@ class Stream:
         self.repeated = 0
         self.refused = []
         """Datagrams that libsrtp2 refuses, or that are not RTP at all."""
+        self.reports = True
+        """Whether RTCP is sent, about once a second."""
         self.rtcp_sent = 0
         self.rtcp_heard = []
         self._highest = {}
@@ -113,7 +115,7 @@ class Stream:
                 except OSError:
                     pass
                 self.sent.append((index, datagram))
-                if time.monotonic() - reported > 1:
+                if self.reports and time.monotonic() - reported > 1:
                     reported = time.monotonic()
                     self._report()
             index += 1

@@ -3,6 +3,7 @@
 SIP over TLS with a client certificate, over TCP or over UDP; SRTP with any of the six suites, or plain RTP.
 """
 
+import select
 import socket
 import ssl
 import threading
@@ -55,8 +56,8 @@ class ScriptedPhone:
                 context.maximum_version = tls_maximum
             self.socket = context.wrap_socket(self.socket)
         self.port = self.socket.getsockname()[1]
-        self.socket.settimeout(0.2)
-        self._sending = threading.Lock()
+        self.socket.settimeout(0)
+        self._using = threading.Lock()
 
     def _listen(self):
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -80,29 +81,38 @@ class ScriptedPhone:
         self._listen()
 
     def send(self, message: Message):
-        with self._sending:
-            if self.transport == "udp":
-                self.socket.sendto(message.to_bytes(), self.server)
-            else:
-                self.socket.settimeout(5)
-                self.socket.sendall(message.to_bytes())
-                self.socket.settimeout(0.2)
+        if self.transport == "udp":
+            self.socket.sendto(message.to_bytes(), self.server)
+        else:
+            self.send_bytes(message.to_bytes())
 
     def send_bytes(self, data: bytes):
         """Bytes that need not be SIP."""
-        with self._sending:
+        with self._using:
+            self.socket.settimeout(5)
             self.socket.sendall(data)
+            self.socket.settimeout(0)
+
+    def _receive(self):
+        """What has arrived: None for nothing, b"" for the end. One thread at a time uses a TLS connection."""
+        if not (self.secure and self.socket.pending()):
+            if not select.select([self.socket], [], [], 0.1)[0]:
+                return None
+        with self._using:
+            try:
+                return self.socket.recv(65536)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return None
+            except OSError:
+                return b""
 
     def _read(self):
         buffer = bytearray()
         while not self.closed.is_set():
-            try:
-                data = self.socket.recv(65536)
-            except (socket.timeout, ssl.SSLWantReadError):
+            data = self._receive()
+            if data is None or (self.transport == "udp" and not data):
                 continue
-            except OSError:
-                break
-            if not data and self.transport != "udp":
+            if not data:
                 break
             if self.transport == "udp":
                 buffer = bytearray(data)
@@ -210,6 +220,10 @@ class ScriptedPhone:
         """Waits for an INVITE that begins a call and lets it ring."""
         request = self.expect(lambda m: m.request and m.method == "INVITE" and not m.tag("To"), "an INVITE", seconds)
         return Call.incoming(self, request)
+
+    def show_suites(self):
+        """Calls nobody. A phone's offer is how the appliance learns its suites: it offers a phone one suite only."""
+        self.invite("2999").wait_answer(expect=404)
 
     def call(self, other):
         """Calls another scripted phone, which answers; returns both ends of the call."""
