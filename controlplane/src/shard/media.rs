@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use pinhole_admin::{Event as Told, EventKind as Kind};
 use pinhole_flow::{Command, CommandKind, Event, EventKind, Refusal, Session, ShardEnd};
 use pinhole_proxy::Input;
+use zeroize::Zeroize as _;
 
 use super::{Attached, Shard, Shared};
 use crate::counters::Counter;
@@ -124,6 +125,8 @@ impl Shard {
                 return;
             }
             self.media.outstanding += 1;
+            // The queue would keep the keys until the place is used again.
+            self.media.queue.iter_mut().take(1).for_each(|command| command.session.zeroize());
             self.media.queue.pop_front();
         }
         end.wipe();
@@ -200,6 +203,7 @@ impl Shard {
     /// The data plane came while phones were already served: it is new, or it was away.
     fn reattached(&mut self, open: &[u32], now: Instant) {
         // Opens and updates come again after MediaReset; closes of what is gone are done.
+        self.media.queue.iter_mut().for_each(|command| command.session.zeroize());
         self.media.queue.clear();
         let known: HashSet<(u32, u32)> = self.proxy.sessions().into_iter().collect();
         let Some(end) = &self.media.end else { return };

@@ -26,6 +26,7 @@ use pinhole_admin::Event;
 use pinhole_proxy::{Input, Output, Proxy, Random};
 use pinhole_sip::{FrameError, ParseError};
 use rustls::ServerConfig;
+use zeroize::Zeroize as _;
 
 use crate::config::Config;
 use crate::counters::Counters;
@@ -297,7 +298,10 @@ impl Shard {
             Output::ToPhone { conn, bytes } => self.send_phone(conn.0, &bytes, now),
             Output::ToCluster { cluster, route, bytes } => self.send_inside(cluster, route, &bytes, now),
             Output::ClosePhone { conn, reason } => self.close_phone(conn.0, reason, now),
-            Output::Media(command) => self.command(*command, now),
+            Output::Media(mut command) => {
+                self.command(*command, now);
+                command.session.zeroize();
+            }
             Output::Note { slot, generation, bytes } => self.note(slot, generation, &bytes),
             Output::Event(event) => self.emit(event),
         }

@@ -5,7 +5,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,8 +73,22 @@ pub struct Phone {
 }
 
 impl Appliance {
-    /// Starts one with this many shards and these lines in `[limits]`.
+    /// Starts one with this many shards and these lines in `[limits]`. It serves phones at once.
     pub fn start(shards: u32, limits: &str) -> Self {
+        Self::launch(shards, limits, Duration::ZERO, |_, _| ()).0
+    }
+
+    /// Starts one that waits for the data plane, after `before` had the data plane's socket and the file.
+    pub fn start_after<T>(shards: u32, limits: &str, before: impl FnOnce(PathBuf, &Path) -> T) -> (Self, T) {
+        Self::launch(shards, limits, Duration::from_secs(10), before)
+    }
+
+    fn launch<T>(
+        shards: u32,
+        limits: &str,
+        patience: Duration,
+        before: impl FnOnce(PathBuf, &Path) -> T,
+    ) -> (Self, T) {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         let authority = Authority::new("phones");
@@ -92,13 +106,18 @@ impl Appliance {
             .replace("10.20.0.5:5060", &inside.to_string())
             .replace("10.20.0.10:5060", "127.0.0.2:5060")
             .replace("shards = 2", &format!("shards = {shards}"))
-            .replace("calls = 100", limits);
+            .replace("calls = 100", limits)
+            .replace("ring_s = 180", "adopt_grace_s = 2");
         let file = path("pinhole.toml");
         std::fs::write(&file, text).unwrap();
         let config = Config::load(&file).unwrap();
-        let process = Process::start(config, &file, Duration::ZERO, Arc::default()).unwrap();
+        let before = before(path("absent.sock"), &file);
+        let process = Process::start(config, &file, patience, Arc::default()).unwrap();
         let admin_socket = path("admin.sock");
-        Self { process: Some(process), authority, listen, admin_socket, file, _directory: directory }
+        (
+            Self { process: Some(process), authority, listen, admin_socket, file, _directory: directory },
+            before,
+        )
     }
 
     pub fn ask(&self, request: Request) -> Response {
