@@ -46,6 +46,7 @@ pub(crate) fn reshape(sdp: &mut SessionDescription, address: IpAddr, lines: &[Li
     for names in FOREIGN {
         sdp.remove_attributes(names);
     }
+    let shared = matches!(sdp.connection(), Ok(Some(_)));
     for (section, line) in sdp.media_mut().iter_mut().zip(lines) {
         section.remove_keying();
         for names in FOREIGN {
@@ -61,7 +62,11 @@ pub(crate) fn reshape(sdp: &mut SessionDescription, address: IpAddr, lines: &[Li
                 section.set_connection(address);
             }
             LineShape::On { port, proto, crypto, mux, zero: held } => {
+                let own = !matches!(section.connection(), Ok(None));
                 section.set_transport(zero(*held), *port, proto);
+                if shared && !own && *held == all_zero {
+                    section.remove_connection();
+                }
                 if let Some(crypto) = crypto {
                     section.set_cryptos(std::slice::from_ref(crypto));
                 }

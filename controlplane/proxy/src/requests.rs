@@ -306,6 +306,10 @@ impl Proxy {
             offered,
         };
         self.forward(origin, forward, now);
+        if *method == Method::Bye && origin.side == Side::Cluster {
+            // A phone asks for no credentials: it is over, whatever it answers.
+            self.dialog_ended(set_id, Some(at), "the far end hung up", now);
+        }
         self.write_notes(set_id);
         Ok(())
     }

@@ -200,7 +200,9 @@ impl Proxy {
         now: Instant,
     ) {
         match method {
-            Method::Bye => self.dialog_ended(set, dialog.map(|(_, at)| at), "hung up", now),
+            Method::Bye if self.asked_by_phone(id) => {
+                self.dialog_ended(set, dialog.map(|(_, at)| at), "the phone hung up", now);
+            }
             Method::Invite => {
                 let initial = self.sets.call(set).is_some_and(|call| call.invite == Some(id));
                 if initial {
@@ -223,7 +225,10 @@ impl Proxy {
             Method::Invite if initial => self.end_call(set, Ending::Failed(code), now),
             // A challenge: BYE comes again with credentials.
             Method::Bye if matches!(code, 401 | 407) => {}
-            Method::Bye => self.end_call(set, Ending::Done("hung up"), now),
+            Method::Bye if self.asked_by_phone(id) => {
+                self.end_call(set, Ending::Done("the phone hung up"), now);
+            }
+            Method::Bye => {}
             // The other end does not know the dialog any more (RFC 3261 section 12.2.1.2).
             _ if matches!(code, 481) && self.sets.call(set).is_some_and(|call| call.answered) => {
                 self.end_call(set, Ending::ByUs { code: 481, reason: "Dialog Unknown" }, now);
@@ -237,6 +242,11 @@ impl Proxy {
             }
             _ => {}
         }
+    }
+
+    fn asked_by_phone(&self, id: TxId) -> bool {
+        let server = self.transactions.get(id).and_then(|tx| tx.server.as_ref());
+        server.is_some_and(|server| server.side == Side::Phone)
     }
 
     /// Keeps what a response says about its dialog: makes it, refreshes its target, confirms it.

@@ -74,10 +74,4 @@ impl TimerQueue {
     pub(crate) fn next(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
-
-    /// How many timers run.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.due.len()
-    }
 }

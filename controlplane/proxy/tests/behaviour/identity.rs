@@ -1,0 +1,119 @@
+//! A device speaks in its own name only.
+
+use crate::stage::*;
+use pinhole_admin::EventKind;
+use pinhole_proxy::Counter;
+use pinhole_sip::name;
+
+fn register(stage: &mut Stage, to: &str, contact: &str) {
+    let register = stage.request(
+        "TLS",
+        "REGISTER sip:lab.example",
+        &[
+            "From: <sip:1001@lab.example>;tag=a",
+            &format!("To: {to}"),
+            "Call-ID: reg",
+            "CSeq: 1 REGISTER",
+            &format!("Contact: {contact}"),
+        ],
+        "",
+    );
+    stage.phone_sends(1, register);
+}
+
+#[test]
+fn register_of_anothers_address_is_refused() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    register(&mut stage, "<sip:1002@lab.example>", "<sip:1002@192.168.77.11>");
+    assert_eq!(stage.at_phone().code(), Some(403));
+    stage.nothing_more();
+    assert_eq!(stage.count(Counter::RegisterIdentityRefused), 1);
+    assert!(stage.has_event(EventKind::IdentityRefused));
+}
+
+#[test]
+fn escaped_user_is_the_same_user() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    register(&mut stage, "<sip:%31002@lab.example>", "<sip:x@192.168.77.11>");
+    assert_eq!(stage.at_phone().code(), Some(403));
+}
+
+#[test]
+fn contact_with_anothers_device_name_is_refused() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    let contact = format!("<sip:u@192.168.77.11>;+u.sip!devicename.ccm.cisco.com=\"{PHONE_B}\"");
+    register(&mut stage, "<sip:1001@lab.example>", &contact);
+    assert_eq!(stage.at_phone().code(), Some(403));
+    assert_eq!(stage.count(Counter::DeviceNameRefused), 1);
+    let contact = format!("<sip:u@192.168.77.11>;+u.sip!devicename.ccm.cisco.com=\"{PHONE_A}\"");
+    register(&mut stage, "<sip:1001@lab.example>", &contact);
+    assert_eq!(stage.cm.len(), 1);
+}
+
+#[test]
+fn call_in_anothers_name_is_refused() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    let mut invite = stage.invite_of_phone("call-1", &offer_outside(KEY_A));
+    invite.set(name::FROM, "<sip:1002@lab.example>;tag=x");
+    stage.phone_sends(1, invite);
+    assert_eq!(stage.at_phone().code(), Some(403));
+    stage.nothing_more();
+    assert_eq!(stage.count(Counter::FromIdentityRefused), 1);
+    assert!(stage.proxy.calls(stage.now).is_empty());
+}
+
+#[test]
+fn second_from_header_is_refused() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    let mut invite = stage.invite_of_phone("call-1", "");
+    invite.push("f", "<sip:1002@lab.example>;tag=x");
+    stage.phone_sends(1, invite);
+    assert_eq!(stage.at_phone().code(), Some(400));
+    stage.nothing_more();
+}
+
+#[test]
+fn asserted_identity_of_another_is_removed() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    let mut invite = stage.invite_of_phone("call-1", "");
+    invite.push(name::P_ASSERTED_IDENTITY, "<sip:1002@lab.example>");
+    invite.push(name::REMOTE_PARTY_ID, "\"me\" <sip:1001@lab.example>;party=calling");
+    stage.phone_sends(1, invite);
+    let request = stage.at_cm();
+    assert!(request.header(name::P_ASSERTED_IDENTITY).is_none());
+    assert!(request.header(name::REMOTE_PARTY_ID).is_some());
+    assert_eq!(stage.count(Counter::AssertedIdentityRemoved), 1);
+}
+
+#[test]
+fn message_in_another_phones_dialog_is_refused() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    stage.connect(PHONE_B, 2);
+    stage.call_from_phone();
+    let bye = stage.in_dialog("TLS", "BYE", "sip:2001@203.0.113.5", "2 BYE", &[], "");
+    stage.phone_sends(2, bye);
+    assert_eq!(stage.at_phone().code(), Some(481));
+    stage.nothing_more();
+    assert_eq!(stage.proxy.calls(stage.now).len(), 1);
+}
+
+#[test]
+fn message_from_an_unknown_inside_address_is_dropped() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    let message = stage.invite_of_cm("call-9", "");
+    stage.input(pinhole_proxy::Input::ClusterMessage {
+        cluster: 0,
+        source: pinhole_proxy::Source::Udp("10.20.0.99:5060".parse().unwrap()),
+        message,
+    });
+    stage.nothing_more();
+    assert_eq!(stage.count(Counter::UnknownSources), 1);
+}
