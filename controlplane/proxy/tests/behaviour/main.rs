@@ -1,8 +1,14 @@
 //! Behaviour of the proxy, told with scripted phones and a scripted call manager. No sockets, no clock.
 
+mod adopt;
+mod arbitrary;
 mod calls;
 mod downgrade;
 mod identity;
+mod limits;
+mod loss;
 mod offers;
+mod passing;
 mod register;
 mod stage;
+mod transactions;

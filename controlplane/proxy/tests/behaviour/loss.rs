@@ -1,0 +1,216 @@
+//! Phones that are lost, media that stops, a data plane that says no.
+
+use std::time::Duration;
+
+use pinhole_admin::EventKind;
+use pinhole_flow::{CommandKind, EventKind as MediaEventKind, Refusal};
+use pinhole_proxy::{ConnId, Counter, Input};
+use pinhole_sip::Message;
+
+use crate::stage::*;
+
+fn method(message: &Message) -> String {
+    message.method().unwrap().to_string()
+}
+
+#[test]
+fn lost_phone_ends_its_calls_after_the_grace_time() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    stage.call_from_phone();
+    stage.disconnect(1);
+    stage.pass(Duration::from_secs(29));
+    assert_eq!(stage.proxy.calls(stage.now).len(), 1);
+    stage.pass(Duration::from_secs(2));
+    assert!(stage.proxy.calls(stage.now).is_empty());
+    let bye = stage.at_cm();
+    assert_eq!(method(&bye), "BYE");
+    assert_eq!(bye.uri(), Some("sip:2001@10.20.0.20:5060"));
+    assert_eq!((bye.from_tag().as_deref(), bye.to_tag().as_deref()), (Some("phtag"), Some("cmtag")));
+    assert_eq!(bye.cseq().unwrap().number, 2);
+    stage.cm_sends(reply(&bye, 200, "OK", "cmtag", ""));
+    stage.cm.clear();
+    stage.pass(Duration::from_secs(60));
+    stage.nothing_more();
+    assert_eq!(stage.count(Counter::PhonesLost), 1);
+    assert_eq!(stage.commands_of(CommandKind::Close).len(), 1);
+}
+
+#[test]
+fn phone_that_comes_back_in_time_keeps_its_call() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    stage.call_from_phone();
+    stage.disconnect(1);
+    stage.pass(Duration::from_secs(20));
+    stage.connect(PHONE_A, 2);
+    stage.pass(Duration::from_secs(60));
+    assert_eq!(stage.proxy.calls(stage.now).len(), 1);
+    let bye = stage.in_dialog("UDP", "BYE", "sip:x@10.20.0.5", "2 BYE", &[], "");
+    stage.cm_sends(bye);
+    let (conn, bye) = stage.phone.pop_front().unwrap();
+    assert_eq!((conn, method(&bye).as_str()), (ConnId(2), "BYE"));
+}
+
+#[test]
+fn bye_from_inside_while_the_phone_is_away_is_answered() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    stage.call_from_phone();
+    stage.disconnect(1);
+    let bye = stage.in_dialog("UDP", "BYE", "sip:x@10.20.0.5", "2 BYE", &[], "");
+    stage.cm_sends(bye);
+    assert_eq!(stage.at_cm().code(), Some(200));
+    assert_eq!(stage.commands_of(CommandKind::Close).len(), 1);
+    stage.pass(Duration::from_secs(100));
+    stage.nothing_more();
+}
+
+#[test]
+fn newer_connection_takes_over() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    stage.call_from_phone();
+    stage.connect(PHONE_A, 2);
+    assert_eq!(stage.closed, [ConnId(1)]);
+    stage.disconnect(1);
+    stage.pass(Duration::from_secs(100));
+    assert_eq!(stage.proxy.calls(stage.now).len(), 1);
+    let bye = stage.in_dialog("TLS", "BYE", "sip:x@203.0.113.5", "2 BYE", &[], "");
+    stage.phone_sends(1, bye.clone());
+    stage.nothing_more();
+    stage.phone_sends(2, bye);
+    assert_eq!(method(&stage.at_cm()), "BYE");
+}
+
+#[test]
+fn device_that_no_cluster_serves_is_turned_away() {
+    let mut stage = Stage::new();
+    stage.connect("TOASTER", 1);
+    assert_eq!(stage.closed, [ConnId(1)]);
+    assert_eq!(stage.count(Counter::DevicesWithoutCluster), 1);
+    assert!(stage.has_event(EventKind::PhoneRefused));
+}
+
+fn activity(stage: &mut Stage, packets: [u64; 2]) {
+    for (slot, generation) in stage.proxy.sessions() {
+        stage.input(Input::MediaActivity { slot, generation, packets });
+    }
+}
+
+#[test]
+fn silence_on_both_legs_ends_the_call() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    stage.call_from_phone();
+    for n in 1..10 {
+        stage.pass(Duration::from_secs(60));
+        activity(&mut stage, [0, n]);
+    }
+    assert_eq!(stage.proxy.calls(stage.now).len(), 1);
+    for _ in 0..3 {
+        stage.pass(Duration::from_secs(45));
+        activity(&mut stage, [0, 9]);
+    }
+    assert!(stage.proxy.calls(stage.now).is_empty());
+    assert_eq!([method(&stage.at_phone()), method(&stage.at_cm())], ["BYE", "BYE"]);
+    assert_eq!(stage.count(Counter::MediaTimeouts), 1);
+    assert!(stage.has_event(EventKind::MediaTimeout));
+}
+
+#[test]
+fn call_on_hold_may_be_silent_for_longer() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    stage.call_from_phone();
+    let offer = offer_outside(KEY_A).replace("sendrecv", "inactive");
+    let invite = stage.in_dialog("TLS", "INVITE", "sip:x@203.0.113.5", "2 INVITE", &[], &offer);
+    stage.phone_sends(1, invite);
+    stage.at_phone();
+    let request = stage.at_cm();
+    stage.cm_sends(reply(&request, 200, "OK", "cmtag", &format!("{}a=inactive\r\n", answer_inside())));
+    stage.at_phone();
+    let ack = stage.in_dialog("TLS", "ACK", "sip:x@203.0.113.5", "2 ACK", &[], "");
+    stage.phone_sends(1, ack);
+    stage.pass(Duration::from_secs(1700));
+    assert_eq!(stage.proxy.calls(stage.now).len(), 1);
+    stage.pass(Duration::from_secs(200));
+    assert!(stage.proxy.calls(stage.now).is_empty());
+}
+
+#[test]
+fn refused_open_ends_the_call() {
+    let mut stage = Stage::new();
+    stage.acknowledges = false;
+    stage.connect(PHONE_A, 1);
+    stage.call_from_phone();
+    let open = stage.commands[0];
+    stage.input(Input::Media(event(&open, MediaEventKind::Refused, Refusal::PortBusy as u32)));
+    assert_eq!([method(&stage.at_phone()), method(&stage.at_cm())], ["BYE", "BYE"]);
+    assert_eq!(stage.count(Counter::MediaRefused), 1);
+    let close = stage.commands_of(CommandKind::Close)[0];
+    stage.input(Input::Media(event(&close, MediaEventKind::Refused, Refusal::NotOpen as u32)));
+    assert_eq!(stage.proxy.ports().in_use, 0);
+}
+
+#[test]
+fn refused_open_of_early_media_fails_the_call() {
+    let mut stage = Stage::new();
+    stage.acknowledges = false;
+    stage.connect(PHONE_A, 1);
+    let invite = stage.invite_of_phone("call-1", &offer_outside(KEY_A));
+    stage.phone_sends(1, invite);
+    stage.at_phone();
+    let request = stage.at_cm();
+    stage.cm_sends(reply(&request, 183, "Session Progress", "cmtag", &answer_inside()));
+    stage.at_phone();
+    let open = stage.commands[0];
+    stage.input(Input::Media(event(&open, MediaEventKind::Refused, Refusal::BadLeg as u32)));
+    assert_eq!(stage.at_phone().code(), Some(500));
+    assert_eq!(method(&stage.at_cm()), "CANCEL");
+}
+
+#[test]
+fn ports_rest_after_the_acknowledgement_of_close() {
+    let mut stage = Stage::new();
+    stage.acknowledges = false;
+    stage.connect(PHONE_A, 1);
+    stage.call_from_phone();
+    let bye = stage.in_dialog("UDP", "BYE", "sip:x@10.20.0.5", "2 BYE", &[], "");
+    stage.cm_sends(bye);
+    stage.pass(Duration::from_secs(60));
+    assert_eq!((stage.proxy.ports().in_use, stage.proxy.ports().quarantined), (2, 0));
+    let close = stage.commands_of(CommandKind::Close)[0];
+    stage.input(Input::Media(event(&close, MediaEventKind::Done, 0)));
+    assert_eq!((stage.proxy.ports().in_use, stage.proxy.ports().quarantined), (0, 2));
+    stage.pass(Duration::from_secs(6));
+    assert_eq!((stage.proxy.ports().in_use, stage.proxy.ports().quarantined), (0, 0));
+}
+
+#[test]
+fn acknowledgement_of_an_older_generation_frees_nothing() {
+    let mut stage = Stage::new();
+    stage.acknowledges = false;
+    stage.connect(PHONE_A, 1);
+    stage.call_from_phone();
+    let mut close = stage.commands[0];
+    close.kind = CommandKind::Close as u32;
+    stage.input(Input::Media(event(&close, MediaEventKind::Done, 0)));
+    close.generation = close.generation.wrapping_sub(1);
+    stage.input(Input::Media(event(&close, MediaEventKind::Done, 0)));
+    assert_eq!(stage.proxy.ports().in_use, 2);
+    assert_eq!(stage.proxy.calls(stage.now).len(), 1);
+}
+
+#[test]
+fn new_data_plane_gets_every_session_again() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    stage.call_from_phone();
+    stage.notes.clear();
+    stage.input(Input::MediaReset);
+    let opens = stage.commands_of(CommandKind::Open);
+    assert_eq!(opens.len(), 2);
+    assert_eq!(opens[0].session, opens[1].session);
+    assert_eq!(stage.notes.len(), 1);
+}
