@@ -32,7 +32,14 @@ fn parse(path: &Path, text: &str) -> Result<DataplaneSettings, StartError> {
     let file: File = toml::from_str(text).map_err(|error| {
         let start = error.span().map(|span| span.start);
         let line = start.map(|at| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1);
-        StartError::ParseConfig { path: path.clone(), line, message: error.message().replace('\n', " ") }
+        let message = error.message().replace('\n', " ");
+        // The parser says what is wrong with a value, not which key has it.
+        let key = line.and_then(|line| text.lines().nth(line - 1)).and_then(|line| line.split_once('='));
+        let message = match key.map(|(key, _)| key.trim()) {
+            Some(key) if !message.contains(key) => format!("{key}: {message}"),
+            _ => message,
+        };
+        StartError::ParseConfig { path: path.clone(), line, message }
     })?;
     let settings = file.dataplane.ok_or_else(|| StartError::NoTable { path: path.clone() })?;
     settings.validate().map_err(|source| StartError::Settings { path: path.clone(), source })?;

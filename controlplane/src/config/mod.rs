@@ -350,6 +350,13 @@ impl Config {
             let at = error.span().map_or(0, |span| span.start);
             let line = 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
             let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            // The parser says what is wrong with a value, not which key has it.
+            let key =
+                text.lines().nth(line - 1).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
+            let message = match key {
+                Some(key) if !message.contains(key) => format!("{key}: {message}"),
+                _ => message,
+            };
             ConfigError::Syntax { path: path.into(), line, message }
         })
     }
