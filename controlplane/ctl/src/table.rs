@@ -1,12 +1,15 @@
 //! Plain tables.
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent};
 
 /// A table with these headings; columns named in `right` are aligned to the right.
 pub fn with(headings: &[&str], right: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .set_style(TableComponent::HeaderLines, '─')
+        .set_style(TableComponent::MiddleHeaderIntersections, '─');
     table.set_header(headings);
     for (at, heading) in headings.iter().enumerate() {
         if let Some(column) = table.column_mut(at).filter(|_| right.contains(heading)) {

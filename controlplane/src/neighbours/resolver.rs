@@ -158,7 +158,7 @@ impl Resolver {
         let due: Vec<u32> = self
             .tracked
             .iter()
-            .filter(|(_, tracked)| all || now >= tracked.next_try || tracked.hop.is_none())
+            .filter(|(_, tracked)| all || now >= tracked.next_try)
             .map(|(index, _)| *index)
             .collect();
         for index in due {
@@ -227,7 +227,13 @@ impl Resolver {
         if mac.is_some() {
             tracked.attempts = 0;
         }
-        if now < tracked.next_try || neighbour.is_some_and(|neighbour| neighbour.confirmed) {
+        // An address that was just lost is not left to its long pause.
+        let lost = mac.is_none() && tracked.attempts == 0;
+        if now < tracked.next_try && !lost {
+            return;
+        }
+        if neighbour.is_some_and(|neighbour| neighbour.confirmed) {
+            tracked.next_try = now + CONFIRM;
             return;
         }
         if let Some((_, hop)) = tracked.hop {

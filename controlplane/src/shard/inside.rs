@@ -78,8 +78,7 @@ impl Inside {
 impl Shard {
     /// Reads datagrams of a cluster.
     pub(super) fn datagrams(&mut self, cluster: usize, now: Instant) {
-        // Edge-triggered: read until there is none. What the kernel queues for a socket is bounded.
-        loop {
+        for _ in 0..BUDGET {
             let Some(inside) = self.inside.get(cluster) else { return };
             let Some(udp) = &inside.udp else { return };
             match udp.recv_from(&mut self.datagram) {
@@ -98,6 +97,7 @@ impl Shard {
                 Err(_) => {}
             }
         }
+        self.datagrams_again.push(cluster);
     }
 
     fn parse(&mut self, length: usize, from: SocketAddr) -> Option<Message> {
@@ -137,10 +137,8 @@ impl Shard {
             }
             Route::Upstream(UpstreamId(id)) => self.send_upstream(id, bytes, now),
             Route::Device(device) => {
-                let open = self.upstreams.iter().find(|(_, upstream)| {
-                    upstream.cluster == cluster && upstream.device.as_ref() == Some(&device)
-                });
-                match open.map(|(id, _)| *id).or_else(|| self.connect(cluster, &device, now)) {
+                let open = self.by_device.get(&(cluster, device.clone())).copied();
+                match open.or_else(|| self.connect(cluster, &device, now)) {
                     Some(id) => self.send_upstream(id, bytes, now),
                     None => self.input(Input::UpstreamFailed { cluster, device }, now),
                 }
@@ -217,6 +215,9 @@ impl Shard {
         self.poll.registry().register(&mut stream, tokens::connection(id), interest).ok()?;
         let framer = Framer::new(Limits::with_message(self.shared.config.limits.message_bytes as usize));
         let connected = device.is_none();
+        if let Some(device) = &device {
+            self.by_device.insert((cluster, device.clone()), id);
+        }
         self.upstreams
             .insert(id, Upstream { stream, cluster, peer, device, connected, framer, waiting: Vec::new() });
         Some(id)
@@ -302,6 +303,9 @@ impl Shard {
         let cluster = upstream.cluster;
         if !upstream.connected {
             self.call_manager_refuses(cluster, reason.unwrap_or("it closed the connection"), now);
+        }
+        if let Some(device) = &upstream.device {
+            self.by_device.remove(&(cluster, device.clone()));
         }
         match upstream.device {
             Some(device) if !upstream.connected || !upstream.waiting.is_empty() => {

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events as Ready, Interest, Poll};
 use pinhole_admin::Event;
-use pinhole_proxy::{Input, Output, Proxy, Random};
+use pinhole_proxy::{DeviceName, Input, Output, Proxy, Random};
 use pinhole_sip::{FrameError, ParseError};
 use rustls::ServerConfig;
 use zeroize::Zeroize as _;
@@ -102,8 +102,14 @@ pub struct Shard {
     counters: Counters,
     /// Deadlines of connections.
     deadlines: BTreeSet<(Instant, u64)>,
+    /// Connections of devices to call managers, by cluster.
+    by_device: HashMap<(usize, DeviceName), u64>,
     /// Connections to be read again, though the poll won't say so.
     again: Vec<u64>,
+    /// Clusters whose datagrams are to be read again.
+    datagrams_again: Vec<usize>,
+    /// Connections that were handed over before this shard serves any.
+    early: Vec<Phone>,
     accept_at: Option<Instant>,
     inputs: VecDeque<Input>,
     pumping: bool,
@@ -134,7 +140,10 @@ impl Shard {
             media: Media::new(&shared),
             counters: Counters::default(),
             deadlines: BTreeSet::new(),
+            by_device: HashMap::new(),
             again: Vec::new(),
+            datagrams_again: Vec::new(),
+            early: Vec::new(),
             accept_at: None,
             inputs: VecDeque::new(),
             pumping: false,
@@ -205,6 +214,12 @@ impl Shard {
         if self.serving {
             self.watch()?;
         }
+        for phone in if self.serving { std::mem::take(&mut self.early) } else { Vec::new() } {
+            self.phone_arrives(phone, now);
+        }
+        for cluster in std::mem::take(&mut self.datagrams_again) {
+            self.datagrams(cluster, now);
+        }
         for id in std::mem::take(&mut self.again) {
             self.phone_readable(id, now);
             self.upstream_readable(id, now);
@@ -232,7 +247,8 @@ impl Shard {
 
     fn message(&mut self, message: ToShard, now: Instant) {
         match message {
-            ToShard::Phone(phone) => self.phone_arrives(*phone, now),
+            // Whatever there is to adopt comes first.
+            ToShard::Phone(phone) => self.early.push(*phone),
             ToShard::Attached(attached) => self.attached(*attached, now),
             ToShard::Detached => self.detached(),
             ToShard::NextHop(update) => self.next_hop(update),
@@ -261,7 +277,7 @@ impl Shard {
     }
 
     fn timeout(&self, now: Instant) -> Duration {
-        if !self.again.is_empty() {
+        if !self.again.is_empty() || !self.datagrams_again.is_empty() {
             return Duration::ZERO;
         }
         let first_deadline = self.deadlines.first().map(|(at, _)| *at);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
 
@@ -112,12 +112,16 @@ impl Read {
             WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots), Arc::clone(&provider))
                 .build()
                 .map_err(|error| FilesError::Unusable(error.to_string()))?;
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .map_err(|error| FilesError::Unusable(error.to_string()))?
             .with_client_cert_verifier(verifier)
             .with_single_cert(self.chain, self.key)
             .map_err(FilesError::Mismatch)?;
+        // A resumed session would not be verified again: a certificate that has expired, or whose
+        // authority was removed since, would still be good.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
         Ok(Arc::new(config))
     }
 }

@@ -62,6 +62,7 @@ pub struct Appliance {
     process: Option<Process>,
     pub authority: Authority,
     pub listen: SocketAddr,
+    pub inside: SocketAddr,
     pub admin_socket: PathBuf,
     pub file: PathBuf,
     _directory: tempfile::TempDir,
@@ -75,18 +76,24 @@ pub struct Phone {
 impl Appliance {
     /// Starts one with this many shards and these lines in `[limits]`. It serves phones at once.
     pub fn start(shards: u32, limits: &str) -> Self {
-        Self::launch(shards, limits, Duration::ZERO, |_, _| ()).0
+        Self::launch(shards, limits, Duration::ZERO, &[], |_, _| ()).0
+    }
+
+    /// Starts one with these changes to the text of its configuration.
+    pub fn start_changed(changes: &[(&str, &str)]) -> Self {
+        Self::launch(1, "", Duration::ZERO, changes, |_, _| ()).0
     }
 
     /// Starts one that waits for the data plane, after `before` had the data plane's socket and the file.
     pub fn start_after<T>(shards: u32, limits: &str, before: impl FnOnce(PathBuf, &Path) -> T) -> (Self, T) {
-        Self::launch(shards, limits, Duration::from_secs(10), before)
+        Self::launch(shards, limits, Duration::from_secs(10), &[], before)
     }
 
     fn launch<T>(
         shards: u32,
         limits: &str,
         patience: Duration,
+        changes: &[(&str, &str)],
         before: impl FnOnce(PathBuf, &Path) -> T,
     ) -> (Self, T) {
         let directory = tempfile::tempdir().unwrap();
@@ -98,7 +105,10 @@ impl Appliance {
         std::fs::write(path("ca.crt"), authority.certificate.pem()).unwrap();
         let listen = free_address();
         let inside = free_address();
-        let text = include_str!("../../src/config/example.toml")
+        let example = include_str!("../../src/config/example.toml").to_owned();
+        let text = changes
+            .iter()
+            .fold(example, |text, (from, to)| text.replace(from, to))
             .replace("/etc/pinhole", directory.path().to_str().unwrap())
             .replace("/run/pinhole", directory.path().to_str().unwrap())
             .replace("max_sessions", &format!("socket = \"{}\"\nmax_sessions", path("absent.sock").display()))
@@ -115,7 +125,15 @@ impl Appliance {
         let process = Process::start(config, &file, patience, Arc::default()).unwrap();
         let admin_socket = path("admin.sock");
         (
-            Self { process: Some(process), authority, listen, admin_socket, file, _directory: directory },
+            Self {
+                process: Some(process),
+                authority,
+                listen,
+                inside,
+                admin_socket,
+                file,
+                _directory: directory,
+            },
             before,
         )
     }
