@@ -57,18 +57,19 @@ cargo_is_recent() {
     [ -n "$found" ] && [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" = "$wanted" ]
 }
 
+# A recent Rust: what is on the path, or else Debian's packages of it. Debian 12 keeps a recent compiler for building
+# browsers, under names that end in "-web"; the plain names are too old there.
 need_toolchain() {
     PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
     cargo_is_recent && return
-    if apt-cache show rustup >/dev/null 2>&1; then
-        need_packages rustup
-        say "installing the stable Rust toolchain with rustup"
-        quietly rustup toolchain install stable --profile default || die "rustup failed: see above"
-        rustup default stable >/dev/null 2>&1 || true
+    apt-cache show cargo-web >/dev/null 2>&1 || quietly apt-get update || die "apt-get update failed: see above"
+    if apt-cache show cargo-web >/dev/null 2>&1; then
+        need_packages cargo-web rustc-web rustfmt-web rust-web-clippy
+        hash -r
         cargo_is_recent && return
     fi
     die "Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$repository/Cargo.toml") or newer is needed (cargo, rustfmt," \
-        "clippy) and this Debian has no rustup package: install the toolchain from https://rustup.rs and run this again"
+        "clippy) and this Debian has no such packages: install the toolchain with rustup and run this again"
 }
 
 # Builds the three binaries of the appliance into target/release.
