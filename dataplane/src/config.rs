@@ -7,10 +7,6 @@ use serde::Deserialize;
 
 use crate::StartError;
 
-/// Largest MTU: a packet buffer holds 2048 bytes behind its headroom, less Ethernet header, VLAN
-/// tag and what AF_PACKET puts in front of a frame.
-pub const MTU_MAX: u16 = 1900;
-
 /// The file, as far as this process reads it.
 #[derive(Deserialize)]
 struct File {
@@ -42,11 +38,10 @@ fn parse(path: &Path, text: &str) -> Result<DataplaneSettings, StartError> {
         StartError::ParseConfig { path: path.clone(), line, message }
     })?;
     let settings = file.dataplane.ok_or_else(|| StartError::NoTable { path: path.clone() })?;
-    settings.validate().map_err(|source| StartError::Settings { path: path.clone(), source })?;
-    if let Some(port) = settings.port.iter().find(|port| port.mtu > MTU_MAX) {
-        return Err(StartError::Mtu { path, name: port.name.clone(), mtu: port.mtu, max: MTU_MAX });
+    match settings.validate() {
+        Ok(()) => Ok(settings),
+        Err(source) => Err(StartError::Settings { path, source }),
     }
-    Ok(settings)
 }
 
 #[cfg(test)]

@@ -40,18 +40,6 @@ pub enum StartError {
         /// What is wrong.
         source: SettingsError,
     },
-    /// An MTU larger than a packet buffer.
-    #[error("{path}: [[dataplane.port]] {name:?}: mtu = {mtu}: at most {max} fit into a packet buffer")]
-    Mtu {
-        /// The file.
-        path: PathBuf,
-        /// The port's name.
-        name: String,
-        /// The configured MTU.
-        mtu: u16,
-        /// The largest possible one.
-        max: u16,
-    },
     /// A capability is missing.
     #[error(
         "pinhole-dataplane lacks {missing}: start it as root, or through scripts/deploy/systemd/pinhole-dataplane.service"
@@ -218,8 +206,7 @@ impl StartError {
             Self::ReadConfig { .. }
             | Self::ParseConfig { .. }
             | Self::NoTable { .. }
-            | Self::Settings { .. }
-            | Self::Mtu { .. } => 2,
+            | Self::Settings { .. } => 2,
             _ => 1,
         }
     }

@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{SettingsError, is_word};
 
+/// The smallest MTU: what every IPv4 host takes (RFC 791).
+const MTU_MIN: u16 = 576;
+/// The largest MTU: a packet buffer holds 2048 bytes behind its headroom, less Ethernet header, VLAN
+/// tag and what AF_PACKET puts in front of a frame.
+const MTU_MAX: u16 = 1900;
 /// Longest name of a network interface in bytes (`IFNAMSIZ` less its terminator).
 const INTERFACE_MAX: usize = 15;
 
@@ -31,7 +36,7 @@ pub struct PortSettings {
     /// VLAN identifier of all frames of this port; absent: untagged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<u16>,
-    /// Largest IP packet in bytes.
+    /// Largest IP packet in bytes, 576 to 1900.
     #[serde(default = "default_mtu")]
     pub mtu: u16,
 }
@@ -71,8 +76,9 @@ impl PortSettings {
             let value = self.vlan.unwrap_or_default().to_string();
             return wrong("vlan", value, "from 1 to 4094, or absent for untagged frames");
         }
-        if !(576..=9000).contains(&self.mtu) {
-            return wrong("mtu", self.mtu.to_string(), "from 576 to 9000");
+        if !(MTU_MIN..=MTU_MAX).contains(&self.mtu) {
+            let must = format!("from {MTU_MIN} to {MTU_MAX}, what a packet buffer holds");
+            return wrong("mtu", self.mtu.to_string(), &must);
         }
         Ok(())
     }
