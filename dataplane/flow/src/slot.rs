@@ -22,21 +22,22 @@ pub mod state {
 }
 
 /// The packet index and replay state of one SSRC in one direction (RFC 3711 section 3.2.1).
-/// All zero: unused. Survives a restart of either process.
+/// All zero: unused. Survives a restart of the control plane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct StreamState {
     /// Highest SRTP index seen or sent: ROC (32 bits) and sequence number (16 bits).
     pub index: u64,
-    /// Replay window, inbound only: bit `n` of the 128 is index `index - n`.
+    /// Which packets were seen or sent: bit `n` of the 128 is index `index - n`.
     pub window: [u64; 2],
-    /// Replay window of SRTCP, as above.
+    /// The same of SRTCP, inbound only: outbound each index is one more than the last.
     pub rtcp_window: [u64; 2],
     /// Highest SRTCP index seen or sent (31 bits).
     pub rtcp_index: u32,
     /// The SSRC.
     pub ssrc: u32,
-    /// Bit 0: the entry is in use. Bit 1: `index` is valid. Bit 2: `rtcp_index` is valid.
+    /// Bit 0: the entry is in use. Bit 1: `index` is valid. Bit 2: `rtcp_index` is valid. Bit 3:
+    /// `index` is of an earlier key, and nothing was authenticated under the new one yet.
     pub flags: u32,
     /// Zero.
     pub reserved: u32,
