@@ -173,14 +173,21 @@ impl AttachError {
     }
 }
 
-/// Whether the peer of a connection that carries nothing more has gone.
+/// Most packets that [`has_ended`] throws away at once.
+const CHATTER: usize = 64;
+
+/// Whether the peer of a connection that carries nothing more has gone. What it sends all the same is
+/// thrown away: left there, it would make every poll of the connection return at once.
 pub(crate) fn has_ended(connection: &OwnedFd) -> bool {
     let mut nothing = [0u8; 1];
-    match recv(connection, &mut nothing[..], RecvFlags::DONTWAIT | RecvFlags::PEEK) {
-        Err(Errno::AGAIN | Errno::INTR) => false,
-        Ok((0, _)) | Err(_) => true,
-        Ok(_) => false,
+    for _ in 0..CHATTER {
+        match recv(connection, &mut nothing[..], RecvFlags::DONTWAIT) {
+            Err(Errno::AGAIN | Errno::INTR) => return false,
+            Ok((0, _)) | Err(_) => return true,
+            Ok(_) => (),
+        }
     }
+    false
 }
 
 #[cfg(test)]

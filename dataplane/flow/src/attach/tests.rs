@@ -332,6 +332,26 @@ fn seqpacket(path: &Path) -> OwnedFd {
     listener
 }
 
+#[test]
+fn a_control_plane_that_talks_on_does_not_keep_the_data_plane_awake() {
+    let (_dir, path) = place();
+    let region = Region::create(&settings(), "portable").unwrap();
+    let mut server = AttachServer::bind(&path, None).unwrap();
+    let connection = dial(&path);
+    let request = Request { magic: MAGIC, layout_hash: LAYOUT_HASH, abi_version: ABI_VERSION, shards: 1 };
+    let say = |what: &[u8]| rustix::net::send(&connection, what, rustix::net::SendFlags::NOSIGNAL).unwrap();
+    say(request.as_bytes());
+    assert!(matches!(server.poll(&region), Some(AttachEvent::Attached { .. })));
+    say(b"hello?");
+    say(b"is anybody there?");
+    assert_eq!(server.poll(&region), None, "it is still attached");
+    let began = Instant::now();
+    server.wait(Duration::from_millis(100));
+    assert!(began.elapsed() >= Duration::from_millis(100), "{:?}", began.elapsed());
+    drop(connection);
+    assert!(matches!(server.poll(&region), Some(AttachEvent::Detached { .. })));
+}
+
 /// Connects without saying anything; waits for a place in the queue.
 fn dial(path: &Path) -> OwnedFd {
     let connection =
