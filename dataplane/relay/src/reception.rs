@@ -26,8 +26,9 @@ struct Stream {
     highest_wire: u16,
     /// Arrival of the first packet in nanoseconds: times are counted from here.
     began_ns: u64,
-    /// Payload type and relative transit time of the last packet, in timestamp units.
+    /// Payload type, timestamp and relative transit time of the last packet, in timestamp units.
     payload_type: u8,
+    timestamp: u32,
     transit: u32,
 }
 
@@ -57,6 +58,7 @@ impl Stream {
             highest_wire: header.sequence,
             began_ns: now_ns,
             payload_type: header.payload_type,
+            timestamp: header.timestamp,
             transit: 0u32.wrapping_sub(header.timestamp),
         }
     }
@@ -74,6 +76,11 @@ impl Stream {
 
     /// Jitter after RFC 3550 A.8, in its integer form (scaled by 16).
     fn arrival(&mut self, header: &Header, now_ns: u64, jitter_q4: &mut u32) {
+        // The packets of one telephone event (RFC 4733 section 2.5.1.2) or video frame say when that
+        // began, not when they were sent: the time between them is no jitter.
+        if self.payload_type == header.payload_type && self.timestamp == header.timestamp {
+            return;
+        }
         let transit = self.clock(header.payload_type, now_ns).wrapping_sub(header.timestamp);
         // Between payload types of different clocks (telephone events share their codec's), no
         // difference means anything.
@@ -83,6 +90,7 @@ impl Stream {
             *jitter_q4 = jitter.saturating_add(difference).saturating_sub(jitter.saturating_add(8) >> 4);
         }
         self.payload_type = header.payload_type;
+        self.timestamp = header.timestamp;
         self.transit = transit;
     }
 
@@ -158,6 +166,16 @@ mod tests {
     fn an_even_stream_has_no_jitter() {
         let packets = (0..500u32).map(|n| (header(1, n as u16, n * 160), u64::from(n) * 20_000_000));
         assert_eq!(play(packets).jitter_q4, 0);
+    }
+
+    #[test]
+    fn packets_of_one_telephone_event_share_a_timestamp_and_have_no_jitter() {
+        let audio = (0..100u32).map(|n| (header(1, n as u16, n * 160), u64::from(n) * 20_000_000));
+        let event = (100..150u32).map(|n| {
+            let header = Header { payload_type: 101, ..header(1, n as u16, 100 * 160) };
+            (header, u64::from(n) * 20_000_000)
+        });
+        assert_eq!(play(audio.chain(event)).jitter_q4, 0);
     }
 
     #[test]
