@@ -36,7 +36,8 @@ def assert_heard(one, two, least=1.5):
     """Each end has heard every packet of the other, unchanged, once, and nothing else; and it sounds the same."""
     for speaker, listener in ((one, two), (two, one)):
         way = f"{speaker.phone.user} to {listener.phone.user}"
-        assert media.missing(speaker.stream, listener.stream) == [], f"packets missing, {way}"
+        lost = media.missing(speaker.stream, listener.stream)
+        assert lost == [], f"{len(lost)} of {len(speaker.stream.sent)} packets missing, {way}: {lost[:20]}"
         assert listener.stream.refused == [], f"{listener.phone.user} hears what is not its call's"
         assert listener.stream.repeated == 0, f"packets repeated, {way}"
         assert len(listener.stream.heard) == len(speaker.stream.sent), f"more heard than sent, {way}"

@@ -149,6 +149,20 @@ def test_options_is_answered(phones):
     assert outside.transact(Message("OPTIONS sip:lab.example SIP/2.0", headers)).code == 200
 
 
+@pytest.mark.parametrize("method, body", [("MESSAGE", b"hello"), ("NOTIFY", b"state=idle")])
+def test_other_requests_pass_both_ways(phones, method, body):
+    from pinhole_lab.sip import Message, token
+    outside, inside = phones.outside(), phones.inside()
+    for sender, receiver in ((outside, inside), (inside, outside)):
+        to = f"<sip:{receiver.user}@lab.example>"
+        extra = [("Content-Type", "text/plain"), ("Event", "x-lab"), ("Subscription-State", "active"), ("X-Lab", "kept")]
+        headers = sender.header_block(method, token(), token(4), to, 1, extra=extra)
+        response = sender.transact(Message(f"{method} sip:{receiver.user}@lab.example SIP/2.0", headers, body))
+        assert response.code == 200
+        seen = receiver.expect(lambda m: m.method == method and m.request, method)
+        assert seen.body == body and seen.get("X-Lab") == "kept"
+
+
 def test_call_manager_over_tcp(phones, lab, appliance):
     appliance.controlplane.stop()
     cluster = {"name": "lab", "call_manager": "10.20.0.10:5060", "sources": ["10.20.0.10"], "transport": "tcp",

@@ -5,6 +5,7 @@ import time
 import pytest
 from helpers import assert_heard, eventually, hang_up, in_background, settle
 
+from pinhole_lab.media import missing
 from pinhole_lab.scripted_phone import plug
 
 
@@ -55,3 +56,23 @@ def test_phone_that_comes_back_in_time_keeps_its_call(phones, appliance):
     settle(one, two)
     assert_heard(one, two, least=4)
     hang_up(two, one)
+
+
+def test_killed_data_plane_is_told_and_media_comes_back_with_it(phones, appliance):
+    """Nothing carries media while there is no data plane. The call and the phone's connection outlive it."""
+    outside, inside = phones.outside(), phones.inside()
+    one, two = outside.call(inside)
+    plug(one, two)
+    time.sleep(0.5)
+    appliance.dataplane.kill()
+    appliance.dataplane.popen.wait()
+    eventually(lambda: any(event["kind"] == "data_plane_lost" for event in appliance.ctl("events")), what="an event")
+    appliance.start_dataplane()
+    eventually(appliance.ready, 15, "the control plane's attachment")
+    time.sleep(2)
+    marks = len(one.stream.sent), len(two.stream.sent)
+    time.sleep(1)
+    settle(one, two)
+    assert missing(one.stream, two.stream, marks[0]) == []
+    assert missing(two.stream, one.stream, marks[1]) == []
+    hang_up(one, two)
