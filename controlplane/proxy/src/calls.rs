@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use pinhole_flow::{MasterKey, Suite};
+use zeroize::Zeroize;
 
 use crate::transactions::{Side, TxId};
 
@@ -109,6 +110,27 @@ pub(crate) struct StreamCrypto {
     pub(crate) phone: Option<MasterKey>,
     /// Our key.
     pub(crate) ours: MasterKey,
+}
+
+impl StreamCrypto {
+    fn wipe(&mut self) {
+        self.ours.zeroize();
+        if let Some(phone) = &mut self.phone {
+            phone.zeroize();
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.crypto.iter_mut().for_each(StreamCrypto::wipe);
+    }
+}
+
+impl Drop for OfferedLine {
+    fn drop(&mut self) {
+        self.crypto.iter_mut().for_each(StreamCrypto::wipe);
+    }
 }
 
 /// An offer, until and after its answer.

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod beginnings;
 mod calls;
 mod config;
 mod counters;
@@ -15,6 +16,7 @@ mod identity;
 mod io;
 mod notes;
 mod offer_answer;
+mod offered;
 mod phones;
 mod ports;
 mod proxy;

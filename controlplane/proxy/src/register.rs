@@ -236,6 +236,6 @@ fn restore_to(message: &mut Message, original: &str) {
 }
 
 /// A text from outside for an event: short, and without control characters.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars().filter(|char| !char.is_control()).take(64).collect()
 }

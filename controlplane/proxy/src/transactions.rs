@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use pinhole_sip::{Header, Message, Method, Via};
+use zeroize::Zeroize;
 
 use crate::dialogs::SetId;
 use crate::registrations::RegisterRequest;
@@ -130,6 +131,20 @@ pub(crate) struct Client {
     pub(crate) cancel: Cancel,
     /// The ACK of a final response other than 2xx.
     pub(crate) ack: Vec<u8>,
+}
+
+impl Drop for Server {
+    /// What was sent may hold keys.
+    fn drop(&mut self) {
+        self.last.zeroize();
+    }
+}
+
+impl Drop for Client {
+    /// What was sent may hold keys.
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
 }
 
 /// Whether an INVITE is being cancelled. CANCEL waits for a provisional response (RFC 3261 section 9.1).

@@ -1,5 +1,7 @@
 //! Behaviour of the proxy, told with scripted phones and a scripted call manager. No sockets, no clock.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
+
 mod adopt;
 mod arbitrary;
 mod calls;
