@@ -229,8 +229,11 @@ impl Proxy {
                 self.end_call(set, Ending::Done("the phone hung up"), now);
             }
             Method::Bye => {}
-            // The other end does not know the dialog any more (RFC 3261 section 12.2.1.2).
-            _ if matches!(code, 481) && self.sets.call(set).is_some_and(|call| call.answered) => {
+            // The other end does not know the dialog any more (RFC 3261 section 12.2.1.2). To other
+            // methods it may only mean a subscription within it (RFC 5057 section 5.1).
+            Method::Invite | Method::Update
+                if code == 481 && self.sets.call(set).is_some_and(|call| call.answered) =>
+            {
                 self.end_call(set, Ending::ByUs { code: 481, reason: "Dialog Unknown" }, now);
             }
             Method::Subscribe | Method::Refer => {

@@ -214,3 +214,18 @@ fn new_data_plane_gets_every_session_again() {
     assert_eq!(opens[0].session, opens[1].session);
     assert_eq!(stage.notes.len(), 1);
 }
+
+#[test]
+fn far_end_that_has_forgotten_the_dialog_ends_the_call() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    stage.call_from_phone();
+    for (method, cseq, left) in [("NOTIFY", "2 NOTIFY", 1), ("INVITE", "3 INVITE", 0)] {
+        let request = stage.in_dialog("TLS", method, "sip:x@203.0.113.5", cseq, &[], "");
+        stage.phone_sends(1, request);
+        let request = stage.at_cm();
+        stage.cm_sends(reply(&request, 481, "Call/Transaction Does Not Exist", "cmtag", ""));
+        assert_eq!(stage.proxy.calls(stage.now).len(), left);
+    }
+    assert_eq!(method(&stage.phone.back().unwrap().1), "BYE");
+}
