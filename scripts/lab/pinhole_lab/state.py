@@ -15,6 +15,7 @@ import time
 
 ROOT = pathlib.Path("/run/pinhole-lab")
 LOCK = pathlib.Path("/run/pinhole-lab.lock")
+MARK = ".made-by-the-pinhole-lab"
 
 
 class LabError(Exception):
@@ -37,9 +38,12 @@ class State:
             raise LabError(f"another lab is running (it holds {LOCK}); wait for it, or end it") from None
 
     def create(self):
-        """An empty directory."""
-        shutil.rmtree(self.root, ignore_errors=True)
-        self.root.mkdir(mode=0o755)
+        """An empty directory with the lab's mark. It must not exist: `remove` takes away what an earlier lab has left."""
+        try:
+            self.root.mkdir(mode=0o755)
+        except FileExistsError:
+            raise LabError(f"{self.root} exists and is not an earlier lab's: move it away") from None
+        (self.root / MARK).touch()
         self.directory("logs")
 
     def directory(self, name: str) -> pathlib.Path:
@@ -49,12 +53,20 @@ class State:
         return path
 
     def remove(self):
-        """Deletes everything, also what is mounted inside."""
-        for line in reversed(pathlib.Path("/proc/mounts").read_text().splitlines()):
-            mountpoint = line.split()[1]
-            if mountpoint.startswith(f"{self.root}/"):
-                subprocess.run(["umount", mountpoint], check=False)
-        shutil.rmtree(self.root, ignore_errors=True)
+        """Deletes the directory, if it has the lab's mark. Never deletes through a mount: what is mounted inside is
+        unmounted first, and what cannot be is an error."""
+        if not (self.root / MARK).exists():
+            return
+        for mountpoint in reversed(self.mounts()):
+            subprocess.run(["umount", mountpoint], check=False)
+        if self.mounts():
+            raise LabError(f"{self.mounts()[0]} cannot be unmounted; unmount it, then run `scripts/lab/lab down`")
+        shutil.rmtree(self.root)
+
+    def mounts(self) -> list:
+        """What is mounted inside, in the order of mounting."""
+        places = [line.split()[1] for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+        return [place for place in places if place.startswith(f"{self.root}/")]
 
 
 def start_time(pid: int):
