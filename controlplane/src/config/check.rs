@@ -97,6 +97,11 @@ fn outside(config: &Config, found: &mut Found) {
             Some(_) => {}
         }
     }
+    if let Some(first) = &outside.first_offer
+        && Suite::from_name(first).is_none_or(|suite| !seen.contains(&suite))
+    {
+        found.add("outside.first_offer", format!("{first} is not among outside.suites"));
+    }
 }
 
 fn identity(config: &Config, found: &mut Found) {

@@ -123,6 +123,10 @@ pub struct Outside {
     /// SRTP suites that phones may use, in order of preference.
     #[serde(default = "all_suites")]
     pub suites: Vec<String>,
+    /// The suite offered to a phone that has offered none itself since we started; absent:
+    /// `AES_CM_128_HMAC_SHA1_80` if it is in `suites`, or else the first of them.
+    #[serde(default)]
+    pub first_offer: Option<String>,
 }
 
 /// TLS versions.

@@ -120,6 +120,11 @@ fn each_mistake_is_one_line_with_its_key() {
             "cluster[0].sources: lacks the call manager's own address",
         ),
         ("max_sessions = 1000", "max_sessions = 0", "dataplane: "),
+        (
+            "tls_min = \"1.2\"",
+            "tls_min = \"1.2\"\nfirst_offer = \"AES_CM_128\"",
+            "outside.first_offer: AES_CM_128 is not among outside.suites",
+        ),
     ];
     for (from, to, expected) in cases {
         let problems = example.with(from, to);

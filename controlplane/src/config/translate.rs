@@ -44,7 +44,7 @@ impl Config {
             clusters: clusters.collect::<Option<_>>()?,
             media: media.collect(),
             suites: self.outside.suites.iter().filter_map(|name| Suite::from_name(name)).collect(),
-            default_suite: None,
+            default_suite: self.outside.first_offer.as_deref().and_then(Suite::from_name),
             identity: self.identity(),
             limits: self.proxy_limits(),
             timers: self.proxy_timers(),
