@@ -260,6 +260,14 @@ fn signalling_passes_the_twins_and_media_passes_the_relay() {
 
     sh(&format!("ip -n {}-app link set wire-i down", bench.name));
     bench.wait(|bench| bench.log().contains("interface wire-i is down"));
+    // More than the wire's ring holds: the worker must not wait for room in it.
+    let flood = bench.inside("app", || UdpSocket::bind((INSIDE, 0)).unwrap());
+    for _ in 0..3000 {
+        flood.send_to(&rtp, (DESK, 9)).unwrap();
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    let turns = contract.stats()[0].polls;
+    bench.wait(|_| contract.stats()[0].polls > turns + 1000);
     sh(&format!("ip -n {}-app link set wire-i up", bench.name));
     bench.wait(|bench| bench.log().contains("port inside: up again"));
 
