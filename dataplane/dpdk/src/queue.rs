@@ -45,8 +45,10 @@ impl<'eal> Queue<'_, 'eal> {
         }
     }
 
-    /// Sends from the front of `frames`; what the queue has no room for stays in it. Never blocks.
-    /// Returns how many were sent.
+    /// Sends from the front of `frames`; what the queue has no room for stays in it. Returns how many
+    /// were sent. Never blocks, with one exception: `net_af_packet` calls `poll` without a time limit
+    /// when its whole ring waits for a network card that does not send. It returns at once while the
+    /// interface is down or gone.
     pub fn tx_burst<const N: usize>(&mut self, frames: &mut ArrayVec<Mbuf<'eal>, N>) -> usize {
         let count = frames.len();
         if count == 0 {
