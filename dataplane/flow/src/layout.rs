@@ -231,10 +231,10 @@ pub fn shard_slots(shard: u32, shards: u32, max_sessions: u32) -> std::ops::Rang
 
 /// The shard of `shards` whose part holds `slot`, of `max_sessions` in all.
 pub fn shard_of(slot: u32, shards: u32, max_sessions: u32) -> u32 {
-    let guess = u64::from(slot) * u64::from(shards) / u64::from(max_sessions.max(1));
-    let guess = guess.min(u64::from(shards.saturating_sub(1))) as u32;
-    // Rounding can only put the guess one too low.
-    if slot >= shard_slots(guess, shards, max_sessions).end && guess + 1 < shards { guess + 1 } else { guess }
+    // The last shard that does not begin behind the slot: the greatest n with
+    // n * max_sessions / shards < slot + 1, also when there are more shards than slots.
+    let beyond = ((u64::from(slot) + 1) * u64::from(shards)).div_ceil(u64::from(max_sessions.max(1)));
+    beyond.saturating_sub(1).min(u64::from(shards.saturating_sub(1))) as u32
 }
 
 /// Start value of [`fnv1a`].

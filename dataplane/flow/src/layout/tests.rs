@@ -92,6 +92,12 @@ proptest! {
 }
 
 #[test]
+fn the_shard_of_a_slot_is_exact_with_more_shards_than_slots() {
+    assert_eq!(shard_slots(8, 9, 1), 0..1);
+    assert_eq!(shard_of(0, 9, 1), 8);
+}
+
+#[test]
 fn shard_of_nonsense_stays_in_range() {
     assert_eq!(shard_of(u32::MAX, 4, 10), 3);
     assert_eq!(shard_of(5, 0, 0), 0);
