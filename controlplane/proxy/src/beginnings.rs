@@ -127,6 +127,7 @@ impl Proxy {
             message,
             uri,
             routes: Vec::new(),
+            hop: String::new(),
             contact,
             device,
             cluster: origin.cluster,

@@ -77,6 +77,7 @@ impl Proxy {
             message,
             uri,
             routes: Vec::new(),
+            hop: String::new(),
             contact: String::new(),
             device,
             cluster: origin.cluster,

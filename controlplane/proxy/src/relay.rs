@@ -26,6 +26,9 @@ pub(crate) struct Forward {
     pub(crate) uri: String,
     /// Its route set on the other side.
     pub(crate) routes: Vec<String>,
+    /// The next hop inside, as the call manager has named it; empty: the call manager itself. Never what a
+    /// phone wrote, or it would choose at which port our datagrams arrive.
+    pub(crate) hop: String,
     /// User part of our Contact.
     pub(crate) contact: String,
     pub(crate) device: DeviceName,
@@ -38,7 +41,7 @@ pub(crate) struct Forward {
 impl Proxy {
     /// Sends a request on to the other side and keeps what its response needs.
     pub(crate) fn forward(&mut self, origin: &Origin, forward: Forward, now: Instant) {
-        let Forward { id, mut message, uri, routes, contact, device, cluster, set, register, offered } =
+        let Forward { id, mut message, uri, routes, hop, contact, device, cluster, set, register, offered } =
             forward;
         let to = origin.side.other();
         let Ok(cseq) = message.cseq() else { return };
@@ -78,9 +81,7 @@ impl Proxy {
         }
         let route = match to {
             Side::Phone => None,
-            Side::Cluster => {
-                self.cluster_route(cluster, &device, routes.first().map_or(uri.as_str(), String::as_str))
-            }
+            Side::Cluster => self.cluster_route(cluster, &device, &hop),
         };
         let branch = self.new_branch();
         let via = self.our_via(to, cluster, &branch);

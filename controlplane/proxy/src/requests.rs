@@ -285,6 +285,7 @@ impl Proxy {
         let id = self.transactions.reserve();
         let offered = self.offer_in_request(set_id, origin.side, id, method, &mut message, now)?;
         self.keep_subscription(set_id, method, &message, now);
+        let hop = hop_of(&receiver).to_owned();
         let target = match receiver.target {
             Some(target) => target,
             None if origin.side == Side::Phone => {
@@ -297,6 +298,7 @@ impl Proxy {
             message,
             uri: target,
             routes: receiver.routes,
+            hop,
             contact: token,
             device,
             cluster,

@@ -2,7 +2,7 @@
 
 use crate::stage::*;
 use pinhole_admin::EventKind;
-use pinhole_proxy::Counter;
+use pinhole_proxy::{Counter, Route};
 use pinhole_sip::name;
 
 fn register(stage: &mut Stage, to: &str, contact: &str) {
@@ -116,4 +116,29 @@ fn message_from_an_unknown_inside_address_is_dropped() {
     });
     stage.nothing_more();
     assert_eq!(stage.count(Counter::UnknownSources), 1);
+}
+
+#[test]
+fn phone_cannot_choose_the_port_that_its_requests_go_to() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    let to_cm = Route::Udp { to: CM.parse().unwrap() };
+    let mut invite = stage.invite_of_phone("call-1", &offer_outside(KEY_A));
+    invite.set_uri("sip:2001@10.20.0.10:69");
+    stage.phone_sends(1, invite);
+    assert_eq!(stage.cm.pop_front().unwrap().0, to_cm);
+    let mut register = stage.request(
+        "TLS",
+        "REGISTER sip:10.20.0.10:69",
+        &[
+            "From: <sip:1001@lab.example>;tag=a",
+            "To: <sip:1001@lab.example>",
+            "Call-ID: r",
+            "CSeq: 1 REGISTER",
+        ],
+        "",
+    );
+    register.push(name::CONTACT, "<sip:1001@192.168.77.11>");
+    stage.phone_sends(1, register);
+    assert_eq!(stage.cm.pop_front().unwrap().0, to_cm);
 }
