@@ -341,12 +341,15 @@ impl Proxy {
             return;
         };
         let number = message.cseq().map_or(0, |cseq| cseq.number);
+        // After a restart nobody knows which INVITE was answered.
+        let mut answered = self.sets.call(set_id).is_some_and(|call| call.adopted);
         for id in self.transactions.of_set(set_id) {
             if let Some(tx) = self.transactions.get_mut(id)
                 && tx.method == Method::Invite
                 && tx.cseq == number
                 && let Some(server) = tx.server.as_mut().filter(|server| server.side == origin.side)
             {
+                answered |= (200..300).contains(&server.code);
                 server.acknowledged = true;
                 self.timers.cancel(&Timer::ResponseAgain(id));
             }
@@ -361,6 +364,11 @@ impl Proxy {
         {
             let (bytes, routes) = (bytes.clone(), dialog.end(to).clone());
             self.send_to(to, &device, cluster, &routes, bytes);
+            return;
+        }
+        if !answered {
+            // Of an INVITE that was refused here, without a transaction: hop by hop, and this is the hop.
+            self.count(Counter::StrayAcks);
             return;
         }
         let end = dialog.end(to).clone();

@@ -259,6 +259,14 @@ fn offer_while_one_is_pending_is_refused() {
     stage.cm_sends(update);
     assert_eq!(stage.at_cm().code(), Some(491));
     assert_eq!(stage.count(Counter::OfferPending), 1);
+    let invite = stage.in_dialog("UDP", "INVITE", "sip:x@10.20.0.5", "10 INVITE", &[], &offer_inside());
+    stage.cm_sends(invite);
+    assert_eq!(stage.at_cm().code(), Some(491));
+    // The ACK is for this hop: the phone has not seen that INVITE.
+    let ack = stage.in_dialog("UDP", "ACK", "sip:x@10.20.0.5", "10 ACK", &[], "");
+    stage.cm_sends(ack);
+    stage.nothing_more();
+    assert_eq!(stage.count(Counter::StrayAcks), 1);
 }
 
 #[test]
