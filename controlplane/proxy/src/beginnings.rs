@@ -36,23 +36,27 @@ impl Proxy {
             self.answer_options(origin, &message);
             return Ok(());
         }
-        let from = message.from().and_then(|from| from.sip_uri());
-        let own = from.as_ref().is_ok_and(|uri| {
-            let user = uri.unescaped_user().unwrap_or_default();
-            self.config.identity.allows(device, &user, &self.domain_of(uri, origin.cluster))
-        });
-        if !own {
-            self.event(
-                Event::new(
-                    EventKind::IdentityRefused,
-                    format!("{} in another's name refused", shown(method.as_str())),
-                )
-                .device(device.as_str()),
-            );
-            return Err(Refusal::new(403, "Forbidden", Counter::FromIdentityRefused));
+        if !self.from_is_own(&message, device, origin.cluster) {
+            return Err(self.false_from(device, method));
         }
         let uri = self.uri_to_inside(&text, device, origin.cluster);
         self.start(origin, device.clone(), message, method, uri, now)
+    }
+
+    /// Whether the address in From is the device's.
+    pub(crate) fn from_is_own(&self, message: &Message, device: &DeviceName, cluster: usize) -> bool {
+        let from = message.from().and_then(|from| from.sip_uri());
+        from.is_ok_and(|uri| {
+            let user = uri.unescaped_user().unwrap_or_default();
+            self.config.identity.allows(device, &user, &self.domain_of(&uri, cluster))
+        })
+    }
+
+    /// Refuses a request in another's name, and tells.
+    pub(crate) fn false_from(&mut self, device: &DeviceName, method: &Method) -> Refusal {
+        let text = format!("{} in another's name refused", shown(method.as_str()));
+        self.event(Event::new(EventKind::IdentityRefused, text).device(device.as_str()));
+        Refusal::new(403, "Forbidden", Counter::FromIdentityRefused)
     }
 
     /// A request of a call manager outside dialogs.
@@ -72,9 +76,7 @@ impl Proxy {
         let user = user.unwrap_or_default();
         let by_set = || {
             let set = self.sets.get(self.sets.of_token(&user)?)?;
-            let dialog = set.dialogs.iter().find(|dialog| dialog.confirmed).or(set.dialogs.first());
-            let target = dialog.map_or(&set.origin.target, |dialog| &dialog.phone.target);
-            Some((set.device.clone(), target.clone()?))
+            Some((set.device.clone(), set.target_of(Side::Phone)?.to_owned()))
         };
         let registered = self.registrations.of_token(&user).or_else(|| self.registrations.of_user(&user));
         let found = registered.map(|(device, target)| (device.clone(), target.to_owned())).or_else(by_set);

@@ -69,6 +69,17 @@ impl Dialog {
 }
 
 impl DialogSet {
+    /// The Contact of an end, as far as it has shown one.
+    pub(crate) fn target_of(&self, side: Side) -> Option<&str> {
+        let dialog = self.dialogs.iter().find(|dialog| dialog.confirmed).or(self.dialogs.first());
+        let end = match dialog {
+            Some(dialog) => dialog.end(side),
+            None if self.initiator == side => &self.origin,
+            None => return None,
+        };
+        end.target.as_deref()
+    }
+
     /// The dialog with these tags.
     pub(crate) fn find(&self, phone_tag: &str, cluster_tag: &str) -> Option<usize> {
         self.dialogs

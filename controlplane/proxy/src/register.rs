@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pinhole_admin::{Event, EventKind};
-use pinhole_sip::{Message, NameAddr, Uri, name};
+use pinhole_sip::{Message, Method, NameAddr, Uri, name};
 
 use crate::counters::Counter;
 use crate::proxy::Proxy;
@@ -41,6 +41,9 @@ impl Proxy {
             let text = format!("REGISTER of an address that is not the device's refused: {}", shown(&user));
             self.event(Event::new(EventKind::IdentityRefused, text).device(device.as_str()));
             return Err(Refusal::new(403, "Forbidden", Counter::RegisterIdentityRefused));
+        }
+        if !self.from_is_own(&message, &device, origin.cluster) {
+            return Err(self.false_from(&device, &Method::Register));
         }
         let contacts = message.contacts().map_err(|_| bad)?;
         if contacts.len() > CONTACTS {

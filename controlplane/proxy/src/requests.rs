@@ -259,6 +259,13 @@ impl Proxy {
         let Some((set_id, at)) = self.find_dialog(origin, &message) else {
             return Err(Refusal::new(UNKNOWN_DIALOG.0, UNKNOWN_DIALOG.1, Counter::UnknownDialogs));
         };
+        if let Some(device) = &origin.device
+            && !self.from_of_dialog(set_id, at, &message)
+            && !self.from_is_own(&message, device, origin.cluster)
+        {
+            // A change of name within a dialog (RFC 4916) is a claim like any other.
+            return Err(self.false_from(device, method));
+        }
         let cseq = message.cseq().map_or(0, |cseq| cseq.number);
         let contact = message.contact().ok().flatten().map(|contact| contact.uri);
         let Some(set) = self.sets.get_mut(set_id) else { return Ok(()) };
@@ -313,6 +320,17 @@ impl Proxy {
         }
         self.write_notes(set_id);
         Ok(())
+    }
+
+    /// Whether a phone's request comes in the name that its dialog began with.
+    fn from_of_dialog(&self, set: SetId, at: usize, message: &Message) -> bool {
+        let dialog = self.sets.get(set).and_then(|set| set.dialogs.get(at));
+        let known = dialog.and_then(|dialog| dialog.phone.address.parse::<NameAddr>().ok());
+        let (Some(known), Ok(from)) = (known, message.from()) else { return false };
+        match (known.sip_uri(), from.sip_uri()) {
+            (Ok(known), Ok(from)) => known.unescaped_user() == from.unescaped_user(),
+            _ => known.uri == from.uri,
+        }
     }
 
     pub(crate) fn answer_options(&mut self, origin: &Origin, message: &Message) {

@@ -263,7 +263,8 @@ impl Proxy {
         let tx = self.transactions.get(id)?;
         let set_id = tx.set?;
         let makes = matches!(tx.method, Method::Invite | Method::Subscribe | Method::Refer);
-        let initial = tx.server.as_ref()?.to.parse::<pinhole_sip::NameAddr>().ok()?.tag().is_none();
+        let asked = tx.server.as_ref()?.to.clone();
+        let initial = asked.parse::<pinhole_sip::NameAddr>().ok()?.tag().is_none();
         if !makes || !initial || !(101..300).contains(&code) {
             return None;
         }
@@ -279,7 +280,8 @@ impl Proxy {
             return None;
         };
         let end = set.dialogs.get_mut(at)?.end_mut(responder);
-        end.address = without_tag(message.header(name::TO).unwrap_or_default());
+        // As the request says it: who answers does not choose a name for the dialog.
+        end.address = without_tag(&asked);
         let mut routes = message.values(name::RECORD_ROUTE);
         routes.reverse();
         end.routes = routes;

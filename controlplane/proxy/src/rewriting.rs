@@ -78,12 +78,9 @@ impl Proxy {
     fn inside_target(&self, user: &str, device: &DeviceName, cluster: usize) -> Option<String> {
         if let Some(set) = self.sets.of_token(user).and_then(|id| self.sets.get(id))
             && set.device == *device
+            && let Some(target) = set.target_of(Side::Cluster)
         {
-            let dialog = set.dialogs.iter().find(|dialog| dialog.confirmed).or(set.dialogs.first());
-            let target = dialog.map_or(&set.origin.target, |dialog| &dialog.cluster.target);
-            if let Some(target) = target.clone() {
-                return Some(target);
-            }
+            return Some(target.to_owned());
         }
         // Somebody else's: known inside under the same token.
         let known = self.registrations.of_token(user).is_some() || self.sets.of_token(user).is_some();

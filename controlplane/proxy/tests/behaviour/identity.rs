@@ -142,3 +142,87 @@ fn phone_cannot_choose_the_port_that_its_requests_go_to() {
     stage.phone_sends(1, register);
     assert_eq!(stage.cm.pop_front().unwrap().0, to_cm);
 }
+
+#[test]
+fn register_sent_by_another_is_refused() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    let register = stage.request(
+        "TLS",
+        "REGISTER sip:lab.example",
+        &[
+            "From: <sip:1002@lab.example>;tag=a",
+            "To: <sip:1001@lab.example>",
+            "Call-ID: r",
+            "CSeq: 1 REGISTER",
+        ],
+        "",
+    );
+    stage.phone_sends(1, register);
+    assert_eq!(stage.at_phone().code(), Some(403));
+    stage.nothing_more();
+    assert_eq!(stage.count(Counter::FromIdentityRefused), 1);
+}
+
+#[test]
+fn change_to_anothers_name_within_a_dialog_is_refused() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    stage.call_to_phone();
+    let mut update = stage.in_dialog("TLS", "UPDATE", "sip:x@203.0.113.5", "2 UPDATE", &[], "");
+    update.set(name::FROM, "\"Boss\" <sip:2000@lab.example>;tag=phtag");
+    stage.phone_sends(1, update);
+    assert_eq!(stage.at_phone().code(), Some(403));
+    stage.nothing_more();
+    assert_eq!(stage.count(Counter::FromIdentityRefused), 1);
+    assert_eq!(stage.proxy.calls(stage.now).len(), 1);
+}
+
+#[test]
+fn phone_called_by_a_number_that_is_not_its_own_may_hang_up() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    let mut invite = stage.invite_of_cm("call-1", "");
+    invite.set(name::TO, "<sip:5000@lab.example>");
+    stage.cm_sends(invite);
+    stage.at_cm();
+    let request = stage.at_phone();
+    stage.phone_sends(1, reply(&request, 200, "OK", "phtag", ""));
+    stage.at_cm();
+    let mut bye = stage.in_dialog("TLS", "BYE", "sip:x@203.0.113.5", "2 BYE", &[], "");
+    bye.set(name::FROM, "<sip:5000@lab.example>;tag=phtag");
+    stage.phone_sends(1, bye);
+    assert_eq!(stage.at_cm().method().unwrap().as_str(), "BYE");
+}
+
+#[test]
+fn neither_end_is_shown_the_others_contact_in_the_place_of_one_not_known_yet() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    let request = stage.ring_phone();
+    let token = contact_uri(&request).replace("203.0.113.5:5061;transport=tls", "10.20.0.5:5060");
+    let message = stage.request(
+        "UDP",
+        &format!("MESSAGE {token}"),
+        &["From: <sip:2001@x>;tag=1", "To: <sip:1001@x>", "Call-ID: m", "CSeq: 1 MESSAGE"],
+        "",
+    );
+    stage.cm_sends(message);
+    assert_eq!(stage.at_cm().code(), Some(404));
+    stage.nothing_more();
+}
+
+#[test]
+fn answer_does_not_give_the_phone_another_name() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    let request = stage.ring_phone();
+    let mut ringing = reply(&request, 180, "Ringing", "phtag", "");
+    ringing.set(name::TO, "<sip:2000@lab.example>;tag=phtag");
+    stage.phone_sends(1, ringing);
+    stage.at_cm();
+    let mut update = stage.in_dialog("TLS", "UPDATE", "sip:x@203.0.113.5", "2 UPDATE", &[], "");
+    update.set(name::FROM, "<sip:2000@lab.example>;tag=phtag");
+    stage.phone_sends(1, update);
+    assert_eq!(stage.at_phone().code(), Some(403));
+}
