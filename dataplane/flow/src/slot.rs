@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::{DropCause, Session};
 
 /// How many SSRCs one direction of a leg keeps states for.
-pub const STREAMS: usize = 4;
+pub const STREAMS: usize = 8;
 /// Bytes of a [`Note`].
 pub const NOTE_MAX: usize = 1024;
 

@@ -58,13 +58,15 @@ mod tests {
     #[test]
     fn the_ssrc_that_was_quiet_longest_makes_room_and_only_when_all_states_are_used() {
         let mut recent = Recent::default();
-        for ssrc in [1, 2, 3, 1, 4, 1, 1] {
+        let all = std::array::from_fn::<u32, STREAMS, _>(|n| n as u32 + 1);
+        for ssrc in all.into_iter().chain([1, 1, 3]) {
             recent.touch(ssrc);
         }
         let state = |ssrc| StreamState { ssrc, flags: 1, ..StreamState::default() };
-        let mut full = [1, 2, 3, 4].map(state);
+        let mut full = all.map(state);
         recent.make_room(&mut full);
-        assert_eq!(full.map(|state| state.flags), [1, 0, 1, 1]);
+        let flags = all.map(|ssrc| u32::from(ssrc != 2));
+        assert_eq!(full.map(|state| state.flags), flags);
         let before = full;
         recent.make_room(&mut full);
         assert_eq!(full, before);

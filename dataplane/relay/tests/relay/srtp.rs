@@ -1,5 +1,6 @@
 //! SRTP on either leg, RTP and RTCP, separate or muxed.
 
+use pinhole_flow::slot::STREAMS;
 use pinhole_flow::{DropCause, Leg, LegFlags, MasterKey, Suite};
 
 use crate::support::peer::master;
@@ -199,22 +200,22 @@ fn an_update_makes_room_for_one_more_ssrc() {
     let mut bench = Bench::new();
     let mut peer = bench.call(1, Suite::AeadAes128Gcm);
     let orders = bench.slots[1].session;
-    for ssrc in 1..=4 {
+    for ssrc in 1..=STREAMS as u32 {
         inwards(&mut bench, &mut peer, &rtp(ssrc, 1));
         outwards(&mut bench, &rtp(100 + ssrc, 1));
     }
-    // Sealed by an endpoint of its own, because the peer remembers four SSRCs as well.
-    let mut fifth = Peer::new(&orders.legs[0].inbound, &orders.legs[0].outbound);
-    let sealed = Packet::new(phone(), ours_outside(1), &fifth.protect(&rtp(5, 1)));
-    let clear = Packet::new(inside(), ours_inside(1), &rtp(105, 1));
+    // Sealed by an endpoint of its own, because the peer remembers no more SSRCs either.
+    let mut late = Peer::new(&orders.legs[0].inbound, &orders.legs[0].outbound);
+    let sealed = Packet::new(phone(), ours_outside(1), &late.protect(&rtp(50, 1)));
+    let clear = Packet::new(inside(), ours_inside(1), &rtp(150, 1));
     bench.refuses(&sealed, DropCause::SsrcLimit, Some((1, 0)));
     bench.refuses(&clear, DropCause::SsrcLimit, Some((1, 1)));
     bench.update(1, orders);
-    assert_eq!(bench.send(&sealed).one().1.payload, rtp(5, 1));
+    assert_eq!(bench.send(&sealed).one().1.payload, rtp(50, 1));
     assert_eq!(bench.send(&clear).sent.len(), 1);
     // The others go on.
     assert_eq!(inwards(&mut bench, &mut peer, &rtp(4, 2)), rtp(4, 2));
-    assert_eq!(bench.slots[1].live[0].inbound.iter().filter(|state| state.flags & 1 != 0).count(), 4);
+    assert_eq!(bench.slots[1].live[0].inbound.iter().filter(|state| state.flags & 1 != 0).count(), STREAMS);
 }
 
 #[test]
