@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::message::{Header, Message};
 use crate::params::Params;
-use crate::parse::head_len;
+use crate::parse::{head_len, is_token};
 use crate::{FieldError, name};
 
 /// Multipart bodies within multipart bodies, at most.
@@ -76,15 +76,13 @@ impl Message {
     }
 }
 
+/// Type and subtype end where the subtype's token does, whatever follows: a reader that stops there must not see an SDP
+/// that we took for something else.
 fn media_type(value: &str) -> String {
-    let end = value.find(';').unwrap_or(value.len());
-    value
-        .get(..end)
-        .unwrap_or_default()
-        .chars()
-        .filter(|char| !char.is_whitespace())
-        .collect::<String>()
-        .to_ascii_lowercase()
+    let (kind, subtype) = value.split_once('/').unwrap_or((value, ""));
+    let subtype = subtype.trim_start();
+    let end = subtype.bytes().position(|byte| !is_token(byte)).unwrap_or(subtype.len());
+    format!("{}/{}", kind.trim(), subtype.get(..end).unwrap_or_default()).to_ascii_lowercase()
 }
 
 /// Collects where SDP is in the part of `body` that `range` names and `headers` describe.

@@ -22,6 +22,16 @@ fn plain_sdp_is_the_whole_body() {
 }
 
 #[test]
+fn nothing_after_its_type_hides_an_sdp() {
+    for kind in
+        ["application/sdp, text/plain", "application/sdp text", "application / sdp", "application/sdp/x"]
+    {
+        assert_eq!(message(kind, "v=0\r\n").sdp(), Ok(Some(&b"v=0\r\n"[..])), "{kind}");
+    }
+    assert_eq!(message("application/sdpx", "v=0\r\n").sdp(), Ok(None));
+}
+
+#[test]
 fn sdp_part_is_replaced_and_the_other_parts_stay() {
     let mut message = message("multipart/mixed;boundary=\"unique\"", MIXED);
     assert_eq!(message.sdp(), Ok(Some(&b"v=0\r\ns=-\r\n"[..])));
