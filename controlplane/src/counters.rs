@@ -55,6 +55,8 @@ counters! {
     TlsBroken = "tls", "broken_after_handshake";
     /// Messages longer than `limits.message_bytes`; the connection is closed.
     MessageLimit = "sip", "limit_message_bytes";
+    /// Connections closed because a message was not finished in time (`limits.message_timeout_s`).
+    MessageTimeout = "sip", "message_timeout";
     /// Messages that cannot be parsed; a connection is closed, a datagram dropped.
     Malformed = "sip", "malformed";
     /// Connections closed because their peer does not read (`limits.write_buffer_bytes`).

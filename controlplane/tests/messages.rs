@@ -26,6 +26,21 @@ fn message_that_is_too_long_closes_the_connection() {
 }
 
 #[test]
+fn message_that_is_never_finished_closes_the_connection() {
+    let appliance = Appliance::start(1, "message_timeout_s = 1");
+    let mut patient = appliance.device("SEP0010DB000002");
+    let mut phone = appliance.device("SEP0010DB000001");
+    // An empty line begins no message.
+    assert!(patient.is_served() && patient.stream.write_all(b"\r\n").is_ok());
+    let _ = phone.stream.write_all(b"REGISTER sip:pinhole.example SIP/2.0\r\nX: ");
+    assert!(!matches!(phone.stream.read(&mut [0; 64]), Ok(length) if length > 0));
+    assert_eq!(appliance.counter("sip", "message_timeout"), 1);
+    assert_eq!(appliance.status().connections, 1);
+    let mut answer = [0; 2];
+    assert!(patient.stream.write_all(b"\r\n").is_ok() && patient.stream.read_exact(&mut answer).is_ok());
+}
+
+#[test]
 fn what_is_not_sip_closes_the_connection() {
     let appliance = Appliance::start(1, "");
     let mut phone = appliance.device("SEP0010DB000001");

@@ -68,9 +68,14 @@ impl Framer {
         }
     }
 
-    /// Bytes of an unfinished message: a connection with some for long is worth closing.
+    /// Bytes of an unfinished message: a connection with some for long is worth closing. Empty lines are no part of one.
     pub fn pending(&self) -> usize {
-        self.buffer.len() + usize::from(self.waiting.is_some())
+        let begun = self.buffer.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
+        match (&self.waiting, begun) {
+            (Some(_), _) => self.buffer.len() + 1,
+            (None, true) => self.buffer.len(),
+            (None, false) => 0,
+        }
     }
 
     fn fail(&mut self, error: FrameError) {

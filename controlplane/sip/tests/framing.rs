@@ -54,6 +54,7 @@ fn ping_in_two_pieces_is_still_a_ping() {
     for byte in b"\r\n\r" {
         framer.push(&[*byte]);
         assert_eq!(framer.next(), None);
+        assert_eq!(framer.pending(), 0, "an empty line may wait for the next one for as long as it likes");
     }
     framer.push(b"\n");
     assert_eq!(framer.next(), Some(Ok(Frame::Ping)));

@@ -147,6 +147,7 @@ fn limits(config: &Config, found: &mut Found) {
     found.range("limits.calls", limits.calls, 1, 1_000_000);
     found.range("limits.calls_per_phone", limits.calls_per_phone, 1, 1000);
     found.range("limits.message_bytes", limits.message_bytes, 2048, 1 << 20);
+    found.range("limits.message_timeout_s", limits.message_timeout_s, 1, 600);
     found.range("limits.write_buffer_bytes", limits.write_buffer_bytes, 16_384, 16 << 20);
     if limits.write_buffer_bytes < limits.message_bytes {
         found.add("limits.write_buffer_bytes", "less than limits.message_bytes: a message might never fit");

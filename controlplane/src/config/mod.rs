@@ -177,6 +177,8 @@ pub struct Limits {
     pub calls_per_phone: u32,
     /// Bytes of one SIP message.
     pub message_bytes: u32,
+    /// Seconds from the first byte of a phone's message to its last.
+    pub message_timeout_s: u32,
     /// Bytes waiting to be sent on one connection.
     pub write_buffer_bytes: u32,
 }
@@ -190,6 +192,7 @@ impl Default for Limits {
             calls: 5000,
             calls_per_phone: 8,
             message_bytes: 65_536,
+            message_timeout_s: 30,
             write_buffer_bytes: 262_144,
         }
     }

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use pinhole_proxy::DeviceName;
@@ -60,6 +60,10 @@ pub struct Phone {
     pub stage: Stage,
     /// Its place among handshakes or connections.
     pub place: Place,
+    /// Since when the message that is under way has been so.
+    pub unfinished: Option<Instant>,
+    /// Whether a deadline is set for it.
+    pub watched: bool,
     framer: Framer,
 }
 
@@ -109,7 +113,17 @@ impl Phone {
         let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
         let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(Duration::from_secs(30)));
         let framer = Framer::new(Limits::with_message(message));
-        Self { stream, peer, tls, stage: Stage::Handshake, place, framer }
+        let stage = Stage::Handshake;
+        Self { stream, peer, tls, stage, place, unfinished: None, watched: false, framer }
+    }
+
+    /// Notes whether a message is under way after reading; `finished`: others have come to their end meanwhile.
+    pub fn note_unfinished(&mut self, finished: bool, now: Instant) {
+        self.unfinished = match self.unfinished {
+            _ if self.framer.pending() == 0 => None,
+            Some(since) if !finished => Some(since),
+            _ => Some(now),
+        };
     }
 
     /// Reads what is there, within a bound.

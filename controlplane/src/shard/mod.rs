@@ -231,7 +231,7 @@ impl Shard {
         self.media_turn(now);
         while self.deadlines.first().is_some_and(|(at, _)| *at <= now) {
             let Some((_, id)) = self.deadlines.pop_first() else { break };
-            self.phone_deadline(id);
+            self.phone_deadline(id, now);
             self.upstream_deadline(id, now);
         }
         if now >= self.activity_at {

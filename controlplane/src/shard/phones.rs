@@ -103,9 +103,16 @@ impl Shard {
 
     /// Reads a connection and does what its messages ask for.
     pub(super) fn phone_readable(&mut self, conn: u64, now: Instant) {
+        let time = self.message_time();
         let Some(phone) = self.phones.get_mut(&conn) else { return };
         let received = phone.receive();
         phone.flush();
+        phone.note_unfinished(!received.frames.is_empty(), now);
+        if let Some(since) = phone.unfinished
+            && !std::mem::replace(&mut phone.watched, true)
+        {
+            self.deadlines.insert((since + time, conn));
+        }
         if received.handshake_done {
             return self.handshake_done(conn, now);
         }
@@ -203,9 +210,10 @@ impl Shard {
     }
 
     /// A deadline of a connection has passed.
-    pub(super) fn phone_deadline(&mut self, conn: u64) {
+    pub(super) fn phone_deadline(&mut self, conn: u64, now: Instant) {
+        let time = self.message_time();
         let Some(phone) = self.phones.get_mut(&conn) else { return };
-        match phone.stage {
+        match &phone.stage {
             Stage::Handshake => {
                 let text = format!(
                     "{} refused: the TLS handshake was not finished in time (limits.handshake_timeout_s)",
@@ -216,8 +224,26 @@ impl Shard {
                 self.drop_phone(conn);
             }
             Stage::Closing => self.drop_phone(conn),
-            Stage::Bound(_) => {}
+            Stage::Bound(device) => match phone.unfinished.map(|since| since + time) {
+                Some(due) if due <= now => {
+                    let text = format!(
+                        "{} closed: a message was not finished in time (limits.message_timeout_s)",
+                        phone.peer
+                    );
+                    let event = Event::new(EventKind::MessageRefused, text).device(device.as_str());
+                    self.counters.count(Counter::MessageTimeout);
+                    self.emit(event);
+                    self.phone_gone(conn, now);
+                }
+                // A later message.
+                Some(due) => drop(self.deadlines.insert((due, conn))),
+                None => phone.watched = false,
+            },
         }
+    }
+
+    fn message_time(&self) -> Duration {
+        Duration::from_secs(u64::from(self.shared.config.limits.message_timeout_s))
     }
 
     fn phone_ended(&mut self, conn: u64, end: End, now: Instant) {
