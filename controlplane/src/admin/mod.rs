@@ -5,7 +5,7 @@ mod answers;
 pub use answers::Answers;
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +28,9 @@ pub enum AdminError {
     /// Another control plane answers there.
     #[error("controlplane.admin_socket: another control plane answers at {0}; stop it first")]
     Busy(PathBuf),
+    /// What is there is no socket, and not ours to remove.
+    #[error("controlplane.admin_socket: {0} is no socket; remove it or choose another path")]
+    NoSocket(PathBuf),
     /// Anything else, such as a missing directory.
     #[error(
         "controlplane.admin_socket: {path} cannot be opened: {source}; its directory must exist and be writable for this user"
@@ -56,6 +59,10 @@ impl AdminSocket {
         let failed = |source| AdminError::Io { path: path.into(), source };
         if UnixStream::connect(path).is_ok() {
             return Err(AdminError::Busy(path.into()));
+        }
+        let found = std::fs::symlink_metadata(path);
+        if found.is_ok_and(|found| !found.file_type().is_socket()) {
+            return Err(AdminError::NoSocket(path.into()));
         }
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -136,4 +143,18 @@ fn send(mut stream: &UnixStream, response: &Response) -> io::Result<()> {
     let mut line = serde_json::to_vec(response)?;
     line.push(b'\n');
     stream.write_all(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_that_is_no_socket_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        std::fs::write(&path, "precious").unwrap();
+        assert!(matches!(AdminSocket::open(&path), Err(AdminError::NoSocket(_))));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
 }
