@@ -21,7 +21,7 @@ const POLLED: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 /// What a shard knows of the data plane.
 pub(super) struct Media {
     pub(super) end: Option<ShardEnd>,
-    /// Commands that wait for room in the ring, or for the data plane.
+    /// Commands that wait for room in the ring.
     queue: VecDeque<Command>,
     /// Commands in the ring or being carried out.
     outstanding: usize,
@@ -61,12 +61,20 @@ impl Media {
     }
 
     fn send(&mut self, command: Command) -> bool {
-        if self.queue.is_empty() && self.end.as_mut().is_some_and(|end| end.command(command).is_ok()) {
+        // A data plane that comes is told of everything that is open or being closed.
+        let Some(end) = &mut self.end else { return false };
+        if self.queue.is_empty() && end.command(command).is_ok() {
             self.outstanding += 1;
             return true;
         }
         self.queue.push_back(command);
         false
+    }
+
+    /// Forgets what waits, and the keys in it.
+    fn forget_queue(&mut self) {
+        self.queue.iter_mut().for_each(|command| command.session.zeroize());
+        self.queue.clear();
     }
 }
 
@@ -91,7 +99,7 @@ impl Shard {
             _ => {}
         }
         self.counters.count(Counter::CommandsSent);
-        if !self.media.send(command) {
+        if !self.media.send(command) && self.media.end.is_some() {
             self.counters.count(Counter::CommandsQueued);
         }
     }
@@ -203,8 +211,7 @@ impl Shard {
     /// The data plane came while phones were already served: it is new, or it was away.
     fn reattached(&mut self, open: &[u32], now: Instant) {
         // Opens and updates come again after MediaReset; closes of what is gone are done.
-        self.media.queue.iter_mut().for_each(|command| command.session.zeroize());
-        self.media.queue.clear();
+        self.media.forget_queue();
         let known: HashSet<(u32, u32)> = self.proxy.sessions().into_iter().collect();
         let Some(end) = &self.media.end else { return };
         let still: Vec<(u32, u32)> =
@@ -231,6 +238,7 @@ impl Shard {
         self.counters.count(Counter::Detached);
         self.media.end = None;
         self.media.outstanding = 0;
+        self.media.forget_queue();
     }
 
     /// Tells the proxy which sessions have media.
