@@ -36,7 +36,7 @@ impl Proxy {
             self.answer_options(origin, &message);
             return Ok(());
         }
-        if !self.from_is_own(&message, device, origin.cluster) {
+        if !self.speaks_as_itself(&message, device, origin.cluster) {
             return Err(self.false_from(device, method));
         }
         let uri = self.uri_to_inside(&text, device, origin.cluster);
@@ -44,7 +44,7 @@ impl Proxy {
     }
 
     /// Whether the address in From is the device's.
-    pub(crate) fn from_is_own(&self, message: &Message, device: &DeviceName, cluster: usize) -> bool {
+    pub(crate) fn speaks_as_itself(&self, message: &Message, device: &DeviceName, cluster: usize) -> bool {
         let from = message.from().and_then(|from| from.sip_uri());
         from.is_ok_and(|uri| {
             let user = uri.unescaped_user().unwrap_or_default();

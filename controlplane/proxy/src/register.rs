@@ -42,7 +42,7 @@ impl Proxy {
             self.event(Event::new(EventKind::IdentityRefused, text).device(device.as_str()));
             return Err(Refusal::new(403, "Forbidden", Counter::RegisterIdentityRefused));
         }
-        if !self.from_is_own(&message, &device, origin.cluster) {
+        if !self.speaks_as_itself(&message, &device, origin.cluster) {
             return Err(self.false_from(&device, &Method::Register));
         }
         let contacts = message.contacts().map_err(|_| bad)?;

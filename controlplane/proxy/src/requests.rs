@@ -260,8 +260,8 @@ impl Proxy {
             return Err(Refusal::new(UNKNOWN_DIALOG.0, UNKNOWN_DIALOG.1, Counter::UnknownDialogs));
         };
         if let Some(device) = &origin.device
-            && !self.from_of_dialog(set_id, at, &message)
-            && !self.from_is_own(&message, device, origin.cluster)
+            && !self.keeps_its_name(set_id, at, &message)
+            && !self.speaks_as_itself(&message, device, origin.cluster)
         {
             // A change of name within a dialog (RFC 4916) is a claim like any other.
             return Err(self.false_from(device, method));
@@ -323,7 +323,7 @@ impl Proxy {
     }
 
     /// Whether a phone's request comes in the name that its dialog began with.
-    fn from_of_dialog(&self, set: SetId, at: usize, message: &Message) -> bool {
+    fn keeps_its_name(&self, set: SetId, at: usize, message: &Message) -> bool {
         let dialog = self.sets.get(set).and_then(|set| set.dialogs.get(at));
         let known = dialog.and_then(|dialog| dialog.phone.address.parse::<NameAddr>().ok());
         let (Some(known), Ok(from)) = (known, message.from()) else { return false };
