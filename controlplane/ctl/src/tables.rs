@@ -6,6 +6,15 @@ use crate::table::{duration, moment, or_dash, with};
 
 /// An answer for people. `all` shows counters that are zero as well.
 pub fn of(response: &Response, all: bool) -> String {
+    plain(&text(response, all))
+}
+
+/// Text without control characters: phones choose Call-IDs and addresses, and terminals obey them.
+fn plain(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() && char != '\n' { '\u{fffd}' } else { char }).collect()
+}
+
+fn text(response: &Response, all: bool) -> String {
     match response {
         Response::Status(status) => self::status(status),
         Response::Phones(phones) if phones.is_empty() => "no phones".into(),
@@ -34,7 +43,7 @@ pub fn event(event: &Event) -> String {
             line.push_str(&format!(" {name}={value}"));
         }
     }
-    line
+    plain(&line)
 }
 
 fn status(status: &Status) -> String {
@@ -210,5 +219,13 @@ mod tests {
     fn event_is_one_line() {
         let event = Event::new(EventKind::PhoneRefused, "why").device("SEP1");
         assert_eq!(super::event(&event), "1970-01-01T00:00:00.000Z ! phone_refused      why device=SEP1");
+    }
+
+    #[test]
+    fn what_phones_write_cannot_steer_a_terminal() {
+        let event = Event::new(EventKind::CallStarted, "the phone calls").call_id("a\x1b[2J\u{9b}2Jb");
+        let line = super::event(&event);
+        assert!(!line.contains(['\x1b', '\u{9b}']) && line.contains("[2J"), "{line}");
+        assert_eq!(of(&Response::Error("\x1b[31m".to_owned()), false), "\u{fffd}[31m");
     }
 }
