@@ -15,6 +15,8 @@ from .state import LabError, Processes, State
 
 USER = "pinhole-lab"
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+# What scripts/demo builds, unless the caller names another build.
+BUILT = pathlib.Path(os.environ.get("PINHOLE_BUILT", REPOSITORY / "target" / "release"))
 BINARIES = ("pinhole-dataplane", "pinhole-controlplane", "pinholectl")
 
 SUITES = ["AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_256_CM_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_80",
@@ -107,7 +109,7 @@ class Appliance:
         ensure_user()
         bin_directory = self.state.directory("bin")
         for name in BINARIES:
-            source = REPOSITORY / "target" / "release" / name
+            source = BUILT / name
             if not source.exists():
                 raise LabError(f"{source} is missing: run scripts/demo or scripts/test, which build it")
             shutil.copy2(source, bin_directory / name)
