@@ -141,15 +141,18 @@ impl<'port, 'eal> Worker<'port, 'eal> {
     /// Hands frames that are not media to the kernel.
     fn punt(&mut self, index: usize) {
         let Some(port) = self.ports.get_mut(index) else { return };
-        self.burst.extend(self.output.punt.drain(..).filter_map(|frame| to_twin(frame, port.vlan)));
-        if self.burst.is_empty() {
+        let count = self.output.punt.len();
+        if count == 0 {
             return;
         }
+        self.burst.extend(self.output.punt.drain(..).filter_map(|frame| to_twin(frame, port.vlan)));
+        let foreign = count - self.burst.len();
         let (packets, bytes, lost) = transmit(&mut port.twin, &mut self.burst);
         if let Some(counters) = self.port_stats(index) {
             counters.punt_packets += packets;
             counters.punt_bytes += bytes;
         }
+        self.count_drops(DropCause::ForeignVlan, foreign as u64);
         self.count_drops(DropCause::PuntFull, lost);
     }
 

@@ -90,7 +90,12 @@ impl Bench {
 
     /// Starts the process, waits until it is ready, and gives the twins their addresses.
     fn start(&mut self) {
-        let config = self.config("", "");
+        self.start_with("", "");
+    }
+
+    /// The same with one piece of the configuration replaced.
+    fn start_with(&mut self, from: &str, to: &str) {
+        let config = self.config(from, to);
         let log = std::fs::File::create(self.directory.path().join("log")).unwrap();
         self.process = Some(self.command(&config).stderr(log).spawn().unwrap());
         self.wait(|bench| bench.log().contains("ready:"));
@@ -290,6 +295,23 @@ fn signalling_passes_the_twins_and_media_passes_the_relay() {
         .map(str::to_owned)
         .collect();
     assert_eq!(warnings.len(), 1, "only of the wire that was down: {warnings:?}");
+}
+
+#[test]
+fn frames_of_another_vlan_reach_no_twin_and_are_counted() {
+    if !is_root() {
+        return;
+    }
+    let mut bench = Bench::new("vlan");
+    bench.start_with("tap = \"outside\"", "tap = \"outside\"\nvlan = 7");
+    let mut contract = Contract::attach(&bench.socket(), 1).unwrap();
+    let phone = bench.inside("out", || UdpSocket::bind((PHONE, 0)).unwrap());
+    // Asks by ARP, without a tag, for an address that lies in VLAN 7 only.
+    phone.send_to(b"anybody?", (OUTSIDE, 5060)).unwrap();
+    bench.wait(|_| contract.stats()[0].drops[DropCause::ForeignVlan as usize] > 0);
+    assert_eq!(contract.stats()[0].ports[0].punt_packets, 0);
+    echo_over_tcp(&bench, "in", "app", INSIDE);
+    assert_eq!(bench.stop(), 0, "{}", bench.log());
 }
 
 #[test]

@@ -186,7 +186,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 20_000,
+            connections: 12_000,
             handshakes: 500,
             handshake_timeout_s: 10,
             calls: 5000,

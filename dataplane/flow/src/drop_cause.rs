@@ -61,6 +61,8 @@ drop_causes! {
     TxFull = "tx_full",
     /// The kernel twin's queue was full.
     PuntFull = "punt_full",
+    /// Not media, and not of the port's VLAN: its twin gets the frames of that VLAN only.
+    ForeignVlan = "foreign_vlan",
 }
 
 impl std::fmt::Display for DropCause {

@@ -297,7 +297,7 @@ describe! {
         payload_type, drops,
     }
     LegLive { remote_ip, remote_rtp, remote_rtcp, learned, mac, vlan, inbound, outbound, stats }
-    SessionSlot { state, generation, worker, sequence, version, opened_ns, session, live, reserved }
+    SessionSlot { state, generation, worker, sequence, version, opened_ns, session, live }
     Note { serial, checksum, generation, len, bytes }
     PortStats {
         rx_packets, rx_bytes, tx_packets, tx_bytes, punt_packets, punt_bytes, inject_packets, inject_bytes,

@@ -134,8 +134,6 @@ pub struct SessionSlot {
     /// What the worker has seen. Counters and stream states change with every packet; learned
     /// addresses only inside [`SessionSlot::change`].
     pub live: [LegLive; 2],
-    /// Zero: fills the slot up to whole cache lines.
-    pub reserved: [u8; 16],
 }
 
 const _: () = assert!(size_of::<SessionSlot>() <= 4096);
