@@ -304,7 +304,7 @@ fn frames_of_another_vlan_reach_no_twin_and_are_counted() {
     }
     let mut bench = Bench::new("vlan");
     bench.start_with("tap = \"outside\"", "tap = \"outside\"\nvlan = 7");
-    let mut contract = Contract::attach(&bench.socket(), 1).unwrap();
+    let contract = Contract::attach(&bench.socket(), 1).unwrap();
     let phone = bench.inside("out", || UdpSocket::bind((PHONE, 0)).unwrap());
     // Asks by ARP, without a tag, for an address that lies in VLAN 7 only.
     phone.send_to(b"anybody?", (OUTSIDE, 5060)).unwrap();
