@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -242,17 +242,13 @@ pub fn eventually(condition: impl Fn() -> bool, what: &str) {
     }
 }
 
-/// An address with 16 free ports from there on. Ports below the ephemeral range, a stride per call
-/// and process, so that tests that run at once do not meet.
+/// An address with 16 ports from there on that nobody else uses: a loopback address for each process, since
+/// tests run in processes of their own at once, and a stride of ports for each call.
 fn free_address() -> SocketAddr {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let n = NEXT.fetch_add(1, Ordering::Relaxed) + std::process::id();
-        let first = 10_000 + (n % 1_000) as u16 * 20;
-        let free = (first..first + 16).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-        if free {
-            return SocketAddr::from(([127, 0, 0, 1], first));
-        }
-    }
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    // Process numbers have 22 bits.
+    let own = [127, 64 + high % 64, middle, low];
+    SocketAddr::from((own, 10_000 + NEXT.fetch_add(1, Ordering::Relaxed) * 20))
 }
