@@ -83,9 +83,13 @@ pub fn commit<B: PacketBuffer>(
     for (work, frame) in works.iter_mut().zip(frames) {
         if let Phase::Sealed(guess) = work.phase {
             let live = work.pinhole.and_then(|hole| live(slots, hole.slot, hole.leg));
-            let plain = looks_plain(work, frame.data(), tables);
-            let failed = if plain { DropCause::PlainOnSecure } else { DropCause::AuthFailed };
-            work.proceed(live.and_then(|live| guess.again(&live.inbound)).map(Phase::Sealed).ok_or(failed));
+            let again = live.and_then(|live| guess.again(&live.inbound)).map(Phase::Sealed);
+            // Only what is given up is worth a diagnosis.
+            let next = again.ok_or_else(|| match looks_plain(work, frame.data(), tables) {
+                true => DropCause::PlainOnSecure,
+                false => DropCause::AuthFailed,
+            });
+            work.proceed(next);
         }
     }
 }
