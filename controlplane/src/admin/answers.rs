@@ -130,6 +130,10 @@ impl Answers {
             ("sessions_open", stats.sessions_open),
             ("mbuf_failures", stats.mbuf_failures),
             ("hairpins", stats.hairpins),
+            ("missteered", stats.missteered),
+            ("handoff_in", stats.handoff_in),
+            ("handoff_out", stats.handoff_out),
+            ("old_key", stats.old_key),
         ];
         values.into_iter().for_each(|(name, value)| counters.add("dataplane", name, value));
         for (cause, count) in DropCause::ALL.into_iter().zip(stats.drops) {

@@ -63,6 +63,8 @@ drop_causes! {
     PuntFull = "punt_full",
     /// Not media, and not of the port's VLAN: its twin gets the frames of that VLAN only.
     ForeignVlan = "foreign_vlan",
+    /// The ring to the worker that has the port was full.
+    HandoffFull = "handoff_full",
 }
 
 impl std::fmt::Display for DropCause {

@@ -297,14 +297,14 @@ describe! {
         payload_type, drops,
     }
     LegLive { remote_ip, remote_rtp, remote_rtcp, learned, mac, vlan, inbound, outbound, stats }
-    SessionSlot { state, generation, worker, sequence, version, opened_ns, session, live }
+    SessionSlot { state, generation, worker, sequence, version, opened_ns, session, live, reserved }
     Note { serial, checksum, generation, len, bytes }
     PortStats {
         rx_packets, rx_bytes, tx_packets, tx_bytes, punt_packets, punt_bytes, inject_packets, inject_bytes,
     }
     WorkerStats {
         polls, idle_polls, busy_ns, last_turn_ns, commands_done, commands_refused, ring_corrupt, ring_full,
-        sessions_open, mbuf_failures, hairpins, drops, ports, reserved,
+        sessions_open, mbuf_failures, hairpins, missteered, handoff_in, handoff_out, old_key, drops, ports, reserved,
     }
 }
 

@@ -17,6 +17,7 @@ pub mod ring;
 pub mod settings;
 pub mod slot;
 pub mod stats;
+pub mod steering;
 pub mod suite;
 
 mod sync;

@@ -107,14 +107,24 @@ pub enum Refusal {
     BadLeg = 5,
     /// A media port is already used by another session.
     PortBusy = 6,
+    /// A media port, or the slot, belongs to another worker.
+    WrongWorker = 7,
 }
 
 impl Refusal {
     /// The reason of a code read from shared memory.
     pub fn from_code(code: u32) -> Option<Self> {
-        [Self::UnknownKind, Self::BadIndex, Self::SlotBusy, Self::NotOpen, Self::BadLeg, Self::PortBusy]
-            .into_iter()
-            .find(|reason| *reason as u32 == code)
+        [
+            Self::UnknownKind,
+            Self::BadIndex,
+            Self::SlotBusy,
+            Self::NotOpen,
+            Self::BadLeg,
+            Self::PortBusy,
+            Self::WrongWorker,
+        ]
+        .into_iter()
+        .find(|reason| *reason as u32 == code)
     }
 }
 

@@ -134,7 +134,12 @@ pub struct SessionSlot {
     /// What the worker has seen. Counters and stream states change with every packet; learned
     /// addresses only inside [`SessionSlot::change`].
     pub live: [LegLive; 2],
+    /// Zero.
+    pub reserved: [u64; SLOT_RESERVED],
 }
+
+/// Words that fill a slot up to whole cache lines.
+const SLOT_RESERVED: usize = (8 - (32 + size_of::<Session>() + 2 * size_of::<LegLive>()) / 8 % 8) % 8;
 
 const _: () = assert!(size_of::<SessionSlot>() <= 4096);
 const _: () = assert!(size_of::<SessionSlot>().is_multiple_of(64));

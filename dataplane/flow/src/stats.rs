@@ -31,6 +31,14 @@ pub struct WorkerStats {
     pub mbuf_failures: u64,
     /// Packets sent from one of our media addresses to another without touching a wire.
     pub hairpins: u64,
+    /// Media frames that arrived at this worker, whose port is another worker's.
+    pub missteered: u64,
+    /// Frames taken from other workers.
+    pub handoff_in: u64,
+    /// Frames handed to other workers.
+    pub handoff_out: u64,
+    /// Packets accepted under the key before the last change of key.
+    pub old_key: u64,
     /// Packets dropped, by [`DropCause`].
     pub drops: [u64; DropCause::COUNT],
     /// Per port, by index.
@@ -40,7 +48,7 @@ pub struct WorkerStats {
 }
 
 /// Words that fill [`WorkerStats`] up to whole cache lines.
-const STATS_RESERVED: usize = 8 - (11 + DropCause::COUNT) % 8;
+const STATS_RESERVED: usize = 8 - (15 + DropCause::COUNT) % 8;
 
 /// Counters of one worker on one port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
