@@ -143,6 +143,24 @@ pub enum StartError {
         /// The PCI address.
         address: String,
     },
+    /// The directory of a vhost socket is missing.
+    #[error("port {port:?}: the directory of {} does not exist: create it, or correct the port's device", path.display())]
+    NoVhostDirectory {
+        /// The port's name.
+        port: String,
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Something that is no abandoned socket stands at a vhost socket's path.
+    #[error("port {port:?}: {} {what}: choose another path in the port's device, or remove it", path.display())]
+    VhostPathTaken {
+        /// The port's name.
+        port: String,
+        /// The socket.
+        path: PathBuf,
+        /// What is there.
+        what: &'static str,
+    },
     /// AF_XDP does not get the interface's queue.
     #[error(
         "port {port:?}: AF_XDP does not get {interface}; most often another program has it (does `ip link show {interface}` name a prog/xdp?), otherwise try device = \"af_packet:{interface}\": {source}"

@@ -9,6 +9,7 @@ use tracing::{debug, info, warn};
 use crate::StartError;
 use crate::preflight::net;
 use crate::quiet::quietly;
+use rustix::fs::Mode;
 
 /// Descriptors of each queue.
 const DESCRIPTORS: u16 = 1024;
@@ -23,6 +24,9 @@ const CACHE: u32 = 256;
 const PACKET_SLOT: u32 = 2048;
 /// Slots of an AF_PACKET ring.
 const PACKET_SLOTS: u32 = 1024;
+
+/// Who may connect to a vhost socket: our user and the socket's group.
+const SOCKET_MASK: Mode = Mode::from_bits_truncate(0o117);
 
 /// A port of the configuration, up.
 pub struct PortPair<'eal> {
@@ -99,13 +103,17 @@ fn open_wire<'eal>(
         Device::Pci(address) => address.clone(),
         Device::AfXdp(_) => format!("net_af_xdp{number}"),
         Device::AfPacket(_) => format!("net_af_packet{number}"),
+        Device::Vhost(_) => format!("net_vhost{number}"),
     };
+    // A vhost socket appears with the mode that its users need, and no file with more.
+    let umask = rustix::process::umask(SOCKET_MASK);
     let (started, lines) = quietly(|| {
         if let Some(arguments) = device_arguments(&settings.device) {
             eal.probe(&format!("{name},{arguments}"))?;
         }
         Port::start(eal, &name, pool, config)
     });
+    rustix::process::umask(umask);
     let port = settings.name.clone();
     let source = match started {
         Ok(wire) => {
@@ -139,6 +147,7 @@ fn device_arguments(device: &Device) -> Option<String> {
             "iface={interface},qpairs=1,blocksz={},framesz={PACKET_SLOT},framecnt={PACKET_SLOTS}",
             16 * PACKET_SLOT
         )),
+        Device::Vhost(path) => Some(format!("iface={},queues=1", path.display())),
     }
 }
 
@@ -153,7 +162,7 @@ fn our_mac(settings: &PortSettings, own: [u8; 6]) -> [u8; 6] {
     match settings.device {
         // Locally administered, and different also from an address that already was.
         Device::AfPacket(_) => [(first | 0x02) ^ 0x04, b, c, d, e, f],
-        Device::Pci(_) | Device::AfXdp(_) => own,
+        Device::Pci(_) | Device::AfXdp(_) | Device::Vhost(_) => own,
     }
 }
 

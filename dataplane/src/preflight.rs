@@ -1,5 +1,8 @@
 //! What is checked before DPDK is started, where a clear message is still possible.
 
+use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use pinhole_flow::settings::{DataplaneSettings, Device, PortSettings};
@@ -79,6 +82,26 @@ fn check_port(port: &PortSettings) -> Result<(), StartError> {
             Ok(())
         }
         Device::AfPacket(interface) => check_interface(port, interface),
+        Device::Vhost(path) => check_vhost(port, path),
+    }
+}
+
+/// Checks the place of a vhost socket, and removes one that a killed data plane left there.
+fn check_vhost(port: &PortSettings, path: &Path) -> Result<(), StartError> {
+    if !path.parent().is_some_and(Path::is_dir) {
+        return Err(StartError::NoVhostDirectory { port: port.name.clone(), path: path.into() });
+    }
+    let taken = |what| Err(StartError::VhostPathTaken { port: port.name.clone(), path: path.into(), what });
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Ok(metadata) if !metadata.file_type().is_socket() => return taken("is not a socket"),
+        _ => (),
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => taken("is the socket of a running process"),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path)
+            .map_err(|error| StartError::system(format!("remove the abandoned {}", path.display()), error)),
+        Err(error) => Err(StartError::system(format!("look at {}", path.display()), error)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dpdk::Eal;
-use pinhole_flow::{AttachEvent, AttachServer, PortSettings, Region};
+use pinhole_flow::{AttachEvent, AttachServer, Device, PortSettings, Region};
 use tracing::{debug, info, warn};
 
 use crate::ports::PortPair;
@@ -89,7 +89,10 @@ impl<'a, 'eal> Watch<'a, 'eal> {
                 )),
             },
             None => match self.port.wire.link() {
-                Some(link) if !link.up => Some("the link is down: check cable and switch".to_owned()),
+                Some(link) if !link.up => Some(match &self.settings.device {
+                    Device::Vhost(path) => format!("no peer is connected to {}", path.display()),
+                    _ => "the link is down: check cable and switch".to_owned(),
+                }),
                 _ => None,
             },
         };

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{SettingsError, is_word};
+use super::{SOCKET_PATH_MAX, SettingsError, is_word};
 
 /// The smallest MTU: what every IPv4 host takes (RFC 791).
 const MTU_MIN: u16 = 576;
@@ -84,7 +85,8 @@ impl PortSettings {
     }
 }
 
-/// A device that DPDK drives: `"0000:03:00.0"`, `"af_xdp:IFACE"` or `"af_packet:IFACE"`.
+/// A device that DPDK drives: `"0000:03:00.0"`, `"af_xdp:IFACE"`, `"af_packet:IFACE"` or
+/// `"vhost:/PATH"`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Device {
@@ -94,13 +96,16 @@ pub enum Device {
     AfXdp(String),
     /// A kernel interface over AF_PACKET.
     AfPacket(String),
+    /// Shared memory with a virtual machine or another process (vhost-user): the path of the socket
+    /// on which the peer connects.
+    Vhost(PathBuf),
 }
 
 impl Device {
     /// The kernel interface, if the device is one.
     pub fn interface(&self) -> Option<&str> {
         match self {
-            Self::Pci(_) => None,
+            Self::Pci(_) | Self::Vhost(_) => None,
             Self::AfXdp(interface) | Self::AfPacket(interface) => Some(interface),
         }
     }
@@ -115,15 +120,27 @@ impl FromStr for Device {
             interface(name).map(Self::AfXdp)
         } else if let Some(name) = text.strip_prefix("af_packet:") {
             interface(name).map(Self::AfPacket)
+        } else if let Some(path) = text.strip_prefix("vhost:") {
+            is_socket_path(path).then(|| Self::Vhost(path.into()))
         } else {
             is_pci_address(text).then(|| Self::Pci(text.to_ascii_lowercase()))
         };
         found.ok_or_else(|| {
             format!(
-                "{text:?} is no device: write a PCI address such as \"0000:03:00.0\", \"af_xdp:IFACE\" or \"af_packet:IFACE\""
+                "{text:?} is no device: write a PCI address such as \"0000:03:00.0\", \"af_xdp:IFACE\", \"af_packet:IFACE\" or \"vhost:/PATH\" (letters, digits and \"/-_.\", at most {SOCKET_PATH_MAX} bytes)"
             )
         })
     }
+}
+
+/// Whether `text` can be the path of a socket, and stand in DPDK's device arguments.
+fn is_socket_path(text: &str) -> bool {
+    let path = Path::new(text);
+    path.is_absolute()
+        && path.file_name().is_some()
+        && !text.ends_with('/')
+        && text.len() <= SOCKET_PATH_MAX
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte))
 }
 
 /// Whether `text` reads `dddd:bb:dd.f`.
@@ -143,6 +160,7 @@ impl fmt::Display for Device {
             Self::Pci(address) => f.write_str(address),
             Self::AfXdp(interface) => write!(f, "af_xdp:{interface}"),
             Self::AfPacket(interface) => write!(f, "af_packet:{interface}"),
+            Self::Vhost(path) => write!(f, "vhost:{}", path.display()),
         }
     }
 }

@@ -55,6 +55,14 @@ fn minimal_table_has_the_documented_defaults() {
 }
 
 #[test]
+fn a_vhost_device_is_the_path_of_its_socket() {
+    let settings = parsed(&MINIMAL.replace("af_xdp:out0", "vhost:/run/pinhole/out.sock")).unwrap();
+    let device = &settings.port[0].device;
+    assert_eq!(device, &Device::Vhost("/run/pinhole/out.sock".into()));
+    assert_eq!((device.interface(), device.to_string().as_str()), (None, "vhost:/run/pinhole/out.sock"));
+}
+
+#[test]
 fn settings_survive_writing_and_reading() {
     let settings = parsed(MINIMAL).unwrap();
     assert_eq!(parsed(&toml::to_string(&settings).unwrap()).unwrap(), settings);
@@ -104,6 +112,9 @@ fn ports_are_checked_one_by_one() {
         ("02:00:5e:00:53:01", "02:00:5e:00:53", "is no MAC address"),
         ("af_xdp:out0", "eth0", "is no device: write a PCI address"),
         ("af_xdp:out0", "af_xdp:", "is no device"),
+        ("af_xdp:out0", "vhost:out.sock", "is no device"),
+        ("af_xdp:out0", "vhost:/run/a,b.sock", "is no device"),
+        ("af_xdp:out0", "vhost:/run/pinhole/", "is no device"),
         ("16384-32767", "16385-32767", "is no media port range: write FIRST-LAST"),
         ("16384-32767", "80-81", "is no media port range"),
         ("16384-32767", "16384", "is no media port range"),
