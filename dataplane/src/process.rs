@@ -120,6 +120,9 @@ fn relay_config(settings: &DataplaneSettings, ports: &[PortPair<'_>], worker: u3
         worker,
         ports: settings.port.iter().zip(ports).map(port).collect(),
         max_sessions: settings.max_sessions,
+        first_slot: 0,
+        workers: 1,
+        replay_window: 128,
         next_hops: NEXT_HOPS as u32,
     }
 }

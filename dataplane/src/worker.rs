@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrayvec::ArrayVec;
 use dpdk::{BURST, Mbuf, Queue, free_bulk};
 use pinhole_flow::{DropCause, EventKind, Idle, PortStats, WorkerEnd, monotonic_ns};
-use pinhole_relay::{Frames, Output, Relay};
+use pinhole_relay::{Arrival, Frames, Output, Relay};
 
 use crate::frame::{Frame, from_twin, received, to_twin};
 use crate::idle::Backoff;
@@ -115,7 +115,8 @@ impl<'port, 'eal> Worker<'port, 'eal> {
         }
         // At most MAX_PORTS ports.
         let number = index as u8;
-        self.relay.burst(now_ns, number, &mut self.frames, &mut self.end.slots, stats, &mut self.output);
+        let (frames, slots) = (&mut self.frames, &mut self.end.slots);
+        self.relay.burst(now_ns, number, Arrival::Wire, frames, slots, stats, &mut self.output);
         self.send();
         self.punt(index);
         self.burst.extend(self.output.dropped.drain(..).map(|frame| frame.0));
@@ -271,7 +272,15 @@ mod tests {
         let settings: DataplaneSettings = toml::from_str("max_sessions = 4").unwrap();
         let mut region = Region::create(&settings, "portable").unwrap();
         let _control = pinhole_flow::Contract::beside(&region, 1).unwrap();
-        let config = RelayConfig { ports: Vec::new(), max_sessions: 4, next_hops: 1, worker: 0 };
+        let config = RelayConfig {
+            ports: Vec::new(),
+            max_sessions: 4,
+            first_slot: 0,
+            next_hops: 1,
+            worker: 0,
+            workers: 1,
+            replay_window: 128,
+        };
         let relay = Relay::new(config, Box::new(Portable)).unwrap();
         let mut worker = Worker::new(Vec::new(), relay, region.worker().unwrap(), Idle::Poll);
         let turns = |worker: &mut Worker<'_, '_>| (0..2 * HOUSEKEEPING).map(|_| worker.turn()).sum::<usize>();

@@ -191,7 +191,7 @@ fn learn_source(
     }
     let event = Event {
         kind: EventKind::Learned as u32,
-        slot: hole.slot,
+        slot: tables.number(hole.slot),
         generation,
         sequence: 0,
         detail: u32::from(hole.leg),

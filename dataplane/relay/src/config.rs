@@ -26,12 +26,18 @@ pub struct RelayPort {
 pub struct RelayConfig {
     /// The ports, in the order of the configuration; at most [`MAX_PORTS`].
     pub ports: Vec<RelayPort>,
-    /// How many session slots there are.
+    /// How many session slots this worker has.
     pub max_sessions: u32,
+    /// Number of the first of them.
+    pub first_slot: u32,
     /// How many entries the next-hop table has.
     pub next_hops: u32,
     /// Number of the worker that owns the sessions.
     pub worker: u32,
+    /// How many workers there are; [`steering`](pinhole_flow::steering) says who has which media port.
+    pub workers: u32,
+    /// How many packets the replay windows of arriving RTP span: a multiple of 64 from 64 to 1024.
+    pub replay_window: u32,
 }
 
 /// Why a relay cannot be made.
@@ -65,6 +71,20 @@ pub enum ConfigError {
         /// Last media port.
         last: u16,
     },
+    /// A worker's number that there is no worker for.
+    #[error("worker {worker} of {workers}: workers are counted from 0")]
+    BadWorker {
+        /// The number.
+        worker: u32,
+        /// How many workers there are.
+        workers: u32,
+    },
+    /// A replay window of a size that there is not.
+    #[error("replay window of {window} packets: choose a multiple of 64 from 64 to 1024")]
+    BadWindow {
+        /// The size.
+        window: u32,
+    },
 }
 
 impl RelayConfig {
@@ -72,6 +92,12 @@ impl RelayConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.ports.len() > MAX_PORTS {
             return Err(ConfigError::TooManyPorts { count: self.ports.len() });
+        }
+        if self.worker >= self.workers {
+            return Err(ConfigError::BadWorker { worker: self.worker, workers: self.workers });
+        }
+        if !(64..=1024).contains(&self.replay_window) || !self.replay_window.is_multiple_of(64) {
+            return Err(ConfigError::BadWindow { window: self.replay_window });
         }
         for (second, port) in self.ports.iter().enumerate() {
             let address = port.media_address;

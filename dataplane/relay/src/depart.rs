@@ -136,7 +136,7 @@ pub fn protect<B: PacketBuffer>(
 
 /// Counts what is ready on the leg that it leaves by, and turns what goes to one of our own media
 /// addresses into an arrival there. Returns how many did.
-pub fn turn(works: &mut Works, slots: &mut [SessionSlot]) -> u64 {
+pub fn turn(works: &mut Works, tables: &Tables, slots: &mut [SessionSlot]) -> u64 {
     let mut hairpins = 0;
     for work in works.iter_mut() {
         let Phase::Ready(departure) = work.phase else { continue };
@@ -154,7 +154,10 @@ pub fn turn(works: &mut Works, slots: &mut [SessionSlot]) -> u64 {
             Next::Wire(..) => work.phase = Phase::Leaving(departure),
             Next::Hairpin(port) => {
                 hairpins += 1;
-                arrive(work, port, &departure);
+                match tables.other_worker(departure.destination.port()) {
+                    Some(_) => work.phase = Phase::Leaving(departure),
+                    None => arrive(work, port, &departure),
+                }
             }
         }
     }

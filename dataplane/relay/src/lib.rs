@@ -8,7 +8,7 @@
 //! readdress
 //!
 //! Until a packet is authentic (or comes from the one signalled address of a plain leg) it changes
-//! nothing but a drop counter. No DPDK here: a frame is a [`PacketBuffer`], time is an argument.
+//! nothing but a drop counter. A frame for a media port of another worker goes to that worker. No DPDK here: a frame is a [`PacketBuffer`], time is an argument.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing)]
@@ -34,5 +34,5 @@ mod work;
 
 pub use buffer::PacketBuffer;
 pub use config::{ConfigError, RelayConfig, RelayPort};
-pub use output::{BURST, BURST_EVENTS, Frames, Output};
+pub use output::{Arrival, BURST, BURST_EVENTS, Frames, Handoff, Output};
 pub use relay::Relay;

@@ -12,6 +12,28 @@ pub const BURST_EVENTS: usize = 2 * BURST;
 /// A burst of frames.
 pub type Frames<B> = ArrayVec<B, BURST>;
 
+/// How a frame came to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// From the wire.
+    Wire,
+    /// From one of our own media addresses: another worker sent it to a media address of ours.
+    Hairpin,
+}
+
+/// A frame that is another worker's to relay.
+#[derive(Debug)]
+pub struct Handoff<B> {
+    /// The worker that has the media port.
+    pub worker: u8,
+    /// Index of the data-plane port that the frame is for.
+    pub port: u8,
+    /// How it is to arrive there.
+    pub arrival: Arrival,
+    /// The frame: as it came from the wire, or complete with headers from our own address to our own.
+    pub frame: B,
+}
+
 /// Where each frame of a burst goes. The worker empties it before the next burst; frames for which
 /// there is no room are dropped.
 #[derive(Debug)]
@@ -20,6 +42,8 @@ pub struct Output<B> {
     pub tx: [Frames<B>; MAX_PORTS],
     /// Frames for the kernel twin of the port they came from, unchanged.
     pub punt: Frames<B>,
+    /// Frames for other workers.
+    pub handoff: ArrayVec<Handoff<B>, BURST>,
     /// Frames whose buffers are to be freed. Their drops are counted already.
     pub dropped: Frames<B>,
     /// Sources learned or moved.
@@ -31,6 +55,7 @@ impl<B> Default for Output<B> {
         Self {
             tx: std::array::from_fn(|_| Frames::new()),
             punt: Frames::new(),
+            handoff: ArrayVec::new(),
             dropped: Frames::new(),
             events: ArrayVec::new(),
         }

@@ -9,7 +9,7 @@ use crate::buffer::PacketBuffer;
 use crate::config::{ConfigError, RelayConfig};
 use crate::depart::{assign, protect, route, turn};
 use crate::frame::{self, Parsed};
-use crate::output::{Frames, Output};
+use crate::output::{Arrival, Frames, Handoff, Output};
 use crate::readdress::{Headers, readdress};
 use crate::slots::live;
 use crate::tables::Tables;
@@ -40,20 +40,22 @@ impl Relay {
         self.tables.command(command, slots, now_ns)
     }
 
-    /// Relays a burst of frames received on data-plane port `port` at `now_ns` (CLOCK_MONOTONIC
-    /// nanoseconds). Takes every frame out of `frames` and puts each into exactly one place of
+    /// Relays a burst of frames that came to data-plane port `port` at `now_ns` (CLOCK_MONOTONIC
+    /// nanoseconds), from the wire or from another worker. Takes every frame out of `frames` and puts each into exactly one place of
     /// `output`, which the caller has emptied. Drops and hairpins are counted in `stats` and, once a
     /// leg is known, in its slot. Allocates nothing.
+    #[allow(clippy::too_many_arguments, reason = "each is the caller's, and changes from burst to burst")]
     pub fn burst<B: PacketBuffer>(
         &mut self,
         now_ns: u64,
         port: u8,
+        arrival: Arrival,
         frames: &mut Frames<B>,
         slots: &mut [SessionSlot],
         stats: &mut WorkerStats,
         output: &mut Output<B>,
     ) {
-        let mut works = self.parse(port, frames);
+        let mut works = self.parse(port, arrival, frames);
         while works.iter().any(|work| work.phase == Phase::Arrived) {
             admit(&mut works, frames, &self.tables, slots);
             // Ends: a guess is tried again only a few times.
@@ -65,20 +67,24 @@ impl Relay {
             assign(&mut works, &mut self.tables, slots);
             protect(&mut works, frames, &self.tables, &*self.engine);
             // Ends: a packet arrives again only a few times.
-            stats.hairpins += turn(&mut works, slots);
+            stats.hairpins += turn(&mut works, &self.tables, slots);
         }
-        self.deliver(&works, frames, slots, stats, output);
+        self.deliver(&works, arrival, frames, slots, stats, output);
     }
 
-    fn parse<B: PacketBuffer>(&self, index: u8, frames: &mut Frames<B>) -> Works {
+    fn parse<B: PacketBuffer>(&self, index: u8, arrival: Arrival, frames: &mut Frames<B>) -> Works {
         let port = self.tables.ports.get(usize::from(index));
         let parse = |frame: &mut B| {
             let parsed = port.map_or(Parsed::Punt, |port| frame::parse(frame.data(), port));
+            let mut work = Work::new(parsed, index, arrival);
             if let Parsed::Media(datagram) = &parsed {
-                // Cuts the padding of short Ethernet frames off.
-                frame.truncate(datagram.payload_at + datagram.payload_len);
+                match self.tables.other_worker(datagram.port) {
+                    Some(worker) => work.phase = Phase::Missteered(worker),
+                    // Cuts the padding of short Ethernet frames off.
+                    None => frame.truncate(datagram.payload_at + datagram.payload_len),
+                }
             }
-            Work::new(parsed, index)
+            work
         };
         frames.iter_mut().map(parse).collect()
     }
@@ -86,6 +92,7 @@ impl Relay {
     fn deliver<B: PacketBuffer>(
         &mut self,
         works: &Works,
+        arrival: Arrival,
         frames: &mut Frames<B>,
         slots: &mut [SessionSlot],
         stats: &mut WorkerStats,
@@ -100,6 +107,16 @@ impl Relay {
                         DropCause::PuntFull
                     }
                 },
+                Phase::Missteered(worker) => {
+                    stats.missteered += 1;
+                    match hand_off(Handoff { worker, port: work.port, arrival, frame }, output) {
+                        Ok(()) => continue,
+                        Err((back, cause)) => {
+                            frame = back;
+                            cause
+                        }
+                    }
+                }
                 Phase::Leaving(departure) => match self.send(work, &departure, frame, output) {
                     Ok(()) => continue,
                     Err((back, cause)) => {
@@ -124,16 +141,22 @@ impl Relay {
         mut frame: B,
         output: &mut Output<B>,
     ) -> Result<(), (B, DropCause)> {
-        let at = usize::from(departure.port);
-        let (Next::Wire(mac, vlan), Some(port), Some(tx)) =
-            (departure.next, self.tables.ports.get(at), output.tx.get_mut(at))
+        let (at, ports) = (usize::from(departure.port), &self.tables.ports);
+        let hop = match departure.next {
+            Next::Wire(mac, vlan) => Some((mac, vlan)),
+            Next::Hairpin(port) => {
+                ports.get(usize::from(port)).map(|port| (port.mac, port.vlan.unwrap_or_default()))
+            }
+        };
+        let (Some((destination_mac, vlan)), Some(port), Some(tx)) =
+            (hop, ports.get(at), output.tx.get_mut(at))
         else {
             return Err((frame, DropCause::NoDestination));
         };
         self.identification = self.identification.wrapping_add(1);
         let headers = Headers {
             source_mac: port.mac,
-            destination_mac: mac,
+            destination_mac,
             vlan,
             dscp: departure.dscp,
             identification: self.identification,
@@ -141,11 +164,21 @@ impl Relay {
             destination: departure.destination,
         };
         let (at, len) = (work.datagram.payload_at, work.datagram.payload_len);
-        match readdress(&mut frame, at, len, &headers) {
-            Some(()) => tx.try_push(frame).map_err(|full| (full.element(), DropCause::TxFull)),
-            None => Err((frame, DropCause::TooBig)),
+        if readdress(&mut frame, at, len, &headers).is_none() {
+            return Err((frame, DropCause::TooBig));
+        }
+        match departure.next {
+            Next::Wire(..) => tx.try_push(frame).map_err(|full| (full.element(), DropCause::TxFull)),
+            Next::Hairpin(port) => {
+                let worker = self.tables.other_worker(departure.destination.port()).unwrap_or_default();
+                hand_off(Handoff { worker, port, arrival: Arrival::Hairpin, frame }, output)
+            }
         }
     }
+}
+
+fn hand_off<B>(handoff: Handoff<B>, output: &mut Output<B>) -> Result<(), (B, DropCause)> {
+    output.handoff.try_push(handoff).map_err(|full| (full.element().frame, DropCause::HandoffFull))
 }
 
 /// Counts a drop for everybody, and for the leg that the packet arrived on.

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use pinhole_flow::slot::state;
+use pinhole_flow::steering::worker_of;
 use pinhole_flow::{Command, CommandKind, Event, EventKind, LegLive, NextHop, Refusal, Session, SessionSlot};
 use pinhole_srtp::inbound::carry_over;
 use zerocopy::FromZeros;
@@ -27,6 +28,9 @@ pub struct Tables {
     next_hops: Vec<NextHop>,
     open: u32,
     worker: u32,
+    workers: u32,
+    /// Number that the control plane has for slot 0.
+    first_slot: u32,
 }
 
 #[derive(Debug, Default)]
@@ -49,12 +53,26 @@ impl Tables {
             next_hops: vec![unresolved; config.next_hops as usize],
             open: 0,
             worker: config.worker,
+            workers: config.workers,
+            first_slot: config.first_slot,
         }
     }
 
     /// How many sessions are open.
     pub fn open_sessions(&self) -> u32 {
         self.open
+    }
+
+    /// The number that the control plane has for a slot.
+    pub fn number(&self, slot: u32) -> u32 {
+        slot + self.first_slot
+    }
+
+    /// The other worker that has a media port; `None` if this one has.
+    pub fn other_worker(&self, local: u16) -> Option<u8> {
+        let worker = worker_of(local, self.workers);
+        // At most MAX_WORKERS workers.
+        (worker != self.worker).then_some(worker as u8)
     }
 
     /// The session in a slot.
@@ -84,10 +102,11 @@ impl Tables {
 
     /// Carries out a command and says what became of it.
     pub fn command(&mut self, command: &Command, slots: &mut [SessionSlot], now_ns: u64) -> Event {
+        let slot = command.slot.checked_sub(self.first_slot).ok_or(Refusal::BadIndex);
         let result = match CommandKind::from_code(command.kind) {
-            Some(CommandKind::Open) => self.open(command, slots, now_ns),
-            Some(CommandKind::Update) => self.update(command, slots),
-            Some(CommandKind::Close) => self.close(command, slots),
+            Some(CommandKind::Open) => slot.and_then(|slot| self.open(slot, command, slots, now_ns)),
+            Some(CommandKind::Update) => slot.and_then(|slot| self.update(slot, command, slots)),
+            Some(CommandKind::Close) => slot.and_then(|slot| self.close(slot, command, slots)),
             Some(CommandKind::NextHop) => self.set_next_hop(command),
             None => Err(Refusal::UnknownKind),
         };
@@ -105,8 +124,14 @@ impl Tables {
         }
     }
 
-    fn open(&mut self, command: &Command, slots: &mut [SessionSlot], now_ns: u64) -> Result<(), Refusal> {
-        let slot = self.slots.get(command.slot as usize).ok_or(Refusal::BadIndex)?;
+    fn open(
+        &mut self,
+        number: u32,
+        command: &Command,
+        slots: &mut [SessionSlot],
+        now_ns: u64,
+    ) -> Result<(), Refusal> {
+        let slot = self.slots.get(number as usize).ok_or(Refusal::BadIndex)?;
         match &slot.context {
             Some(context) if context.generation == command.generation => return Ok(()),
             Some(_) => return Err(Refusal::SlotBusy),
@@ -114,10 +139,10 @@ impl Tables {
             None if slot.closed == Some(command.generation) => return Err(Refusal::SlotBusy),
             None => {}
         }
-        let orders = self.check(command.slot, &command.session)?;
+        let orders = self.check(number, &command.session)?;
         let context =
             Context::new(command.generation, &command.session, orders).map_err(|_| Refusal::BadLeg)?;
-        let entry = shared(slots, command.slot).ok_or(Refusal::BadIndex)?;
+        let entry = shared(slots, number).ok_or(Refusal::BadIndex)?;
         let worker = self.worker;
         entry.change(|shared| {
             shared.generation = command.generation;
@@ -129,25 +154,25 @@ impl Tables {
             publish(&context, shared);
             shared.state = state::OPEN;
         });
-        self.set_pinholes(command.slot, &orders, true);
-        if let Some(slot) = self.slots.get_mut(command.slot as usize) {
+        self.set_pinholes(number, &orders, true);
+        if let Some(slot) = self.slots.get_mut(number as usize) {
             slot.context = Some(Box::new(context));
             self.open += 1;
         }
         Ok(())
     }
 
-    fn update(&mut self, command: &Command, slots: &mut [SessionSlot]) -> Result<(), Refusal> {
-        let slot = self.slots.get(command.slot as usize).ok_or(Refusal::BadIndex)?;
+    fn update(&mut self, number: u32, command: &Command, slots: &mut [SessionSlot]) -> Result<(), Refusal> {
+        let slot = self.slots.get(number as usize).ok_or(Refusal::BadIndex)?;
         let open = slot.context.as_deref().filter(|context| context.generation == command.generation);
         let old = open.ok_or(Refusal::NotOpen)?.legs.each_ref().map(|leg| leg.orders);
-        let orders = self.check(command.slot, &command.session)?;
+        let orders = self.check(number, &command.session)?;
         let mut fresh =
             Context::new(command.generation, &command.session, orders).map_err(|_| Refusal::BadLeg)?;
-        let entry = shared(slots, command.slot).ok_or(Refusal::BadIndex)?;
-        self.set_pinholes(command.slot, &old, false);
-        self.set_pinholes(command.slot, &orders, true);
-        let slot = self.slots.get_mut(command.slot as usize);
+        let entry = shared(slots, number).ok_or(Refusal::BadIndex)?;
+        self.set_pinholes(number, &old, false);
+        self.set_pinholes(number, &orders, true);
+        let slot = self.slots.get_mut(number as usize);
         let Some(old) = slot.and_then(|slot| slot.context.as_deref_mut()) else {
             return Err(Refusal::NotOpen);
         };
@@ -165,16 +190,16 @@ impl Tables {
         Ok(())
     }
 
-    fn close(&mut self, command: &Command, slots: &mut [SessionSlot]) -> Result<(), Refusal> {
-        let slot = self.slots.get_mut(command.slot as usize).ok_or(Refusal::BadIndex)?;
+    fn close(&mut self, number: u32, command: &Command, slots: &mut [SessionSlot]) -> Result<(), Refusal> {
+        let slot = self.slots.get_mut(number as usize).ok_or(Refusal::BadIndex)?;
         let Some(context) = slot.context.take_if(|context| context.generation == command.generation) else {
             let again = slot.context.is_none() && slot.closed == Some(command.generation);
             return if again { Ok(()) } else { Err(Refusal::NotOpen) };
         };
         slot.closed = Some(command.generation);
         self.open -= 1;
-        self.set_pinholes(command.slot, &context.legs.each_ref().map(|leg| leg.orders), false);
-        if let Some(entry) = shared(slots, command.slot) {
+        self.set_pinholes(number, &context.legs.each_ref().map(|leg| leg.orders), false);
+        if let Some(entry) = shared(slots, number) {
             entry.change(|shared| {
                 shared.state = state::FREE;
                 shared.sequence = command.sequence;
@@ -208,6 +233,9 @@ impl Tables {
             for local in [leg.local_rtp, leg.local_rtcp] {
                 if !self.pinholes.covers(leg.port, local) || leg.next_hop as usize >= self.next_hops.len() {
                     return Err(Refusal::BadLeg);
+                }
+                if self.other_worker(local).is_some() {
+                    return Err(Refusal::WrongWorker);
                 }
                 if self.pinholes.get(leg.port, local).is_some_and(|hole| hole.slot != slot) {
                     return Err(Refusal::PortBusy);

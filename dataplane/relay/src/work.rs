@@ -9,7 +9,7 @@ use pinhole_srtp::kernels::Kind;
 use pinhole_srtp::rtp;
 
 use crate::frame::{Datagram, Parsed};
-use crate::output::BURST;
+use crate::output::{Arrival, BURST};
 use crate::pinhole::Pinhole;
 
 /// One entry per frame of the burst, in the same order.
@@ -34,8 +34,10 @@ pub enum Phase {
     Indexed(Departure, u64),
     /// As it leaves its session; not yet counted there.
     Ready(Departure),
-    /// To be sent on a wire.
+    /// To be sent on a wire, or to a media port of another worker.
     Leaving(Departure),
+    /// For a media port of this other worker.
+    Missteered(u8),
     /// For the kernel.
     Punted,
     /// Not relayed.
@@ -91,7 +93,7 @@ pub enum Next {
 
 impl Work {
     /// A frame that was parsed.
-    pub fn new(parsed: Parsed, port: u8) -> Self {
+    pub fn new(parsed: Parsed, port: u8, arrival: Arrival) -> Self {
         let nothing = Datagram {
             mac: [0; 6],
             vlan: 0,
@@ -103,13 +105,15 @@ impl Work {
         };
         let (phase, datagram) = match parsed {
             Parsed::Media(datagram) => (Phase::Arrived, datagram),
-            Parsed::Punt => (Phase::Punted, nothing),
+            Parsed::Punt if arrival == Arrival::Wire => (Phase::Punted, nothing),
+            // What comes from ourselves is never the kernel's.
+            Parsed::Punt => (Phase::Dropped(DropCause::ClosedPinhole), nothing),
             Parsed::Drop(cause) => (Phase::Dropped(cause), nothing),
         };
         Self {
             phase,
             port,
-            hops: 0,
+            hops: u8::from(arrival == Arrival::Hairpin),
             wire_len: datagram.payload_len,
             datagram,
             pinhole: None,

@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use pinhole_flow::Suite;
-use pinhole_relay::{Frames, Output};
+use pinhole_relay::{Arrival, Frames, Output};
 use support::*;
 
 /// Counts the allocations of each thread.
@@ -76,7 +76,8 @@ fn a_burst_of_everything_allocates_and_frees_nothing() {
     for (port, mut frames) in bursts {
         bench.now += 700_000_000;
         let before = ALLOCATIONS.get();
-        bench.relay.burst(bench.now, port, &mut frames, &mut bench.slots, &mut bench.stats, &mut output);
+        let (slots, stats) = (&mut bench.slots, &mut bench.stats);
+        bench.relay.burst(bench.now, port, Arrival::Wire, &mut frames, slots, stats, &mut output);
         assert_eq!(ALLOCATIONS.get(), before);
         sent += output.tx.iter().map(|tx| tx.len()).sum::<usize>();
         assert!(!output.dropped.is_empty());

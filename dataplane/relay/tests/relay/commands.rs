@@ -28,7 +28,7 @@ fn an_opened_session_is_shown_in_its_slot() {
     let mut bench = Bench::new();
     bench.open(1, plain());
     let slot = &bench.slots[1];
-    assert_eq!((slot.state, slot.generation, slot.worker), (state::OPEN, 1, 3));
+    assert_eq!((slot.state, slot.generation, slot.worker), (state::OPEN, 1, 0));
     assert_eq!((slot.session, slot.opened_ns), (plain(), bench.now));
     assert_eq!(slot.live[0].remote_rtp, phone().port());
     assert_eq!(slot.live[0].remote_ip, mapped((*phone().ip()).into()));

@@ -1,7 +1,7 @@
 //! Which frames are media, which are the kernel's, which are broken; and the headers that we make.
 
 use pinhole_flow::{DropCause, NextHop, Suite};
-use pinhole_relay::PacketBuffer;
+use pinhole_relay::{Arrival, PacketBuffer};
 
 use crate::support::bench::{HOP_MACS, port};
 use crate::support::packet::{OUR_MACS, PEER_MAC};
@@ -190,6 +190,6 @@ fn a_buffer_without_room_for_the_tag_is_a_drop() {
     let mut frames = pinhole_relay::Frames::new();
     frames.push(Tight(Packet::new(inside(), ours_inside(1), &rtp(7, 1)).buffer()));
     let mut output = pinhole_relay::Output::default();
-    bench.relay.burst(1, INSIDE, &mut frames, &mut bench.slots, &mut bench.stats, &mut output);
+    bench.relay.burst(1, INSIDE, Arrival::Wire, &mut frames, &mut bench.slots, &mut bench.stats, &mut output);
     assert_eq!((output.dropped.len(), bench.drops(DropCause::TooBig)), (1, 1));
 }

@@ -8,6 +8,7 @@ mod support;
 mod commands;
 mod frames;
 mod hairpin;
+mod handoff;
 mod learning;
 mod properties;
 mod srtp;

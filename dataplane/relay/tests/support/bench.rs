@@ -7,7 +7,7 @@ use pinhole_flow::{
     Command, DropCause, Event, EventKind, Leg, LegFlags, MasterKey, NextHop, Session, SessionSlot, Suite,
     WorkerStats,
 };
-use pinhole_relay::{Frames, Output, PacketBuffer, Relay, RelayConfig, RelayPort};
+use pinhole_relay::{Arrival, Frames, Handoff, Output, PacketBuffer, Relay, RelayConfig, RelayPort};
 use pinhole_srtp::kernels::Portable;
 use zerocopy::FromZeros;
 
@@ -37,12 +37,14 @@ pub struct Out {
     pub punted: Vec<Vec<u8>>,
     pub dropped: usize,
     pub events: Vec<Event>,
+    pub handoff: Vec<Handoff<TestBuffer>>,
 }
 
 impl Out {
     /// The one packet that was sent, and its port.
     pub fn one(&self) -> &(u8, Packet) {
-        assert_eq!((self.sent.len(), self.dropped, self.punted.len()), (1, 0, 0), "{self:?}");
+        let elsewhere = self.dropped + self.punted.len() + self.handoff.len();
+        assert_eq!((self.sent.len(), elsewhere), (1, 0), "{self:?}");
         &self.sent[0]
     }
 }
@@ -57,7 +59,20 @@ impl Bench {
     }
 
     pub fn with_ports(ports: Vec<RelayPort>) -> Self {
-        let config = RelayConfig { ports, max_sessions: SLOTS, next_hops: 8, worker: 3 };
+        Self::worker(ports, 0, 1)
+    }
+
+    /// One of several workers. Each has [`SLOTS`] slots.
+    pub fn worker(ports: Vec<RelayPort>, worker: u32, workers: u32) -> Self {
+        let config = RelayConfig {
+            ports,
+            max_sessions: SLOTS,
+            first_slot: worker * SLOTS,
+            next_hops: 8,
+            worker,
+            workers,
+            replay_window: 128,
+        };
         let mut bench = Self {
             relay: Relay::new(config, Box::new(Portable)).unwrap(),
             slots: vec![SessionSlot::new_zeroed(); SLOTS as usize],
@@ -98,12 +113,22 @@ impl Bench {
     /// Puts frames through, 20 ms after the last ones. Each must come out exactly once, and each drop
     /// must be counted once.
     pub fn burst(&mut self, port: u8, buffers: impl IntoIterator<Item = TestBuffer>) -> Out {
+        self.arrive(port, Arrival::Wire, buffers)
+    }
+
+    /// The same for frames that came from another worker.
+    pub fn arrive(
+        &mut self,
+        port: u8,
+        arrival: Arrival,
+        buffers: impl IntoIterator<Item = TestBuffer>,
+    ) -> Out {
         self.now += 20_000_000;
         let mut frames: Frames<TestBuffer> = buffers.into_iter().collect();
         let count = frames.len();
         let drops = self.drops_in_all();
         let mut output = Output::default();
-        self.relay.burst(self.now, port, &mut frames, &mut self.slots, &mut self.stats, &mut output);
+        self.relay.burst(self.now, port, arrival, &mut frames, &mut self.slots, &mut self.stats, &mut output);
         assert!(frames.is_empty());
         let mut out = Out { dropped: output.dropped.len(), ..Out::default() };
         for (port, tx) in (0..).zip(&output.tx) {
@@ -111,7 +136,8 @@ impl Bench {
         }
         out.punted.extend(output.punt.iter().map(|frame| frame.data().to_vec()));
         out.events.extend(output.events);
-        assert_eq!(out.sent.len() + out.punted.len() + out.dropped, count);
+        out.handoff.extend(output.handoff);
+        assert_eq!(out.sent.len() + out.punted.len() + out.handoff.len() + out.dropped, count);
         assert_eq!(self.drops_in_all() - drops, out.dropped as u64);
         out
     }
