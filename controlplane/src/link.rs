@@ -117,7 +117,7 @@ impl Link {
 
     /// Takes over the next-hop indices of the sessions that a shard will find open.
     fn with_next_hops(&self, end: ShardEnd) -> Attached {
-        let open = end.slots().filter(|slot| end.activity(*slot).is_some_and(|activity| activity.open));
+        let open = end.all_slots().filter(|slot| end.activity(*slot).is_some_and(|activity| activity.open));
         let hops = open
             .filter_map(|slot| Some((slot, end.read_slot(slot)?.session.legs.map(|leg| self.adopt(&leg)))));
         let hops = hops.collect();

@@ -59,9 +59,9 @@ mod tests {
     #[test]
     fn other_tables_are_not_read() {
         let text =
-            format!("[dataplane]\nworker_core = 3\n{PORT}\n[outside]\nlisten = 5\n[whatever]\nx = 1\n");
+            format!("[dataplane]\nworker_cores = [3, 4]\n{PORT}\n[outside]\nlisten = 5\n[whatever]\nx = 1\n");
         let settings = parse(Path::new("pinhole.toml"), &text).unwrap();
-        assert_eq!(settings.worker_core, 3);
+        assert_eq!(settings.worker_cores, [3, 4]);
         assert_eq!(settings.port.len(), 1);
     }
 

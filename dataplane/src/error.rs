@@ -201,6 +201,9 @@ pub enum StartError {
     /// The relay refuses the ports.
     #[error(transparent)]
     Relay(#[from] pinhole_relay::ConfigError),
+    /// More than one worker is configured.
+    #[error("[dataplane] worker_cores names several cores, and this version runs one worker: name one core")]
+    OneWorker,
     /// A queue that each port has was not there.
     #[error("a port or the shared memory has nothing for the worker: this is a defect, please report it")]
     NoQueue,

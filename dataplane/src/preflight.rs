@@ -55,7 +55,8 @@ fn check_capabilities(settings: &DataplaneSettings) -> Result<(), StartError> {
 fn check_cores(settings: &DataplaneSettings) -> Result<(), StartError> {
     let set = rustix::thread::sched_getaffinity(None)
         .map_err(|errno| StartError::system("read the cores that may be used", errno))?;
-    for (key, core) in [("worker_core", settings.worker_core), ("main_core", settings.main_core)] {
+    let workers = settings.worker_cores.iter().map(|core| ("worker_cores", *core));
+    for (key, core) in workers.chain([("main_core", settings.main_core)]) {
         let index = core as usize;
         if index >= CpuSet::MAX_CPU || !set.is_set(index) {
             let allowed: Vec<_> =

@@ -25,13 +25,14 @@ use crate::{StartError, preflight};
 pub fn run(settings: &DataplaneSettings, stop: &Arc<AtomicBool>) -> Result<(), StartError> {
     let files = raise_file_limit().map_or("unlimited".to_owned(), |limit| limit.to_string());
     preflight::check_process(settings)?;
+    let &[worker_core] = settings.worker_cores.as_slice() else { return Err(StartError::OneWorker) };
     let memory = choose_memory(settings)?;
     let engine = engine(settings);
     info!(
         "pinhole-dataplane {}: {}, worker on core {}, main thread on core {}, idle policy {:?}, SRTP engine {}, {} sessions, open files {files}",
         env!("CARGO_PKG_VERSION"),
         dpdk::version(),
-        settings.worker_core,
+        worker_core,
         settings.main_core,
         settings.idle,
         engine.name(),
@@ -60,7 +61,7 @@ pub fn run(settings: &DataplaneSettings, stop: &Arc<AtomicBool>) -> Result<(), S
         let eal = &eal;
         let work = {
             let stop = Arc::clone(stop);
-            let core = settings.worker_core;
+            let core = worker_core;
             move || {
                 let result = enter(eal, core).map(|_registered| {
                     // A panic ends the process in good order instead of leaving it without worker.
@@ -137,9 +138,9 @@ fn say_memory(settings: &DataplaneSettings, memory: Memory) {
             );
         }
     }
-    if settings.idle == Idle::Poll && settings.worker_core == settings.main_core {
+    if settings.idle == Idle::Poll && settings.worker_cores.contains(&settings.main_core) {
         warn!(
-            "worker_core and main_core are both {}: a polling worker leaves the main thread little time",
+            "worker_cores and main_core share core {}: a polling worker leaves the main thread little time",
             settings.main_core
         );
     }

@@ -329,7 +329,7 @@ fn what_keeps_it_from_starting_is_one_line_and_an_exit_code() {
             "scripts/deploy/huge-pages",
             1,
         ),
-        ("max_sessions = 16", "worker_core = 1000", "worker_core = 1000", 1),
+        ("max_sessions = 16", "worker_cores = [1000]", "worker_cores = 1000", 1),
         ("max_sessions = 16", "max_session = 16", "max_session", 2),
         ("16384-16483", "16384-99999", "media port range", 2),
         ("10.20.0.5", "203.0.113.5", "already used by another port", 2),

@@ -299,6 +299,7 @@ impl Proxy {
             Some(MediaRefusal::NotOpen) => "session not open",
             Some(MediaRefusal::BadLeg) => "address, port or suite out of range",
             Some(MediaRefusal::PortBusy) => "media port busy",
+            Some(MediaRefusal::WrongWorker) => "media port of another worker",
             None => "unknown reason",
         };
         let text = format!("the data plane refused session {slot}: {why}; call ended");

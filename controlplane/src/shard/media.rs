@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use pinhole_admin::{Event as Told, EventKind as Kind};
-use pinhole_flow::{Command, CommandKind, Event, EventKind, Refusal, Session, ShardEnd};
+use pinhole_flow::{Command, CommandKind, Event, EventKind, Full, Refusal, Session, ShardEnd};
 use pinhole_proxy::Input;
 use zeroize::Zeroize as _;
 
@@ -63,8 +63,10 @@ impl Media {
     fn send(&mut self, command: Command) -> bool {
         // A data plane that comes is told of everything that is open or being closed.
         let Some(end) = &mut self.end else { return false };
-        if self.queue.is_empty() && end.command(command).is_ok() {
-            self.outstanding += 1;
+        if self.queue.is_empty()
+            && let Ok(acknowledgements) = push(end, command)
+        {
+            self.outstanding += acknowledgements;
             return true;
         }
         self.queue.push_back(command);
@@ -129,10 +131,8 @@ impl Shard {
         }
         let Some(end) = &mut self.media.end else { return };
         while let Some(command) = self.media.queue.front() {
-            if end.command(*command).is_err() {
-                return;
-            }
-            self.media.outstanding += 1;
+            let Ok(acknowledgements) = push(end, *command) else { return };
+            self.media.outstanding += acknowledgements;
             // The queue would keep the keys until the place is used again.
             self.media.queue.iter_mut().take(1).for_each(|command| command.session.zeroize());
             self.media.queue.pop_front();
@@ -182,8 +182,10 @@ impl Shard {
         self.counters.count(Counter::Attached);
         let Attached { end, hops } = attached;
         self.media.outstanding = 0;
-        let open: Vec<u32> =
-            end.slots().filter(|slot| end.activity(*slot).is_some_and(|activity| activity.open)).collect();
+        let open: Vec<u32> = end
+            .all_slots()
+            .filter(|slot| end.activity(*slot).is_some_and(|activity| activity.open))
+            .collect();
         self.media.end = Some(end);
         if self.serving {
             self.reattached(&open, now);
@@ -280,6 +282,15 @@ impl Shard {
     fn release_next_hops(&mut self, slot: u32) {
         let hops = self.media.hops.remove(&slot);
         hops.into_iter().flatten().for_each(|hop| self.shared.next_hops.release(hop));
+    }
+}
+
+/// Sends a command to the worker of its slot, a next hop to all; how many will acknowledge it.
+fn push(end: &mut ShardEnd, command: Command) -> Result<usize, Full> {
+    if command.kind == CommandKind::NextHop as u32 {
+        end.broadcast(command).map(|()| end.commands.len())
+    } else {
+        end.command(command).map(|()| 1)
     }
 }
 

@@ -44,7 +44,7 @@ impl Shard {
 
     fn sessions(&self) -> Vec<SessionView> {
         let Some(end) = &self.media.end else { return Vec::new() };
-        let open = end.slots().filter(|slot| end.activity(*slot).is_some_and(|activity| activity.open));
+        let open = end.all_slots().filter(|slot| end.activity(*slot).is_some_and(|activity| activity.open));
         let views = open.filter_map(|slot| Some((slot, end.read_slot(slot)?)));
         views.map(|(slot, view)| self.session(slot, &view)).collect()
     }

@@ -9,11 +9,12 @@ use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
 use zerocopy::FromZeros;
 
 use crate::attach::{self, AttachError};
-use crate::layout::{ABI_VERSION, Header, LAYOUT_HASH, Layout, MAGIC, MAX_SHARDS, MAX_WORKERS, shard_slots};
+use crate::layout::{ABI_VERSION, Header, LAYOUT_HASH, Layout, MAGIC, MAX_SHARDS, MAX_WORKERS};
 use crate::mapping::{Access, Mapping};
 use crate::ring::{Consumer, Producer};
 use crate::settings::MAX_SESSIONS;
 use crate::shard::ShardEnd;
+use crate::steering::{shard_slots, worker_slots};
 use crate::words::Words;
 use crate::{DataplaneSettings, Region, WorkerStats};
 
@@ -113,7 +114,10 @@ impl Contract {
                 ring,
             )?));
         }
-        let slots = shard_slots(shard as u32, shards, self.header.max_sessions);
+        let of_worker = |worker| worker_slots(worker, self.header.workers, self.header.max_sessions);
+        let slots = (0..self.header.workers)
+            .map(|worker| shard_slots(shard as u32, shards, &of_worker(worker)))
+            .collect();
         ShardEnd::new(commands, events, slots, &self.layout, &self.worker_memory, &self.control_memory)
     }
 

@@ -63,7 +63,7 @@ drop_causes! {
     PuntFull = "punt_full",
     /// Not media, and not of the port's VLAN: its twin gets the frames of that VLAN only.
     ForeignVlan = "foreign_vlan",
-    /// The ring to the worker that has the port was full.
+    /// The ring to the worker that owns the port was full.
     HandoffFull = "handoff_full",
 }
 

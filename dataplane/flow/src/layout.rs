@@ -17,6 +17,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::ring::Places;
+use crate::steering::CLASSES;
 use crate::{
     Command, Event, Leg, LegLive, LegStats, MasterKey, NextHop, Note, PortStats, Session, SessionSlot,
     StreamState, WorkerStats,
@@ -69,8 +70,10 @@ pub struct Header {
     pub workers: u32,
     /// Ports.
     pub ports: u32,
-    /// Core of the first worker.
-    pub worker_core: u32,
+    /// SRTP replay window, in packets.
+    pub replay_window: u32,
+    /// Core of each worker; zero beyond [`Header::workers`].
+    pub worker_cores: [u16; MAX_WORKERS],
     /// Name of the SRTP engine in use, zero-padded.
     pub engine: [u8; 32],
     /// Version of the data plane, zero-padded.
@@ -81,6 +84,11 @@ impl Header {
     /// Name of the SRTP engine in use.
     pub fn engine(&self) -> String {
         padded(&self.engine)
+    }
+
+    /// Cores of the workers, by number.
+    pub fn worker_cores(&self) -> &[u16] {
+        self.worker_cores.get(..self.workers as usize).unwrap_or(&self.worker_cores)
     }
 
     /// Version of the data plane.
@@ -223,20 +231,6 @@ mod mapped {
     }
 }
 
-/// The slots of `shard` of `shards`, of `max_sessions` in all: an even part, in order.
-pub fn shard_slots(shard: u32, shards: u32, max_sessions: u32) -> std::ops::Range<u32> {
-    let bound = |n: u32| (u64::from(n) * u64::from(max_sessions) / u64::from(shards.max(1))) as u32;
-    if shard < shards { bound(shard)..bound(shard + 1) } else { 0..0 }
-}
-
-/// The shard of `shards` whose part holds `slot`, of `max_sessions` in all.
-pub fn shard_of(slot: u32, shards: u32, max_sessions: u32) -> u32 {
-    // The last shard that does not begin behind the slot: the greatest n with
-    // n * max_sessions / shards < slot + 1, also when there are more shards than slots.
-    let beyond = ((u64::from(slot) + 1) * u64::from(shards)).div_ceil(u64::from(max_sessions.max(1)));
-    beyond.saturating_sub(1).min(u64::from(shards.saturating_sub(1))) as u32
-}
-
 /// Start value of [`fnv1a`].
 pub(crate) const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 
@@ -280,7 +274,8 @@ macro_rules! describe {
 describe! {
     Header {
         magic, layout_hash, abi_version, pid, boot_generation, settings_fingerprint, started_ns, worker_bytes,
-        control_bytes, max_sessions, workers, ports, worker_core, engine, version,
+        control_bytes, max_sessions, workers, ports, replay_window, worker_cores, engine,
+        version,
     }
     MasterKey { suite, mki_len, salt, key, mki }
     Leg {
@@ -320,6 +315,7 @@ pub(crate) const NUMBERS: &[(&str, usize)] = {
         ("COMMANDS", COMMANDS),
         ("EVENTS", EVENTS),
         ("NOTE_COPIES", NOTE_COPIES),
+        ("CLASSES", CLASSES as usize),
         ("worker: command_heads", layout.command_heads),
         ("worker: event_tails", layout.event_tails),
         ("worker: event_entries", layout.event_entries),

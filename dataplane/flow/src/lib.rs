@@ -38,7 +38,7 @@ mod region;
 mod shard;
 
 pub use drop_cause::DropCause;
-pub use layout::{Header, LAYOUT_HASH, MAX_PORTS, MAX_SHARDS, NEXT_HOPS, shard_of, shard_slots};
+pub use layout::{Header, LAYOUT_HASH, MAX_PORTS, MAX_SHARDS, MAX_WORKERS, NEXT_HOPS};
 pub use leg::{Leg, LegFlags, MasterKey, NextHop, Session};
 pub use message::{Command, CommandKind, Event, EventKind, Refusal};
 pub use ring::{Consumer, Full, Producer};

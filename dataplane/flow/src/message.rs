@@ -107,7 +107,7 @@ pub enum Refusal {
     BadLeg = 5,
     /// A media port is already used by another session.
     PortBusy = 6,
-    /// A media port, or the slot, belongs to another worker.
+    /// A media port belongs to another worker than the slot (see [`steering`](crate::steering)).
     WrongWorker = 7,
 }
 

@@ -1,5 +1,6 @@
 //! The data plane's side: makes the two memories and hands out the workers' ends.
 
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,15 +13,13 @@ use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use zerocopy::FromZeros;
 
-use crate::layout::{ABI_VERSION, Header, LAYOUT_HASH, Layout, MAGIC, MAX_SHARDS, shard_of};
+use crate::layout::{ABI_VERSION, Header, LAYOUT_HASH, Layout, MAGIC, MAX_SHARDS};
 use crate::mapping::{Access, Mapping};
 use crate::owned::Owned;
 use crate::ring::{Consumer, Producer};
+use crate::steering::{shard_of, worker_slots};
 use crate::words::Words;
 use crate::{Command, DataplaneSettings, Event, SessionSlot, WorkerStats};
-
-/// How many workers there are. One for now; the layout has room for more.
-const WORKERS: u32 = 1;
 
 /// The shared memories, as the data plane holds them.
 pub struct Region {
@@ -65,7 +64,7 @@ impl Region {
     /// # Errors
     /// [`RegionError`]: no memory or no file descriptor left.
     pub fn create(settings: &DataplaneSettings, engine: &str) -> Result<Self, RegionError> {
-        let layout = Layout::new(settings.max_sessions, WORKERS);
+        let layout = Layout::new(settings.max_sessions, settings.workers());
         let (worker_memfd, worker_memory) =
             make("pinhole-worker", layout.worker_bytes, Access::Write, SealFlags::FUTURE_WRITE)?;
         let (control_memfd, control_memory) =
@@ -110,11 +109,11 @@ impl Region {
                 Some(Producer::resume(self.layout.events(&self.worker_memory, &self.control_memory, ring)?))
             })
             .collect::<Option<Vec<_>>>()?;
-        let slots_per_worker = self.layout.max_sessions / self.layout.workers;
-        let slots = self.layout.slot(number * slots_per_worker);
+        let part = worker_slots(worker, self.header.workers, self.header.max_sessions);
+        let slots = self.layout.slot(part.start as usize);
         // SAFETY: the mapping is writable, `make` sealed the memfd against other writable ones, the
         // parts of workers are disjoint and lie outside header and rings, and `taken` gives each out once.
-        let slots = unsafe { Owned::new(&self.worker_memory, slots, slots_per_worker) }?;
+        let slots = unsafe { Owned::new(&self.worker_memory, slots, part.len()) }?;
         // SAFETY: as above.
         let stats = unsafe { Owned::new(&self.worker_memory, self.layout.stats(number), 1) }?;
         self.taken += 1;
@@ -125,7 +124,7 @@ impl Region {
             slots,
             stats: StatsWriter(stats),
             shards: Arc::clone(&self.shards),
-            max_sessions: self.header.max_sessions,
+            part,
         })
     }
 
@@ -186,9 +185,12 @@ fn header(settings: &DataplaneSettings, engine: &str, layout: &Layout) -> Header
     header.worker_bytes = layout.worker_bytes as u64;
     header.control_bytes = layout.control_bytes as u64;
     header.max_sessions = settings.max_sessions;
-    header.workers = WORKERS;
+    header.workers = settings.workers();
     header.ports = settings.port.len() as u32;
-    header.worker_core = settings.worker_core;
+    header.replay_window = settings.replay_window;
+    for (to, core) in header.worker_cores.iter_mut().zip(&settings.worker_cores) {
+        *to = u16::try_from(*core).unwrap_or(u16::MAX);
+    }
     pad(&mut header.engine, engine);
     pad(&mut header.version, env!("CARGO_PKG_VERSION"));
     header
@@ -214,12 +216,14 @@ pub struct WorkerEnd {
     /// Events, by shard. A command's acknowledgement goes to the shard that it came from, so a
     /// command is only taken while `events[shard].free() > 0`.
     pub events: Vec<Producer<Event>>,
-    /// The session slots, by number: an ordinary `[SessionSlot]`, written by this worker only.
+    /// This worker's session slots, from number [`WorkerEnd::first_slot`] on: an ordinary
+    /// `[SessionSlot]`, written by this worker only.
     pub slots: SlotsWriter,
     /// This worker's statistics.
     pub stats: StatsWriter,
     shards: Arc<Shards>,
-    max_sessions: u32,
+    /// Numbers of this worker's slots.
+    part: Range<u32>,
 }
 
 /// The session slots as their worker has them; derefs to `[SessionSlot]`.
@@ -231,6 +235,11 @@ impl WorkerEnd {
         self.worker
     }
 
+    /// Number of this worker's first slot. Commands, events and notes count slots over all workers.
+    pub fn first_slot(&self) -> u32 {
+        self.part.start
+    }
+
     /// How many rings of each kind are to be served: the most shards that any control plane had so
     /// far, since one with fewer may find commands of the one before still waiting.
     pub fn shards(&self) -> usize {
@@ -240,7 +249,7 @@ impl WorkerEnd {
     /// The shard, of those of the latest control plane, that owns `slot` and is told of events that
     /// no command caused.
     pub fn shard_of(&self, slot: u32) -> usize {
-        shard_of(slot, self.shards.now.load(Ordering::Relaxed), self.max_sessions) as usize
+        shard_of(slot, self.shards.now.load(Ordering::Relaxed), &self.part) as usize
     }
 }
 

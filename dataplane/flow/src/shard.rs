@@ -11,6 +11,7 @@ use crate::layout::{FNV_START, Layout, NOTE_COPIES, fnv1a};
 use crate::mapping::Mapping;
 use crate::ring::{Consumer, Full, Producer};
 use crate::slot::{NOTE_MAX, state};
+use crate::steering::worker_of_slot;
 use crate::sync::Ordering;
 use crate::words::{WORD, Words};
 use crate::{Command, Event, LegLive, LegStats, Note, SessionSlot};
@@ -29,10 +30,21 @@ pub struct ShardEnd {
     pub commands: Vec<Producer<Command>>,
     /// Events, by worker.
     pub events: Vec<Consumer<Event>>,
+    /// The worker whose events are looked at next.
+    next: usize,
+    /// This shard's part of each worker's slots.
+    parts: Vec<Part>,
+    /// Slots of all workers and shards together.
+    max_sessions: u32,
+}
+
+/// A shard's part of a worker's slots.
+struct Part {
+    /// Their numbers.
     slots: Range<u32>,
-    /// The slots of this shard, in worker memory: read only.
+    /// The slots, in worker memory: read only.
     slot_words: Words,
-    /// The notes of this shard, in control memory.
+    /// Their notes, in control memory.
     note_words: Words,
 }
 
@@ -81,35 +93,71 @@ impl ShardEnd {
     pub(crate) fn new(
         commands: Vec<Producer<Command>>,
         events: Vec<Consumer<Event>>,
-        slots: Range<u32>,
+        slots: Vec<Range<u32>>,
         layout: &Layout,
         worker_memory: &Arc<Mapping>,
         control_memory: &Arc<Mapping>,
     ) -> Option<Self> {
-        let count = slots.len();
-        let first = slots.start as usize;
-        let slot_words = Words::mapped(worker_memory, layout.slot(first), count * size_of::<SessionSlot>())?;
-        let note_words =
-            Words::mapped(control_memory, layout.note(first, 0), count * NOTE_COPIES * size_of::<Note>())?;
-        Some(Self { commands, events, slots, slot_words, note_words })
+        let part = |slots: Range<u32>| {
+            let (first, count) = (slots.start as usize, slots.len());
+            let slot_bytes = count * size_of::<SessionSlot>();
+            let note_bytes = count * NOTE_COPIES * size_of::<Note>();
+            Some(Part {
+                slots,
+                slot_words: Words::mapped(worker_memory, layout.slot(first), slot_bytes)?,
+                note_words: Words::mapped(control_memory, layout.note(first, 0), note_bytes)?,
+            })
+        };
+        let parts = slots.into_iter().map(part).collect::<Option<Vec<_>>>()?;
+        Some(Self { commands, events, next: 0, parts, max_sessions: layout.max_sessions as u32 })
     }
 
-    /// The slots that this shard allocates.
-    pub fn slots(&self) -> Range<u32> {
-        self.slots.clone()
+    /// How many workers there are.
+    pub fn workers(&self) -> u32 {
+        self.parts.len() as u32
     }
 
-    /// Sends a command to the worker that owns the slot (there is one worker for now).
+    /// The slots of a worker that this shard allocates; none if there is no such worker.
+    pub fn slots(&self, worker: u32) -> Range<u32> {
+        self.parts.get(worker as usize).map_or(0..0, |part| part.slots.clone())
+    }
+
+    /// All slots that this shard allocates, in order.
+    pub fn all_slots(&self) -> impl Iterator<Item = u32> + use<> {
+        let ranges: Vec<_> = self.parts.iter().map(|part| part.slots.clone()).collect();
+        ranges.into_iter().flatten()
+    }
+
+    /// Sends a command about a session to the worker that owns its slot.
     ///
     /// # Errors
     /// [`Full`]: the worker is behind; keep the command and send it later.
     pub fn command(&mut self, command: Command) -> Result<(), Full> {
-        self.commands.first_mut().ok_or(Full)?.push(command)
+        let worker = worker_of_slot(command.slot, self.workers(), self.max_sessions);
+        self.commands.get_mut(worker as usize).ok_or(Full)?.push(command)
     }
 
-    /// The next event of any worker.
+    /// Sends a command about no session, a next hop, to every worker, each of which acknowledges it.
+    ///
+    /// # Errors
+    /// [`Full`]: a worker is behind and none has got the command; keep it and send it later.
+    pub fn broadcast(&mut self, command: Command) -> Result<(), Full> {
+        if self.commands.iter_mut().any(|ring| ring.free() == 0) {
+            return Err(Full);
+        }
+        self.commands.iter_mut().try_for_each(|ring| ring.push(command))
+    }
+
+    /// The next event of any worker, of each in turn.
     pub fn event(&mut self) -> Option<Event> {
-        self.events.iter_mut().find_map(Consumer::pop)
+        let workers = self.events.len();
+        for at in (self.next..workers).chain(0..self.next) {
+            if let Some(event) = self.events.get_mut(at).and_then(Consumer::pop) {
+                self.next = (at + 1) % workers;
+                return Some(event);
+            }
+        }
+        None
     }
 
     /// Wipes the keys of consumed commands from the rings; call it now and then when idle.
@@ -123,18 +171,18 @@ impl ShardEnd {
     /// stream states are each whole but may be of different moments. `None`: not a slot of this
     /// shard, or its worker died in the middle of a change.
     pub fn read_slot(&self, slot: u32) -> Option<SlotView> {
-        let at = self.slot_at(slot)?;
+        let (words, at) = self.slot_at(slot)?;
         let version = at + std::mem::offset_of!(SessionSlot, version) / WORD;
         let mut view = SlotView(SessionSlot::new_zeroed());
         for _ in 0..TRIES {
             // The reading side of the sequence lock: an even version that has not moved while the
             // copy was made. Acquire: the copy is not older than the version.
-            let before = self.slot_words.load(version, Ordering::Acquire);
+            let before = words.load(version, Ordering::Acquire);
             if before.is_multiple_of(2) {
-                self.slot_words.read(at, &mut view.0);
+                words.read(at, &mut view.0);
                 // The second look at the version is not older than the copy.
                 fence(std::sync::atomic::Ordering::Acquire);
-                if self.slot_words.load(version, Ordering::Relaxed) == before {
+                if words.load(version, Ordering::Relaxed) == before {
                     return Some(view);
                 }
             }
@@ -146,14 +194,14 @@ impl ShardEnd {
     /// Whether media flows in a slot; cheaper than [`ShardEnd::read_slot`], and not consistent with a
     /// change that is just being made. `None`: not a slot of this shard.
     pub fn activity(&self, slot: u32) -> Option<Activity> {
-        let at = self.slot_at(slot)?;
-        let head = self.slot_words.load(at, Ordering::Acquire).to_ne_bytes();
+        let (words, at) = self.slot_at(slot)?;
+        let head = words.load(at, Ordering::Acquire).to_ne_bytes();
         let [a, b, c, d, e, f, g, h] = head;
         let leg = |leg: usize, field: usize| {
             let stats = std::mem::offset_of!(SessionSlot, live)
                 + leg * size_of::<LegLive>()
                 + std::mem::offset_of!(LegLive, stats);
-            self.slot_words.load(at + (stats + field) / WORD, Ordering::Relaxed)
+            words.load(at + (stats + field) / WORD, Ordering::Relaxed)
         };
         let both = |field| [leg(0, field), leg(1, field)];
         Some(Activity {
@@ -171,14 +219,14 @@ impl ShardEnd {
     pub fn write_note(&mut self, slot: u32, generation: u32, bytes: &[u8]) -> Result<(), NoteError> {
         let mut note = Note::new_zeroed();
         note.bytes.get_mut(..bytes.len()).ok_or(NoteError::TooLong(bytes.len()))?.copy_from_slice(bytes);
-        let places = self.note_places(slot).ok_or(NoteError::ForeignSlot(slot))?;
-        let serials = places.map(|at| self.read_copy(at).map_or(0, |note| note.serial));
+        let (words, places) = self.note_places(slot).ok_or(NoteError::ForeignSlot(slot))?;
+        let serials = places.map(|at| read_copy(words, at).map_or(0, |note| note.serial));
         note.serial = serials.into_iter().max().unwrap_or(0).saturating_add(1);
         note.generation = generation;
         note.len = bytes.len() as u32;
         note.checksum = checksum(&note);
         if let Some((_, at)) = serials.into_iter().zip(places).min() {
-            self.note_words.write(at, &note);
+            words.write(at, &note);
         }
         Ok(())
     }
@@ -186,10 +234,10 @@ impl ShardEnd {
     /// The note of the session that has `slot` under `generation`. A torn note is ignored: the one
     /// before it counts. `None`: there is none, or the slot is not the shard's.
     pub fn read_note(&self, slot: u32, generation: u32) -> Option<Vec<u8>> {
-        let newest = self
-            .note_places(slot)?
+        let (words, places) = self.note_places(slot)?;
+        let newest = places
             .into_iter()
-            .filter_map(|at| self.read_copy(at))
+            .filter_map(|at| read_copy(words, at))
             .filter(|note| note.generation == generation)
             .max_by_key(|note| note.serial)?;
         newest.bytes.get(..newest.len as usize).map(<[u8]>::to_vec)
@@ -197,33 +245,37 @@ impl ShardEnd {
 
     /// Removes the note of a closed session.
     pub fn wipe_note(&mut self, slot: u32) {
-        for at in self.note_places(slot).into_iter().flatten() {
-            self.note_words.wipe(at, size_of::<Note>() / WORD);
+        let Some((words, places)) = self.note_places(slot) else { return };
+        for at in places {
+            words.wipe(at, size_of::<Note>() / WORD);
         }
     }
 
-    /// A copy of a note, if it is whole.
-    fn read_copy(&self, at: usize) -> Option<Note> {
-        let mut note = Note::new_zeroed();
-        self.note_words.read(at, &mut note);
-        (note.serial != 0 && note.len as usize <= NOTE_MAX && note.checksum == checksum(&note))
-            .then_some(note)
+    /// Where a slot begins.
+    fn slot_at(&self, slot: u32) -> Option<(&Words, usize)> {
+        let (part, nth) = self.part(slot)?;
+        Some((&part.slot_words, nth * (size_of::<SessionSlot>() / WORD)))
     }
 
-    fn slot_at(&self, slot: u32) -> Option<usize> {
-        let nth = self.nth(slot)?;
-        Some(nth * (size_of::<SessionSlot>() / WORD))
-    }
-
-    fn note_places(&self, slot: u32) -> Option<[usize; NOTE_COPIES]> {
+    /// Where the copies of a slot's note begin.
+    fn note_places(&self, slot: u32) -> Option<(&Words, [usize; NOTE_COPIES])> {
+        let (part, nth) = self.part(slot)?;
         let words = size_of::<Note>() / WORD;
-        let first = self.nth(slot)? * NOTE_COPIES * words;
-        Some(std::array::from_fn(|copy| first + copy * words))
+        Some((&part.note_words, std::array::from_fn(|copy| (nth * NOTE_COPIES + copy) * words)))
     }
 
-    fn nth(&self, slot: u32) -> Option<usize> {
-        self.slots.contains(&slot).then(|| (slot - self.slots.start) as usize)
+    /// The part that holds a slot, and the slot's place in it.
+    fn part(&self, slot: u32) -> Option<(&Part, usize)> {
+        let part = self.parts.iter().find(|part| part.slots.contains(&slot))?;
+        Some((part, (slot - part.slots.start) as usize))
     }
+}
+
+/// A copy of a note, if it is whole.
+fn read_copy(words: &Words, at: usize) -> Option<Note> {
+    let mut note = Note::new_zeroed();
+    words.read(at, &mut note);
+    (note.serial != 0 && note.len as usize <= NOTE_MAX && note.checksum == checksum(&note)).then_some(note)
 }
 
 fn checksum(note: &Note) -> u64 {

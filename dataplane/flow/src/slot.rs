@@ -138,7 +138,7 @@ pub struct SessionSlot {
     pub reserved: [u64; SLOT_RESERVED],
 }
 
-/// Words that fill a slot up to whole cache lines.
+/// Words that fill [`SessionSlot`] up to whole cache lines.
 const SLOT_RESERVED: usize = (8 - (32 + size_of::<Session>() + 2 * size_of::<LegLive>()) / 8 % 8) % 8;
 
 const _: () = assert!(size_of::<SessionSlot>() <= 4096);

@@ -31,13 +31,13 @@ pub struct WorkerStats {
     pub mbuf_failures: u64,
     /// Packets sent from one of our media addresses to another without touching a wire.
     pub hairpins: u64,
-    /// Media frames that arrived at this worker, whose port is another worker's.
+    /// Media frames that arrived here although another worker owns their port: handed to it.
     pub missteered: u64,
     /// Frames taken from other workers.
     pub handoff_in: u64,
     /// Frames handed to other workers.
     pub handoff_out: u64,
-    /// Packets accepted under the key before the last change of key.
+    /// Packets accepted under the key before the last re-key.
     pub old_key: u64,
     /// Packets dropped, by [`DropCause`].
     pub drops: [u64; DropCause::COUNT],

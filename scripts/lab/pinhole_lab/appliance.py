@@ -26,7 +26,7 @@ DEFAULTS = {
     "dataplane": {
         "socket": "{root}/dataplane/dataplane.sock",
         "socket_group": USER,
-        "worker_core": min(1, len(os.sched_getaffinity(0)) - 1),
+        "worker_cores": [min(1, len(os.sched_getaffinity(0)) - 1)],
         "main_core": 0,
         "huge_pages": "auto",
         "idle": "sleep",

@@ -63,7 +63,7 @@ fn each_end_is_given_out_once() {
     assert!(region.worker().is_none());
     assert!(contract.shard(0).is_some());
     assert!(contract.shard(0).is_none());
-    assert_eq!(contract.shard(1).unwrap().slots(), 5..10);
+    assert_eq!(contract.shard(1).unwrap().slots(0), 5..10);
     assert!(contract.shard(2).is_none(), "a ring that no shard uses");
 }
 
@@ -72,7 +72,7 @@ fn commands_and_acknowledgements_cross_on_the_rings_of_their_shard() {
     let (_region, mut worker, mut contract) = planes(10, 2);
     let mut shards = [contract.shard(0).unwrap(), contract.shard(1).unwrap()];
     for (number, shard) in shards.iter_mut().enumerate() {
-        let slot = shard.slots().start;
+        let slot = shard.slots(0).start;
         shard.command(Command::open(slot, 1, number as u32 + 7, filled(1))).unwrap();
     }
     assert_eq!(worker.shards(), 2);
@@ -99,6 +99,145 @@ fn full_command_ring_pushes_back_and_loses_nothing() {
     }
     assert!(worker.commands[0].pop().is_none());
     assert!(shard.command(Command::close(0, 0, 0)).is_ok());
+}
+
+/// Two or more workers of one region, and a control plane beside them.
+fn crew(workers: u32, max_sessions: u32, shards: u32) -> (Region, Vec<WorkerEnd>, Contract) {
+    let mut settings = settings(max_sessions);
+    settings.worker_cores = (1..=workers).collect();
+    let mut region = Region::create(&settings, "portable").unwrap();
+    let ends = (0..workers).map(|_| region.worker().unwrap()).collect();
+    assert!(region.worker().is_none());
+    let contract = Contract::beside(&region, shards).unwrap();
+    (region, ends, contract)
+}
+
+#[test]
+fn header_names_every_worker_and_its_core() {
+    let (region, _, contract) = crew(3, 100, 1);
+    assert_eq!(contract.header(), region.header());
+    assert_eq!((contract.header().workers, contract.header().worker_cores()), (3, &[1, 2, 3][..]));
+    assert_eq!(contract.header().replay_window, 128);
+    assert!(!contract.fits(&settings(100)), "one worker");
+}
+
+#[test]
+fn command_reaches_the_worker_of_its_slot_and_its_acknowledgement_the_right_shard() {
+    for (workers, max_sessions, shards) in [(2, 10, 2), (2, 7, 3), (3, 64, 4), (16, 17, 16)] {
+        let (_region, mut ends, mut contract) = crew(workers, max_sessions, shards);
+        let mut shards: Vec<_> = (0..shards).map(|shard| contract.shard(shard).unwrap()).collect();
+        for shard in &mut shards {
+            assert_eq!(shard.workers(), workers);
+            for slot in shard.all_slots() {
+                shard.command(Command::open(slot, 1, slot + 100, filled(1))).unwrap();
+            }
+        }
+        let mut carried_out = Vec::new();
+        for worker in &mut ends {
+            let first = worker.first_slot();
+            for ring in 0..worker.shards() {
+                while let Some(command) = worker.commands[ring].pop() {
+                    assert_eq!(worker.shard_of(command.slot), ring);
+                    let own = (command.slot - first) as usize;
+                    worker.slots[own].change(|slot| {
+                        slot.state = state::OPEN;
+                        slot.generation = command.slot + 1;
+                    });
+                    worker.events[ring].push(done(&command)).unwrap();
+                    carried_out.push(command.slot);
+                }
+            }
+        }
+        assert_eq!(carried_out, (0..max_sessions).collect::<Vec<_>>());
+        for shard in &mut shards {
+            let mut told: Vec<_> = std::iter::from_fn(|| shard.event()).map(|event| event.slot).collect();
+            told.sort_unstable();
+            assert_eq!(told, shard.all_slots().collect::<Vec<_>>());
+            assert!(told.iter().all(|slot| shard.read_slot(*slot).unwrap().is_open(slot + 1)));
+        }
+    }
+}
+
+#[test]
+fn next_hop_reaches_every_worker_or_none() {
+    let (_region, mut ends, mut contract) = crew(2, 10, 1);
+    let mut shard = contract.shard(0).unwrap();
+    let hop = Command::next_hop(9, 5, crate::NextHop::new_zeroed());
+    shard.broadcast(hop).unwrap();
+    for worker in &mut ends {
+        let command = worker.commands[0].pop().unwrap();
+        assert_eq!((command.slot, command.sequence), (9, 5));
+        worker.events[0].push(done(&command)).unwrap();
+    }
+    assert_eq!(std::iter::from_fn(|| shard.event()).count(), 2);
+
+    // The second worker is behind.
+    let last = shard.slots(1).start;
+    while shard.command(Command::close(last, 1, 0)).is_ok() {}
+    assert_eq!(shard.broadcast(hop), Err(crate::Full));
+    assert!(ends[0].commands[0].pop().is_none(), "nor has the first one got it");
+    while ends[1].commands[0].pop().is_some() {}
+    shard.broadcast(hop).unwrap();
+    assert!(ends.iter_mut().all(|worker| worker.commands[0].pop().is_some()));
+}
+
+#[test]
+fn busy_worker_does_not_keep_events_of_the_others_back() {
+    let (_region, mut ends, mut contract) = crew(2, 10, 1);
+    let mut shard = contract.shard(0).unwrap();
+    for worker in &mut ends {
+        let slot = worker.first_slot();
+        for sequence in 0..3 {
+            worker.events[0].push(done(&Command::close(slot, 1, sequence))).unwrap();
+        }
+    }
+    let slots: Vec<_> = std::iter::from_fn(|| shard.event()).map(|event| event.slot).collect();
+    assert_eq!(slots, [0, 5, 0, 5, 0, 5]);
+}
+
+#[test]
+fn next_control_plane_waits_for_every_worker() {
+    let (region, mut ends, mut contract) = crew(2, 10, 2);
+    let mut shard = contract.shard(1).unwrap();
+    for worker in 0..2 {
+        shard.command(Command::close(shard.slots(worker).start, 1, 1)).unwrap();
+    }
+    drop((shard, contract));
+    let mut contract = Contract::beside(&region, 1).unwrap();
+    for worker in &mut ends {
+        assert!(matches!(contract.settle(Duration::from_millis(5)), Err(AttachError::Stalled { .. })));
+        let command = worker.commands[1].pop().unwrap();
+        worker.events[1].push(done(&command)).unwrap();
+        assert!(worker.commands[1].pop().is_none());
+    }
+    contract.settle(Duration::from_millis(5)).unwrap();
+    assert_eq!(contract.shard(0).unwrap().event(), None, "nobody waits for those events");
+}
+
+#[test]
+fn keys_of_consumed_commands_are_wiped_in_the_rings_of_every_worker() {
+    let (_region, mut ends, mut contract) = crew(2, 10, 1);
+    let mut shard = contract.shard(0).unwrap();
+    let mut slots = Vec::new();
+    for worker in 0..2 {
+        let slot = shard.slots(worker).start;
+        shard.command(Command::open(slot, 1, 1, filled(0xa5))).unwrap();
+        slots.push(slot);
+    }
+    let ring = |contract: &Contract, worker| {
+        let memories = (&contract.worker_memory, &contract.control_memory);
+        let places = contract.layout.commands(memories.0, memories.1, (0, worker)).unwrap();
+        let mut command = Command::new_zeroed();
+        places.entries.read(0, &mut command);
+        command.session == filled(0xa5)
+    };
+    for (worker, end) in ends.iter_mut().enumerate() {
+        assert!(ring(&contract, worker));
+        assert_eq!(end.commands[0].pop().unwrap().slot, slots[worker]);
+        assert!(end.commands[0].pop().is_none());
+    }
+    shard.wipe();
+    assert!(!ring(&contract, 0) && !ring(&contract, 1));
 }
 
 #[test]
@@ -245,7 +384,7 @@ fn next_control_plane_resumes_the_rings_of_the_one_before() {
     assert_eq!(worker.events[3].free(), worker.events[3].capacity(), "nobody waits for those events");
 
     let mut shard = contract.shard(1).unwrap();
-    assert_eq!(shard.slots(), 5..10);
+    assert_eq!(shard.slots(0), 5..10);
     assert_eq!(worker.shard_of(9), 1);
     shard.command(Command::close(9, 1, 1)).unwrap();
     let command = worker.commands[1].pop().unwrap();

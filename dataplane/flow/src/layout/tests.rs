@@ -75,32 +75,4 @@ proptest! {
         prop_assert_eq!(layout.slot(0) % align_of::<SessionSlot>(), 0);
         prop_assert_eq!(layout.stats(0) % align_of::<WorkerStats>(), 0);
     }
-
-    #[test]
-    fn every_slot_has_exactly_one_shard(shards in 1_u32..=16, max_sessions in 1_u32..5000) {
-        let mut next = 0;
-        for shard in 0..shards {
-            let slots = shard_slots(shard, shards, max_sessions);
-            prop_assert_eq!(slots.start, next);
-            next = slots.end;
-            for slot in slots {
-                prop_assert_eq!(shard_of(slot, shards, max_sessions), shard);
-            }
-        }
-        prop_assert_eq!(next, max_sessions);
-    }
-}
-
-#[test]
-fn the_shard_of_a_slot_is_exact_with_more_shards_than_slots() {
-    assert_eq!(shard_slots(8, 9, 1), 0..1);
-    assert_eq!(shard_of(0, 9, 1), 8);
-}
-
-#[test]
-fn shard_of_nonsense_stays_in_range() {
-    assert_eq!(shard_of(u32::MAX, 4, 10), 3);
-    assert_eq!(shard_of(5, 0, 0), 0);
-    assert!(shard_slots(4, 4, 100).is_empty());
-    assert!(shard_slots(0, 0, 100).is_empty());
 }

@@ -9,10 +9,15 @@ use serde::{Deserialize, Serialize};
 
 pub use port::{Device, MacAddr, PortRange, PortSettings};
 
-use crate::layout::{FNV_START, MAX_PORTS, fnv1a};
+use crate::layout::{FNV_START, MAX_PORTS, MAX_WORKERS, fnv1a};
 
 /// Most sessions a slab is made for.
 pub const MAX_SESSIONS: u32 = 100_000;
+/// Highest core number.
+const CORE_MAX: u32 = 1023;
+/// The least replay window (RFC 3711 section 3.3.2) and the greatest that a slot has room for.
+const REPLAY_WINDOW_MIN: u32 = 64;
+const REPLAY_WINDOW_MAX: u32 = 1024;
 /// Longest path of a Unix socket in bytes (`sun_path` less its terminator).
 const SOCKET_PATH_MAX: usize = 107;
 
@@ -26,9 +31,9 @@ pub struct DataplaneSettings {
     /// Group (name or number) that may attach; absent: only the data plane's own user.
     #[serde(default)]
     pub socket_group: Option<String>,
-    /// Core of the worker that polls the ports.
-    #[serde(default = "default_worker_core")]
-    pub worker_core: u32,
+    /// Core of each worker: as many workers as cores.
+    #[serde(default = "default_worker_cores")]
+    pub worker_cores: Vec<u32>,
     /// Core of the main thread: attach socket, housekeeping.
     #[serde(default)]
     pub main_core: u32,
@@ -50,6 +55,10 @@ pub struct DataplaneSettings {
     /// Which SRTP engine is used.
     #[serde(default)]
     pub engine: EngineChoice,
+    /// SRTP packets behind the newest one that are still told from replayed ones (RFC 3711 section
+    /// 3.3.2): 64 to 1024, a multiple of 64.
+    #[serde(default = "default_replay_window")]
+    pub replay_window: u32,
     /// The ports, in the order of their index in [`Leg::port`](crate::Leg::port).
     #[serde(default)]
     pub port: Vec<PortSettings>,
@@ -86,8 +95,24 @@ pub enum EngineChoice {
     /// The fastest that the processor runs.
     #[default]
     Auto,
-    /// The portable one.
+    /// AVX-512 with VAES, VPCLMULQDQ and SHA-NI.
+    Avx512,
+    /// AVX2 with AES-NI and SHA-NI.
+    Avx2,
+    /// The one that runs on every processor.
     Portable,
+}
+
+impl EngineChoice {
+    /// The engine's name; `None`: the fastest that the processor runs.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Auto => None,
+            Self::Avx512 => Some("avx512"),
+            Self::Avx2 => Some("avx2"),
+            Self::Portable => Some("portable"),
+        }
+    }
 }
 
 /// Why a `[dataplane]` table is refused. Each message says where and what to do.
@@ -162,10 +187,28 @@ impl DataplaneSettings {
         if !(64..=1_048_576).contains(&self.memory_mb) {
             return range("memory_mb", self.memory_mb.to_string(), "from 64 to 1048576 (mebibytes)");
         }
-        for (key, core) in [("worker_core", self.worker_core), ("main_core", self.main_core)] {
-            if core > 1023 {
-                return range(key, core.to_string(), "a core number, from 0 to 1023");
-            }
+        if self.main_core > CORE_MAX {
+            return range("main_core", self.main_core.to_string(), "a core number, from 0 to 1023");
+        }
+        let distinct: HashSet<u32> = self.worker_cores.iter().copied().collect();
+        if !(1..=MAX_WORKERS).contains(&self.worker_cores.len())
+            || distinct.len() < self.worker_cores.len()
+            || distinct.iter().any(|core| *core > CORE_MAX)
+        {
+            return range(
+                "worker_cores",
+                format!("{:?}", self.worker_cores),
+                "1 to 16 different core numbers from 0 to 1023, such as [1, 2]",
+            );
+        }
+        if !(REPLAY_WINDOW_MIN..=REPLAY_WINDOW_MAX).contains(&self.replay_window)
+            || !self.replay_window.is_multiple_of(64)
+        {
+            return range(
+                "replay_window",
+                self.replay_window.to_string(),
+                "a multiple of 64 from 64 to 1024 (packets)",
+            );
         }
         if !is_word(&self.file_prefix, 32) {
             return range(
@@ -200,10 +243,17 @@ impl DataplaneSettings {
         Ok(())
     }
 
+    /// How many workers there are.
+    pub fn workers(&self) -> u32 {
+        // Validated to be 1 to MAX_WORKERS.
+        self.worker_cores.len() as u32
+    }
+
     /// A number that differs when the two processes were started with settings that don't fit
-    /// together: slab size, ports, their addresses and ranges.
+    /// together: slab size, workers, ports, their addresses and ranges.
     pub fn fingerprint(&self) -> u64 {
         let mut hash = fnv1a(FNV_START, &self.max_sessions.to_le_bytes());
+        hash = fnv1a(hash, &self.workers().to_le_bytes());
         for port in &self.port {
             let text = format!("{}|{}|{}|{:?};", port.name, port.media_address, port.media_ports, port.vlan);
             hash = fnv1a(hash, text.as_bytes());
@@ -224,8 +274,12 @@ fn default_socket() -> PathBuf {
     PathBuf::from("/run/pinhole/dataplane.sock")
 }
 
-fn default_worker_core() -> u32 {
-    1
+fn default_worker_cores() -> Vec<u32> {
+    vec![1]
+}
+
+fn default_replay_window() -> u32 {
+    128
 }
 
 fn default_memory_mb() -> u32 {

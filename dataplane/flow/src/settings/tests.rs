@@ -41,10 +41,11 @@ fn refusal_with(line: &str) -> String {
 fn minimal_table_has_the_documented_defaults() {
     let settings = parsed(MINIMAL).unwrap();
     assert_eq!(settings.socket, PathBuf::from("/run/pinhole/dataplane.sock"));
-    assert_eq!((settings.worker_core, settings.main_core), (1, 0));
+    assert_eq!((&settings.worker_cores[..], settings.main_core), (&[1][..], 0));
     assert_eq!((settings.huge_pages, settings.idle), (HugePages::Auto, Idle::Poll));
     assert_eq!((settings.memory_mb, settings.max_sessions), (256, 10_000));
     assert_eq!((settings.file_prefix.as_str(), settings.engine), ("pinhole", EngineChoice::Auto));
+    assert_eq!((settings.workers(), settings.replay_window), (1, 128));
     assert_eq!(settings.socket_group, None);
     let [outside, inside] = &settings.port[..] else { panic!("two ports") };
     assert_eq!(outside.device, Device::AfXdp("out0".into()));
@@ -81,7 +82,14 @@ fn values_out_of_range_are_refused_with_key_value_and_remedy() {
         ("max_sessions = 0", "max_sessions = 0: must be from 1 to 100000"),
         ("max_sessions = 100001", "max_sessions = 100001: must be"),
         ("memory_mb = 1", "memory_mb = 1: must be from 64"),
-        ("worker_core = 5000", "worker_core = 5000: must be a core number"),
+        ("main_core = 5000", "main_core = 5000: must be a core number"),
+        ("worker_cores = [1, 5000]", "worker_cores = [1, 5000]: must be 1 to 16 different core numbers"),
+        ("worker_cores = [2, 3, 2]", "worker_cores = [2, 3, 2]: must be"),
+        ("worker_cores = []", "worker_cores = []: must be"),
+        ("worker_cores = [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]", "must be 1 to 16"),
+        ("replay_window = 0", "replay_window = 0: must be a multiple of 64 from 64 to 1024"),
+        ("replay_window = 100", "replay_window = 100: must be"),
+        ("replay_window = 1088", "replay_window = 1088: must be"),
         ("socket = \"run/here.sock\"", "socket = \"run/here.sock\": must be an absolute path"),
         ("socket_group = \"\"", "socket_group = \"\": must be"),
         ("file_prefix = \"../x\"", "file_prefix = \"../x\": must be 1 to 32 letters"),
@@ -139,6 +147,16 @@ fn what_must_be_unique_is_refused_twice() {
 }
 
 #[test]
+fn engines_are_forced_by_their_names() {
+    for name in ["avx512", "avx2", "portable"] {
+        let settings = parsed(&format!("engine = \"{name}\"\n{MINIMAL}")).unwrap();
+        assert_eq!(settings.engine.name(), Some(name));
+    }
+    assert_eq!(parsed(MINIMAL).unwrap().engine.name(), None);
+    assert!(refusal_with("engine = \"sse2\"").contains("avx512"));
+}
+
+#[test]
 fn table_without_ports_or_with_too_many_is_refused() {
     assert!(parsed("").unwrap_err().contains("add one for each side"));
     let mut settings = parsed(MINIMAL).unwrap();
@@ -151,8 +169,11 @@ fn table_without_ports_or_with_too_many_is_refused() {
 fn fingerprint_follows_what_both_processes_must_agree_on() {
     let settings = parsed(MINIMAL).unwrap();
     let mut other = settings.clone();
-    other.worker_core = 3;
+    other.worker_cores = vec![3];
     assert_eq!(other.fingerprint(), settings.fingerprint());
+    other.worker_cores = vec![3, 4];
+    assert_ne!(other.fingerprint(), settings.fingerprint());
+    let mut other = settings.clone();
     other.port.swap(0, 1);
     assert_ne!(other.fingerprint(), settings.fingerprint());
     let mut other = settings.clone();
