@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dpdk::{Eal, RegisteredThread};
-use pinhole_flow::{AttachServer, DataplaneSettings, Idle, NEXT_HOPS, Region};
+use pinhole_flow::{AttachServer, DataplaneSettings, EngineChoice, Idle, NEXT_HOPS, Region};
 use pinhole_relay::{Relay, RelayConfig, RelayPort};
-use pinhole_srtp::kernels::{Engine, Portable};
+use pinhole_srtp::kernels::{self, Engine, Portable};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use tracing::{debug, info, warn};
 
@@ -104,9 +104,12 @@ fn poll<'port, 'eal>(port: &'port PortPair<'eal>) -> Option<PolledPort<'port, 'e
     Some(PolledPort { wire: port.wire.queue()?, twin: port.twin.queue()?, vlan: port.vlan })
 }
 
-/// The engine of the settings. There is one so far, so the automatic choice is the portable one.
-fn engine(_settings: &DataplaneSettings) -> Box<dyn Engine> {
-    Box::new(Portable)
+/// The engine of the settings.
+fn engine(settings: &DataplaneSettings) -> Box<dyn Engine> {
+    match settings.engine {
+        EngineChoice::Auto => kernels::best(),
+        EngineChoice::Portable => Box::new(Portable),
+    }
 }
 
 fn relay_config(settings: &DataplaneSettings, ports: &[PortPair<'_>], worker: u32) -> RelayConfig {

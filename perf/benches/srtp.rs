@@ -93,7 +93,7 @@ impl Ours {
     fn new(suite: Suite, role: Role) -> Self {
         let derive = |flow| {
             let master = MasterKey::new(suite, &key_and_salt(suite, flow), &[]).unwrap();
-            Direction::derive(&master).unwrap().unwrap()
+            Direction::derive(&master, &Portable).unwrap().unwrap()
         };
         let directions = (0..FLOWS).map(derive).collect();
         Self { directions, streams: vec![[StreamState::default(); STREAMS]; FLOWS], role }

@@ -63,7 +63,7 @@ fn unseal<B: PacketBuffer>(work: &mut Work, frame: &mut B, outcome: Outcome, len
         }
         Outcome::MkiMismatch => work.drop(DropCause::MkiMismatch),
         Outcome::TooShort => work.drop(DropCause::PlainOnSecure),
-        Outcome::AuthFailed | Outcome::Pending | Outcome::NoRoom => {}
+        Outcome::AuthFailed | Outcome::Pending | Outcome::NoRoom | Outcome::ForeignKeys => {}
     }
 }
 

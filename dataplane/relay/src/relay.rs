@@ -37,7 +37,7 @@ impl Relay {
 
     /// Carries out a command and returns its acknowledgement, Done or Refused. May allocate.
     pub fn command(&mut self, command: &Command, slots: &mut [SessionSlot], now_ns: u64) -> Event {
-        self.tables.command(command, slots, now_ns)
+        self.tables.command(command, slots, now_ns, &*self.engine)
     }
 
     /// Relays a burst of frames that came to data-plane port `port` at `now_ns` (CLOCK_MONOTONIC

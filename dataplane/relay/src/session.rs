@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use pinhole_flow::leg::{mapped, unmapped_v4};
 use pinhole_flow::{Leg, LegFlags, LegLive, Session};
+use pinhole_srtp::kernels::Engine;
 use pinhole_srtp::{Direction, KeyError};
 use zeroize::Zeroize;
 
@@ -124,19 +125,25 @@ pub fn parse(session: &Session) -> Option<[LegOrders; 2]> {
 
 impl Context {
     /// A session that is new, its keys derived.
-    pub fn new(generation: u32, session: &Session, orders: [LegOrders; 2]) -> Result<Self, KeyError> {
+    pub fn new(
+        generation: u32,
+        session: &Session,
+        orders: [LegOrders; 2],
+        engine: &dyn Engine,
+    ) -> Result<Self, KeyError> {
         let ([first, second], [first_orders, second_orders]) = (&session.legs, orders);
-        let legs = [LegContext::new(first, first_orders)?, LegContext::new(second, second_orders)?];
+        let legs =
+            [LegContext::new(first, first_orders, engine)?, LegContext::new(second, second_orders, engine)?];
         Ok(Self { generation, legs })
     }
 }
 
 impl LegContext {
-    fn new(leg: &Leg, orders: LegOrders) -> Result<Self, KeyError> {
+    fn new(leg: &Leg, orders: LegOrders, engine: &dyn Engine) -> Result<Self, KeyError> {
         Ok(Self {
             orders,
-            inbound: Direction::derive(&leg.inbound)?,
-            outbound: Direction::derive(&leg.outbound)?,
+            inbound: Direction::derive(&leg.inbound, engine)?,
+            outbound: Direction::derive(&leg.outbound, engine)?,
             rtp_source: None,
             rtcp_source: None,
             reception: Reception::default(),

@@ -6,6 +6,7 @@ use pinhole_flow::slot::state;
 use pinhole_flow::steering::worker_of;
 use pinhole_flow::{Command, CommandKind, Event, EventKind, LegLive, NextHop, Refusal, Session, SessionSlot};
 use pinhole_srtp::inbound::carry_over;
+use pinhole_srtp::kernels::Engine;
 use zerocopy::FromZeros;
 use zeroize::Zeroize;
 
@@ -100,12 +101,18 @@ impl Tables {
         self.next_hops.get(index as usize).filter(|hop| hop.valid == 1 && hop.port == port)
     }
 
-    /// Carries out a command and says what became of it.
-    pub fn command(&mut self, command: &Command, slots: &mut [SessionSlot], now_ns: u64) -> Event {
+    /// Carries out a command and says what became of it. Keys are expanded for `engine`.
+    pub fn command(
+        &mut self,
+        command: &Command,
+        slots: &mut [SessionSlot],
+        now_ns: u64,
+        engine: &dyn Engine,
+    ) -> Event {
         let slot = command.slot.checked_sub(self.first_slot).ok_or(Refusal::BadIndex);
         let result = match CommandKind::from_code(command.kind) {
-            Some(CommandKind::Open) => slot.and_then(|slot| self.open(slot, command, slots, now_ns)),
-            Some(CommandKind::Update) => slot.and_then(|slot| self.update(slot, command, slots)),
+            Some(CommandKind::Open) => slot.and_then(|slot| self.open(slot, command, slots, now_ns, engine)),
+            Some(CommandKind::Update) => slot.and_then(|slot| self.update(slot, command, slots, engine)),
             Some(CommandKind::Close) => slot.and_then(|slot| self.close(slot, command, slots)),
             Some(CommandKind::NextHop) => self.set_next_hop(command),
             None => Err(Refusal::UnknownKind),
@@ -130,6 +137,7 @@ impl Tables {
         command: &Command,
         slots: &mut [SessionSlot],
         now_ns: u64,
+        engine: &dyn Engine,
     ) -> Result<(), Refusal> {
         let slot = self.slots.get(number as usize).ok_or(Refusal::BadIndex)?;
         match &slot.context {
@@ -140,8 +148,8 @@ impl Tables {
             None => {}
         }
         let orders = self.check(number, &command.session)?;
-        let context =
-            Context::new(command.generation, &command.session, orders).map_err(|_| Refusal::BadLeg)?;
+        let context = Context::new(command.generation, &command.session, orders, engine)
+            .map_err(|_| Refusal::BadLeg)?;
         let entry = shared(slots, number).ok_or(Refusal::BadIndex)?;
         let worker = self.worker;
         entry.change(|shared| {
@@ -162,13 +170,19 @@ impl Tables {
         Ok(())
     }
 
-    fn update(&mut self, number: u32, command: &Command, slots: &mut [SessionSlot]) -> Result<(), Refusal> {
+    fn update(
+        &mut self,
+        number: u32,
+        command: &Command,
+        slots: &mut [SessionSlot],
+        engine: &dyn Engine,
+    ) -> Result<(), Refusal> {
         let slot = self.slots.get(number as usize).ok_or(Refusal::BadIndex)?;
         let open = slot.context.as_deref().filter(|context| context.generation == command.generation);
         let old = open.ok_or(Refusal::NotOpen)?.legs.each_ref().map(|leg| leg.orders);
         let orders = self.check(number, &command.session)?;
-        let mut fresh =
-            Context::new(command.generation, &command.session, orders).map_err(|_| Refusal::BadLeg)?;
+        let mut fresh = Context::new(command.generation, &command.session, orders, engine)
+            .map_err(|_| Refusal::BadLeg)?;
         let entry = shared(slots, number).ok_or(Refusal::BadIndex)?;
         self.set_pinholes(number, &old, false);
         self.set_pinholes(number, &orders, true);

@@ -1,6 +1,8 @@
 //! What a caller asks of an engine.
 
-use crate::Keys;
+use pinhole_flow::Suite;
+
+use crate::{Keys, MkiTooLong, SessionKeys};
 
 /// Which of the two protocols a packet belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +30,9 @@ pub enum Outcome {
     /// Protect: `packet` has less than [`Keys::overhead`] bytes of room behind `len`, or `len` and
     /// `payload_at` contradict each other. The packet's bytes are unchanged.
     NoRoom,
+    /// The keys were expanded by an engine of another kind: a mistake of the caller. The packet's
+    /// bytes are unchanged.
+    ForeignKeys,
 }
 
 /// One packet to protect or unprotect, in place.
@@ -63,6 +68,15 @@ pub struct Job<'a> {
 pub trait Engine: Send + Sync {
     /// Name, as operators see it.
     fn name(&self) -> &'static str;
+    /// Expands the session keys of a direction into the form that this engine works on. Fails if the
+    /// MKI is longer than 128 bytes.
+    fn expand(
+        &self,
+        suite: Suite,
+        rtp: &SessionKeys,
+        rtcp: &SessionKeys,
+        mki: &[u8],
+    ) -> Result<Keys, MkiTooLong>;
     /// Encrypts each packet and appends MKI, tag and, for SRTCP, E bit and index.
     fn protect(&self, jobs: &mut [Job<'_>]);
     /// Checks MKI and tag of each packet, decrypts it and cuts the trailer off.

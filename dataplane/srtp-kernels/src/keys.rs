@@ -2,17 +2,11 @@
 
 use std::fmt;
 
-use aes::{Aes128Enc, Aes256Enc};
-use aes_gcm::AesGcm;
-use aes_gcm::aead::consts::U12;
-use hmac::{Hmac, KeyInit};
 use pinhole_flow::Suite;
 use pinhole_flow::leg::MKI_MAX;
-use sha1::Sha1;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::Kind;
-use crate::trailer;
+use crate::{Kind, portable, prefetch, trailer};
 
 /// The session keys of one direction for one [`Kind`], derived from a master key (RFC 3711
 /// section 4.3). Wiped on drop.
@@ -37,36 +31,25 @@ impl fmt::Debug for SessionKeys {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MkiTooLong;
 
-/// Session keys of one direction, RTP and RTCP, with round keys and HMAC states. Wiped on drop.
+/// Session keys of one direction, RTP and RTCP, in the form that the [`Engine`](crate::Engine) which
+/// expanded them works on. Wiped on drop. Small: MKI and contexts stand elsewhere.
 pub struct Keys {
     suite: Suite,
-    mki_len: u8,
-    mki: [u8; MKI_MAX],
-    rtp: Transform,
-    rtcp: Transform,
+    mki: Zeroizing<Box<[u8]>>,
+    rtp: Context,
+    rtcp: Context,
 }
 
-/// A suite's cipher and MAC, ready for a packet.
-pub(crate) enum Transform {
-    Cm128 { cipher: Aes128Enc, mac: Hmac<Sha1>, salt: [u8; 14] },
-    Cm256 { cipher: Aes256Enc, mac: Hmac<Sha1>, salt: [u8; 14] },
-    Gcm128 { aead: AesGcm<Aes128Enc, U12>, salt: [u8; 12] },
-    Gcm256 { aead: AesGcm<Aes256Enc, U12>, salt: [u8; 12] },
+/// What an engine made of the session keys of one [`Kind`].
+pub(crate) enum Context {
+    Portable(Box<portable::Transform>),
 }
 
 impl Keys {
-    /// Expands session keys. Fails if the MKI is longer than 128 bytes.
-    pub fn new(suite: Suite, rtp: &SessionKeys, rtcp: &SessionKeys, mki: &[u8]) -> Result<Self, MkiTooLong> {
-        let mut held = [0; MKI_MAX];
-        held.get_mut(..mki.len()).ok_or(MkiTooLong)?.copy_from_slice(mki);
-        let mki_len = u8::try_from(mki.len()).map_err(|_| MkiTooLong)?;
-        Ok(Self {
-            suite,
-            mki_len,
-            mki: held,
-            rtp: Transform::new(suite, rtp),
-            rtcp: Transform::new(suite, rtcp),
-        })
+    /// Holds what an engine expanded.
+    pub(crate) fn new(suite: Suite, rtp: Context, rtcp: Context, mki: &[u8]) -> Result<Self, MkiTooLong> {
+        let mki = if mki.len() > MKI_MAX { Err(MkiTooLong) } else { Ok(Zeroizing::new(mki.into())) };
+        Ok(Self { suite, mki: mki?, rtp, rtcp })
     }
 
     /// The suite.
@@ -76,7 +59,7 @@ impl Keys {
 
     /// The master key identifier that packets carry; empty: none.
     pub fn mki(&self) -> &[u8] {
-        self.mki.get(..usize::from(self.mki_len)).unwrap_or_default()
+        &self.mki
     }
 
     /// Length of the authentication tag in bytes.
@@ -90,7 +73,7 @@ impl Keys {
     /// By how many bytes protection lengthens a packet: tag, MKI and, for SRTCP, the index word.
     pub fn overhead(&self, kind: Kind) -> usize {
         let word = if kind == Kind::Rtcp { trailer::WORD } else { 0 };
-        self.tag_len(kind) + usize::from(self.mki_len) + word
+        self.tag_len(kind) + self.mki.len() + word
     }
 
     /// The word with [`E_BIT`](crate::E_BIT) and index that a protected SRTCP packet carries, not
@@ -100,52 +83,19 @@ impl Keys {
         packet.get(parts.word..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
     }
 
-    pub(crate) fn transform(&self, kind: Kind) -> &Transform {
+    /// Brings the context of a kind into the processor's cache, for a packet that will need it soon.
+    /// Does nothing where the processor is not of the x86 family.
+    pub fn prefetch(&self, kind: Kind) {
+        match self.context(kind) {
+            Context::Portable(transform) => prefetch(&**transform),
+        }
+    }
+
+    pub(crate) fn context(&self, kind: Kind) -> &Context {
         match kind {
             Kind::Rtp => &self.rtp,
             Kind::Rtcp => &self.rtcp,
         }
-    }
-}
-
-impl Transform {
-    fn new(suite: Suite, keys: &SessionKeys) -> Self {
-        let [k128 @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = &keys.encryption;
-        let k256 = &keys.encryption;
-        let [salt12 @ .., _, _] = keys.salt;
-        let salt = keys.salt;
-        match suite {
-            Suite::AesCm128HmacSha1_80 | Suite::AesCm128HmacSha1_32 => {
-                Self::Cm128 { cipher: Aes128Enc::new(k128.into()), mac: hmac(keys), salt }
-            }
-            Suite::AesCm256HmacSha1_80 | Suite::AesCm256HmacSha1_32 => {
-                Self::Cm256 { cipher: Aes256Enc::new(k256.into()), mac: hmac(keys), salt }
-            }
-            Suite::AeadAes128Gcm => Self::Gcm128 { aead: AesGcm::new(k128.into()), salt: salt12 },
-            Suite::AeadAes256Gcm => Self::Gcm256 { aead: AesGcm::new(k256.into()), salt: salt12 },
-        }
-    }
-}
-
-/// HMAC pads a short key with zeros to its block (RFC 2104), so a padded key is the same key.
-fn hmac(keys: &SessionKeys) -> Hmac<Sha1> {
-    let mut block = Zeroizing::new([0; 64]);
-    for (to, from) in block.iter_mut().zip(keys.authentication) {
-        *to = from;
-    }
-    Hmac::new((&*block).into())
-}
-
-impl Drop for Keys {
-    /// The ciphers and MACs wipe themselves (their crates' `zeroize` features).
-    fn drop(&mut self) {
-        for transform in [&mut self.rtp, &mut self.rtcp] {
-            match transform {
-                Transform::Cm128 { salt, .. } | Transform::Cm256 { salt, .. } => salt.zeroize(),
-                Transform::Gcm128 { salt, .. } | Transform::Gcm256 { salt, .. } => salt.zeroize(),
-            }
-        }
-        self.mki.zeroize();
     }
 }
 

@@ -1,20 +1,24 @@
 //! Batch SRTP transforms: AES-CM with HMAC-SHA1 (RFC 3711, 6188) and AES-GCM (RFC 7714).
 //!
-//! A caller hands an [`Engine`] a batch of [`Job`]s, each a packet with its own [`Keys`] and index,
-//! and finds an [`Outcome`] in each. The crate knows where a packet's trailer is and what its bytes
+//! An [`Engine`] expands session keys to [`Keys`]. A caller hands it a batch of [`Job`]s, each a packet
+//! with its own keys and index, and finds an [`Outcome`] in each. The crate knows where a packet's trailer is and what its bytes
 //! mean; which index a packet has, and whether it was seen before, is the business of `srtp`.
 //! [`Portable`] is the engine of any machine and the oracle for faster ones.
 
 #![deny(unsafe_code)]
 #![deny(clippy::indexing_slicing)]
 
+mod choice;
 mod iv;
 mod job;
 mod keys;
 mod portable;
+mod prefetch;
 mod trailer;
 
+pub use choice::{available, best, by_name};
 pub use job::{Engine, Job, Kind, Outcome};
 pub use keys::{Keys, MkiTooLong, SessionKeys};
 pub use portable::Portable;
+pub use prefetch::prefetch;
 pub use trailer::E_BIT;

@@ -3,12 +3,16 @@
 
 mod cm;
 mod gcm;
+mod transform;
 
+use pinhole_flow::Suite;
 use subtle::ConstantTimeEq;
 
-use crate::keys::Transform;
+pub(crate) use transform::Transform;
+
+use crate::keys::Context;
 use crate::trailer::Parts;
-use crate::{Engine, Job, Kind, Outcome, trailer};
+use crate::{Engine, Job, Keys, Kind, MkiTooLong, Outcome, SessionKeys, trailer};
 
 /// The portable engine. It is also what faster engines are compared with.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,6 +21,17 @@ pub struct Portable;
 impl Engine for Portable {
     fn name(&self) -> &'static str {
         "portable"
+    }
+
+    fn expand(
+        &self,
+        suite: Suite,
+        rtp: &SessionKeys,
+        rtcp: &SessionKeys,
+        mki: &[u8],
+    ) -> Result<Keys, MkiTooLong> {
+        let context = |keys| Context::Portable(Box::new(Transform::new(suite, keys)));
+        Keys::new(suite, context(rtp), context(rtcp), mki)
     }
 
     fn protect(&self, jobs: &mut [Job<'_>]) {
@@ -33,7 +48,8 @@ impl Engine for Portable {
 }
 
 fn protect(job: &mut Job<'_>) -> Outcome {
-    let done = match job.keys.transform(job.kind) {
+    let Context::Portable(transform) = job.keys.context(job.kind);
+    let done = match &**transform {
         Transform::Cm128 { cipher, mac, salt } => cm::protect(cipher, mac, salt, job),
         Transform::Cm256 { cipher, mac, salt } => cm::protect(cipher, mac, salt, job),
         Transform::Gcm128 { aead, salt } => gcm::protect(aead, salt, job),
@@ -43,7 +59,8 @@ fn protect(job: &mut Job<'_>) -> Outcome {
 }
 
 fn unprotect(job: &mut Job<'_>) -> Outcome {
-    let done = match job.keys.transform(job.kind) {
+    let Context::Portable(transform) = job.keys.context(job.kind);
+    let done = match &**transform {
         Transform::Cm128 { cipher, mac, salt } => cm::unprotect(cipher, mac, salt, job),
         Transform::Cm256 { cipher, mac, salt } => cm::unprotect(cipher, mac, salt, job),
         Transform::Gcm128 { aead, salt } => gcm::unprotect(aead, salt, job),

@@ -42,7 +42,7 @@ prop_compose! {
         let index = if is_rtp { index } else { index & 0x7fff_ffff | e_bit };
         let bytes = (0u64..).map(|at| (fill.rotate_left(at as u32 % 64).wrapping_mul(at | 1) >> 24) as u8);
         let plain = bytes.take(payload_at + payload).collect();
-        Case { keys: keys(suite, &key[..suite.key_len()], &salt, auth, &mki[..mki_len]), kind, payload_at, index, plain }
+        Case { keys: keys(&Portable, suite, &key[..suite.key_len()], &salt, auth, &mki[..mki_len]), kind, payload_at, index, plain }
     }
 }
 
@@ -177,7 +177,7 @@ proptest! {
 #[test]
 fn srtcp_tag_is_80_bits_even_for_the_32_bit_suites() {
     for suite in [Suite::AesCm128HmacSha1_32, Suite::AesCm256HmacSha1_32] {
-        let keys = keys(suite, &[1; 16], &[2; 14], 3, &[]);
+        let keys = keys(&Portable, suite, &[1; 16], &[2; 14], 3, &[]);
         assert_eq!(keys.overhead(Kind::Rtp), 4);
         assert_eq!(keys.overhead(Kind::Rtcp), 4 + 10);
     }
@@ -189,8 +189,8 @@ fn another_mki_is_a_mismatch_not_skipped() {
         for suite in Suite::ALL {
             for kind in [Kind::Rtp, Kind::Rtcp] {
                 let key = vec![7; suite.key_len()];
-                let sender = keys(suite, &key, &[9; 12], 5, &[0, 0, 0, 1]);
-                let receiver = keys(suite, &key, &[9; 12], 5, &[0, 0, 0, 2]);
+                let sender = keys(&Portable, suite, &key, &[9; 12], 5, &[0, 0, 0, 1]);
+                let receiver = keys(&Portable, suite, &key, &[9; 12], 5, &[0, 0, 0, 2]);
                 let mut packet = Packet::new(&[0x80; 100]);
                 let index = u64::from(E_BIT);
                 assert_eq!(
@@ -213,7 +213,7 @@ fn a_packet_without_room_for_the_trailer_is_left_as_it_was() {
     for engine in ENGINES {
         for suite in Suite::ALL {
             for kind in [Kind::Rtp, Kind::Rtcp] {
-                let keys = keys(suite, &vec![7; suite.key_len()], &[9; 12], 5, &[1, 2, 3]);
+                let keys = keys(&Portable, suite, &vec![7; suite.key_len()], &[9; 12], 5, &[1, 2, 3]);
                 let room = keys.overhead(kind);
                 let mut packet = Packet { buffer: vec![0x80; 100 + room - 1], len: 100 };
                 let before = packet.clone();
@@ -230,12 +230,12 @@ fn a_packet_without_room_for_the_trailer_is_left_as_it_was() {
 #[test]
 fn an_mki_of_more_than_128_bytes_is_refused() {
     let session = pinhole_srtp_kernels::SessionKeys::default();
-    assert!(Keys::new(Suite::AeadAes128Gcm, &session, &session, &[0; 128]).is_ok());
-    assert!(Keys::new(Suite::AeadAes128Gcm, &session, &session, &[0; 129]).is_err());
+    assert!(Portable.expand(Suite::AeadAes128Gcm, &session, &session, &[0; 128]).is_ok());
+    assert!(Portable.expand(Suite::AeadAes128Gcm, &session, &session, &[0; 129]).is_err());
 }
 
 #[test]
 fn debug_output_names_the_suite_and_no_key() {
-    let keys = keys(Suite::AesCm128HmacSha1_80, &[0xab; 16], &[0xcd; 14], 0xef, &[]);
+    let keys = keys(&Portable, Suite::AesCm128HmacSha1_80, &[0xab; 16], &[0xcd; 14], 0xef, &[]);
     assert_eq!(format!("{keys:?}"), "Keys(AES_CM_128_HMAC_SHA1_80)");
 }

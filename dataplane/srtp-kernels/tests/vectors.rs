@@ -18,7 +18,7 @@ fn hex(digits: &str) -> Vec<u8> {
 
 /// The keystream of an all-zero packet with SSRC 0 and index 0 is its payload.
 fn keystream_is(suite: Suite, key: &str, first: &str, last: &str) {
-    let keys = keys(suite, &hex(key), &hex("F0F1F2F3F4F5F6F7F8F9FAFBFCFD"), 0, &[]);
+    let keys = keys(&Portable, suite, &hex(key), &hex("F0F1F2F3F4F5F6F7F8F9FAFBFCFD"), 0, &[]);
     for engine in ENGINES {
         let mut packet = Packet::new(&vec![0; 12 + 0xff02 * 16]);
         let outcome = one(|jobs| engine.protect(jobs), &keys, Kind::Rtp, &mut packet, 12, 0);
@@ -56,7 +56,7 @@ fn rfc_2202_hmac_sha1_truncated_to_80_and_32_bits() {
     let expected = hex("b617318655057264e28bc0b6fb378c8ef146be00");
     let roc = u64::from(u32::from_be_bytes(*b"here"));
     for (suite, tag_len) in [(Suite::AesCm128HmacSha1_80, 10), (Suite::AesCm256HmacSha1_32, 4)] {
-        let keys = keys(suite, &[1; 16], &[2; 14], 0x0b, &[]);
+        let keys = keys(&Portable, suite, &[1; 16], &[2; 14], 0x0b, &[]);
         for engine in ENGINES {
             let mut packet = Packet::new(b"Hi T");
             let mut jobs = [Job {
@@ -94,7 +94,7 @@ fn both_ways(
     plain: &str,
     protected: &str,
 ) {
-    let keys = keys(suite, &hex(key), &hex(SALT), 0, &[]);
+    let keys = keys(&Portable, suite, &hex(key), &hex(SALT), 0, &[]);
     for engine in ENGINES {
         let mut packet = Packet::new(&hex(plain));
         let outcome = one(|jobs| engine.protect(jobs), &keys, kind, &mut packet, payload_at, index);

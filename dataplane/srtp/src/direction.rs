@@ -1,12 +1,11 @@
 //! One direction of a leg.
 
 use pinhole_flow::{MasterKey, Suite};
-use pinhole_srtp_kernels::{Job, Keys, Kind, Outcome};
+use pinhole_srtp_kernels::{Engine, Job, Keys, Kind, Outcome};
 
 use crate::derive;
 
 /// The keys of one direction of a leg, derived and expanded. Stays in the worker, wiped on drop.
-/// Just under 1 KiB with the portable engine's round keys.
 #[derive(Debug)]
 pub struct Direction {
     keys: Keys,
@@ -24,9 +23,9 @@ pub enum KeyError {
 }
 
 impl Direction {
-    /// Derives the session keys of a master key (RFC 3711 section 4.3, key derivation rate 0).
-    /// `Ok(None)` for plain RTP.
-    pub fn derive(master: &MasterKey) -> Result<Option<Self>, KeyError> {
+    /// Derives the session keys of a master key (RFC 3711 section 4.3, key derivation rate 0) and
+    /// expands them for `engine`, which alone takes this direction's jobs. `Ok(None)` for plain RTP.
+    pub fn derive(master: &MasterKey, engine: &dyn Engine) -> Result<Option<Self>, KeyError> {
         if master.suite == 0 {
             return Ok(None);
         }
@@ -36,13 +35,18 @@ impl Direction {
         }
         let rtp = derive::session_keys(suite, master, Kind::Rtp);
         let rtcp = derive::session_keys(suite, master, Kind::Rtcp);
-        let keys = Keys::new(suite, &rtp, &rtcp, master.mki());
+        let keys = engine.expand(suite, &rtp, &rtcp, master.mki());
         Ok(Some(Self { keys: keys.map_err(|_| KeyError::MkiTooLong(master.mki_len))? }))
     }
 
     /// The expanded keys, for a [`Job`].
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// Brings the keys of a kind into the processor's cache, for a packet that will need them soon.
+    pub fn prefetch(&self, kind: Kind) {
+        self.keys.prefetch(kind);
     }
 
     /// The suite.

@@ -26,9 +26,9 @@ impl Peer {
     /// An endpoint that sends under `sending` and receives under `receiving`.
     pub fn new(sending: &MasterKey, receiving: &MasterKey) -> Self {
         Self {
-            sending: Direction::derive(sending).unwrap().unwrap(),
+            sending: Direction::derive(sending, &Portable).unwrap().unwrap(),
             sent: Default::default(),
-            receiving: Direction::derive(receiving).unwrap().unwrap(),
+            receiving: Direction::derive(receiving, &Portable).unwrap().unwrap(),
             received: Default::default(),
         }
     }

@@ -1,14 +1,14 @@
 //! What the tests of the engines share.
 
 use pinhole_flow::Suite;
-use pinhole_srtp_kernels::{Job, Keys, Kind, Outcome, SessionKeys};
+use pinhole_srtp_kernels::{Engine, Job, Keys, Kind, Outcome, SessionKeys};
 
 /// Keys of session key and salt, the same for RTP and RTCP, with an authentication key of `auth`.
-pub fn keys(suite: Suite, key: &[u8], salt: &[u8], auth: u8, mki: &[u8]) -> Keys {
+pub fn keys(engine: &dyn Engine, suite: Suite, key: &[u8], salt: &[u8], auth: u8, mki: &[u8]) -> Keys {
     let mut session = SessionKeys { authentication: [auth; 20], ..SessionKeys::default() };
     session.encryption[..key.len()].copy_from_slice(key);
     session.salt[..salt.len()].copy_from_slice(salt);
-    Keys::new(suite, &session, &session, mki).unwrap()
+    engine.expand(suite, &session, &session, mki).unwrap()
 }
 
 /// A packet with room behind it for any trailer.

@@ -57,7 +57,7 @@ pub fn key_and_salt(suite: Suite, seed: u8) -> Vec<u8> {
 /// The keys of one direction.
 pub fn direction(suite: Suite, seed: u8, mki: &[u8]) -> Direction {
     let master = MasterKey::new(suite, &key_and_salt(suite, seed), mki).unwrap();
-    Direction::derive(&master).unwrap().unwrap()
+    Direction::derive(&master, &Portable).unwrap().unwrap()
 }
 
 /// Why a packet was not accepted.
