@@ -14,17 +14,21 @@ use std::process::{Command, exit};
 /// The DPDK series that the bindings are checked against.
 const SERIES: &str = "22.11";
 
-/// The headers, and the one thing in DPDK that is a macro over a thread-local variable.
+/// The headers, and what in DPDK is a macro that bindgen does not see through.
 const HEADERS: &str = r#"
 #include <rte_eal.h>
 #include <rte_dev.h>
 #include <rte_ethdev.h>
+#include <rte_flow.h>
 #include <rte_lcore.h>
 #include <rte_log.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
+#include <rte_ring.h>
+#include <rte_thash.h>
 #include <rte_version.h>
 static inline int dpdk_errno(void) { return rte_errno; }
+static const uint64_t dpdk_rss_ipv4_udp = RTE_ETH_RSS_NONFRAG_IPV4_UDP;
 "#;
 
 const FUNCTIONS: &[&str] = &[
@@ -39,6 +43,8 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_dev_get_mtu",
     "rte_eth_dev_get_port_by_name",
     "rte_eth_dev_info_get",
+    "rte_eth_dev_rss_reta_query",
+    "rte_eth_dev_rss_reta_update",
     "rte_eth_dev_set_mtu",
     "rte_eth_dev_start",
     "rte_eth_dev_stop",
@@ -51,25 +57,47 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_stats_get",
     "rte_eth_tx_burst",
     "rte_eth_tx_queue_setup",
+    "rte_flow_create",
+    "rte_flow_flush",
     "rte_mempool_avail_count",
     "rte_openlog_stream",
     "rte_pktmbuf_alloc",
     "rte_pktmbuf_free",
     "rte_pktmbuf_free_bulk",
     "rte_pktmbuf_pool_create",
+    "rte_ring_create",
+    "rte_ring_free",
+    "rte_ring_sc_dequeue_burst",
+    "rte_ring_sp_enqueue_burst",
+    "rte_softrss",
     "rte_strerror",
     "rte_thread_register",
     "rte_thread_unregister",
     "rte_version",
 ];
 
-const VARIABLES: &[&str] = &["RTE_MBUF_DEFAULT_BUF_SIZE", "RTE_PKTMBUF_HEADROOM"];
+const VARIABLES: &[&str] = &[
+    "RING_F_SC_DEQ",
+    "RING_F_SP_ENQ",
+    "RTE_ETH_RETA_GROUP_SIZE",
+    "RTE_MBUF_DEFAULT_BUF_SIZE",
+    "RTE_PKTMBUF_HEADROOM",
+    "dpdk_rss_ipv4_udp",
+];
 
 /// Types that are used, but that no function above names.
-const TYPES: &[&str] = &["rte_eth_conf", "rte_eth_dev_info", "rte_eth_link", "rte_eth_stats", "rte_mbuf"];
+const TYPES: &[&str] = &[
+    "rte_eth_conf",
+    "rte_eth_dev_info",
+    "rte_eth_link",
+    "rte_eth_stats",
+    "rte_flow_action_queue",
+    "rte_flow_item_udp",
+    "rte_mbuf",
+];
 
 /// What is linked. The rest of DPDK comes with these or with the drivers.
-const LIBRARIES: &[&str] = &["rte_ethdev", "rte_mbuf", "rte_mempool", "rte_eal"];
+const LIBRARIES: &[&str] = &["rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring", "rte_eal"];
 
 fn main() {
     println!("cargo:rerun-if-changed=../../build.rs");

@@ -67,6 +67,16 @@ pub enum Error {
         /// What DPDK logged.
         log: Log,
     },
+    /// A ring could not be created: most often there is too little memory.
+    #[error("cannot create the ring {name}: {reason}{log}")]
+    Ring {
+        /// The ring's name.
+        name: String,
+        /// DPDK's error code in words.
+        reason: String,
+        /// What DPDK logged.
+        log: Log,
+    },
     /// The thread could not be made known to DPDK.
     #[error("cannot register a thread with DPDK: {reason}")]
     Thread {

@@ -15,6 +15,8 @@ mod mbuf;
 mod mempool;
 mod port;
 mod queue;
+mod ring;
+mod steering;
 
 pub use eal::{Eal, RegisteredThread, version};
 pub use error::Error;
@@ -22,6 +24,8 @@ pub use mbuf::{Mbuf, free_bulk};
 pub use mempool::Mempool;
 pub use port::{Link, Port, PortConfig, PortStats};
 pub use queue::Queue;
+pub use ring::{RingReceiver, RingSender, ring};
+pub use steering::{Capabilities, softrss};
 
 /// The most packets that one burst call moves.
 pub const BURST: usize = 32;

@@ -14,6 +14,7 @@ const _: () = assert!(size_of::<rte_mbuf>() == 128);
 const _: () = assert!(offset_of!(rte_mbuf, buf_addr) == 0);
 const _: () = assert!(offset_of!(rte_mbuf, data_off) == 16);
 const _: () = assert!(offset_of!(rte_mbuf, nb_segs) == 20);
+const _: () = assert!(offset_of!(rte_mbuf, port) == 22);
 const _: () = assert!(offset_of!(rte_mbuf, ol_flags) == 24);
 const _: () = assert!(offset_of!(rte_mbuf, pkt_len) == 36);
 const _: () = assert!(offset_of!(rte_mbuf, data_len) == 40);
@@ -148,6 +149,18 @@ impl Mbuf<'_> {
         let header = unsafe { self.raw.as_mut() };
         header.ol_flags &= !(RX_VLAN_STRIPPED | RX_VLAN);
         Some(header.vlan_tci)
+    }
+
+    /// A number that travels with the buffer: the field in which drivers note the receiving port, which
+    /// nobody reads.
+    pub fn tag(&self) -> u16 {
+        self.header().port
+    }
+
+    /// Sets the number that travels with the buffer.
+    pub fn set_tag(&mut self, tag: u16) {
+        // SAFETY: the header is ours.
+        unsafe { self.raw.as_mut() }.port = tag;
     }
 
     /// Sets the length of a packet in one piece. `len` is within the buffer.

@@ -6,13 +6,16 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use crate::error::reason;
-use crate::{Eal, Error, Mempool, Queue};
+use crate::steering::IPV4_UDP;
+use crate::{Capabilities, Eal, Error, Mempool, Queue};
 
 /// How a port is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortConfig {
-    /// Receive and transmit queues, each: at least 1.
+pub struct PortConfig<'a> {
+    /// Receive and transmit queues, each: at least 1; never more than the device has.
     pub queues: u16,
+    /// Key of the Toeplitz hash that spreads UDP/IPv4 packets over the queues; `None`: no hash.
+    pub hash_key: Option<&'a [u8]>,
     /// Descriptors per receive queue, rounded to what the device takes.
     pub rx_descriptors: u16,
     /// Descriptors per transmit queue, rounded to what the device takes.
@@ -21,9 +24,9 @@ pub struct PortConfig {
     pub mtu: Option<u16>,
 }
 
-impl Default for PortConfig {
+impl Default for PortConfig<'_> {
     fn default() -> Self {
-        Self { queues: 1, rx_descriptors: 1024, tx_descriptors: 1024, mtu: None }
+        Self { queues: 1, hash_key: None, rx_descriptors: 1024, tx_descriptors: 1024, mtu: None }
     }
 }
 
@@ -81,14 +84,14 @@ impl<'eal> Port<'eal> {
         eal: &'eal Eal,
         name: &str,
         pool: &Mempool<'eal>,
-        config: &PortConfig,
+        config: &PortConfig<'_>,
     ) -> Result<Self, Error> {
         let mut port = Self::open(eal, name)?;
-        let info = port.info()?;
+        let info = info(eal, name, port.number)?;
         // SAFETY: the driver's name is a static NUL-terminated string.
         port.driver = unsafe { CStr::from_ptr(info.driver_name) }.to_string_lossy().into_owned();
-        port.queues = config.queues.max(1).min(info.max_rx_queues.max(1)).min(info.max_tx_queues.max(1));
-        port.configure()?;
+        port.queues = config.queues.clamp(1, Capabilities::of(&info).queues);
+        port.configure(config.hash_key)?;
         port.set_up_queues(pool, config)?;
         if let Some(mtu) = config.mtu {
             port.set_mtu(mtu)?;
@@ -109,13 +112,16 @@ impl<'eal> Port<'eal> {
         Ok(())
     }
 
+    /// What the device of this name can do; it need not be started.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPort`], or [`Error::Port`] when it does not say.
+    pub fn capabilities(eal: &'eal Eal, name: &str) -> Result<Capabilities, Error> {
+        info(eal, name, number(name)?).map(|info| Capabilities::of(&info))
+    }
+
     fn open(eal: &'eal Eal, name: &str) -> Result<Self, Error> {
-        let c_name = CString::new(name).map_err(|_| Error::Nul { what: "a port name" })?;
-        let mut number = 0;
-        // SAFETY: the name is NUL-terminated, `number` is written on success.
-        if unsafe { dpdk_sys::rte_eth_dev_get_port_by_name(c_name.as_ptr(), &mut number) } != 0 {
-            return Err(Error::NoSuchPort { name: name.to_owned() });
-        }
+        let number = number(name)?;
         let mut opened = eal.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if opened.contains(&number) {
             return Err(Error::PortTaken { name: name.to_owned() });
@@ -133,27 +139,26 @@ impl<'eal> Port<'eal> {
         })
     }
 
-    fn info(&self) -> Result<dpdk_sys::rte_eth_dev_info, Error> {
-        let mut info = MaybeUninit::zeroed();
-        // SAFETY: the port exists; DPDK fills the structure in whole when it returns 0.
-        self.check("reading its properties", unsafe {
-            dpdk_sys::rte_eth_dev_info_get(self.number, info.as_mut_ptr())
-        })?;
-        // SAFETY: filled in just now.
-        Ok(unsafe { info.assume_init() })
-    }
-
-    fn configure(&self) -> Result<(), Error> {
-        // No offload, no RSS: the packet code relies on neither.
-        // SAFETY: all-zero is rte_eth_conf's documented default (integers and C enums from 0).
-        let conf: dpdk_sys::rte_eth_conf = unsafe { std::mem::zeroed() };
-        // SAFETY: the port exists and is not started; the configuration is copied.
+    fn configure(&self, hash_key: Option<&[u8]>) -> Result<(), Error> {
+        // No offload: the packet code relies on none.
+        // SAFETY: all-zero is rte_eth_conf's documented default (integers, pointers that may be null,
+        // and C enums from 0).
+        let mut conf: dpdk_sys::rte_eth_conf = unsafe { std::mem::zeroed() };
+        if let Some(key) = hash_key {
+            conf.rxmode.mq_mode = dpdk_sys::rte_eth_rx_mq_mode_RTE_ETH_MQ_RX_RSS;
+            // DPDK's type says that it may write the key; configuring only reads it.
+            conf.rx_adv_conf.rss_conf.rss_key = key.as_ptr().cast_mut();
+            conf.rx_adv_conf.rss_conf.rss_key_len = key.len().min(usize::from(u8::MAX)) as u8;
+            conf.rx_adv_conf.rss_conf.rss_hf = IPV4_UDP;
+        }
+        // SAFETY: the port exists and is not started; the configuration is copied, and the drivers
+        // copy the key, which lives until this returns.
         self.check("configuring", unsafe {
             dpdk_sys::rte_eth_dev_configure(self.number, self.queues, self.queues, &conf)
         })
     }
 
-    fn set_up_queues(&self, pool: &Mempool<'eal>, config: &PortConfig) -> Result<(), Error> {
+    fn set_up_queues(&self, pool: &Mempool<'eal>, config: &PortConfig<'_>) -> Result<(), Error> {
         let (mut rx, mut tx) = (config.rx_descriptors, config.tx_descriptors);
         // SAFETY: the port is configured; both numbers are read and adjusted.
         self.check("choosing queue sizes", unsafe {
@@ -266,17 +271,40 @@ impl<'eal> Port<'eal> {
         Some(unsafe { Queue::new(self.number, number) })
     }
 
-    fn check(&self, step: &'static str, code: i32) -> Result<(), Error> {
-        if code == 0 {
-            return Ok(());
-        }
-        Err(Error::Port {
-            port: self.name.clone(),
-            step,
-            reason: reason(code),
-            log: self.eal.log_for_error(),
-        })
+    pub(crate) fn number(&self) -> u16 {
+        self.number
     }
+
+    pub(crate) fn check(&self, step: &'static str, code: i32) -> Result<(), Error> {
+        if code == 0 { Ok(()) } else { Err(self.failed(step, reason(code))) }
+    }
+
+    pub(crate) fn failed(&self, step: &'static str, reason: String) -> Error {
+        Error::Port { port: self.name.clone(), step, reason, log: self.eal.log_for_error() }
+    }
+}
+
+/// DPDK's number of the device of this name.
+fn number(name: &str) -> Result<u16, Error> {
+    let c_name = CString::new(name).map_err(|_| Error::Nul { what: "a port name" })?;
+    let mut number = 0;
+    // SAFETY: the name is NUL-terminated, `number` is written on success.
+    match unsafe { dpdk_sys::rte_eth_dev_get_port_by_name(c_name.as_ptr(), &mut number) } {
+        0 => Ok(number),
+        _ => Err(Error::NoSuchPort { name: name.to_owned() }),
+    }
+}
+
+fn info(eal: &Eal, name: &str, number: u16) -> Result<dpdk_sys::rte_eth_dev_info, Error> {
+    let mut info = MaybeUninit::zeroed();
+    // SAFETY: the port exists; DPDK fills the structure in whole when it returns 0.
+    let code = unsafe { dpdk_sys::rte_eth_dev_info_get(number, info.as_mut_ptr()) };
+    if code != 0 {
+        let (port, step) = (name.to_owned(), "reading its properties");
+        return Err(Error::Port { port, step, reason: reason(code), log: eal.log_for_error() });
+    }
+    // SAFETY: filled in just now.
+    Ok(unsafe { info.assume_init() })
 }
 
 impl Drop for Port<'_> {

@@ -27,5 +27,15 @@ fn a_null_port_forwards_bursts_and_its_port_can_be_started_again() {
     drop(port);
     assert_eq!(pool.available(), 2047);
     eal.probe("net_null1").unwrap();
-    Port::start(&eal, "net_null1", &pool, &PortConfig::default()).unwrap();
+    let can = Port::capabilities(&eal, "net_null1").unwrap();
+    assert!(can.queues >= 2 && can.redirection >= 64, "{can:?}");
+    let key = [0x5a; 40];
+    assert_eq!(can.hash_key, Some(key.len()));
+    let config = PortConfig { queues: 2, hash_key: Some(&key), ..config };
+    let port = Port::start(&eal, "net_null1", &pool, &config).unwrap();
+    let table: Vec<u16> = (0..can.redirection).map(|entry| (entry / 3 % 2) as u16).collect();
+    port.set_redirection(&table).unwrap();
+    assert_eq!(port.redirection(can.redirection), Some(table));
+    let refusal = port.steer_udp(16384, 0x3e, 1).unwrap_err().to_string();
+    assert!(refusal.contains("making a flow rule failed"), "{refusal}");
 }
