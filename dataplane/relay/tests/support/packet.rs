@@ -155,7 +155,7 @@ impl Packet {
 }
 
 /// One's-complement sum, byte by byte.
-fn ones_sum(bytes: &[u8]) -> u16 {
+pub fn ones_sum(bytes: &[u8]) -> u16 {
     let mut sum = 0u32;
     for (at, byte) in bytes.iter().enumerate() {
         sum += if at % 2 == 0 { u32::from(*byte) << 8 } else { u32::from(*byte) };
@@ -164,7 +164,7 @@ fn ones_sum(bytes: &[u8]) -> u16 {
     sum as u16
 }
 
-fn udp_sum(source: Ipv4Addr, destination: Ipv4Addr, udp: &[u8]) -> u16 {
+pub fn udp_sum(source: Ipv4Addr, destination: Ipv4Addr, udp: &[u8]) -> u16 {
     let mut pseudo = [source.octets(), destination.octets()].concat();
     pseudo.extend([0, 17]);
     pseudo.extend((udp.len() as u16).to_be_bytes());
