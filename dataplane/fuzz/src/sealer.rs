@@ -21,7 +21,7 @@ pub struct Sealer(Direction);
 impl Sealer {
     /// A sender under this key.
     pub fn new(key: &MasterKey) -> Self {
-        Self(Direction::derive(key).unwrap().unwrap())
+        Self(Direction::derive(key, &Portable).unwrap().unwrap())
     }
 
     /// Protects a packet under rollover counter `roc`, or as RTCP under the index `roc`. `None` if its header
