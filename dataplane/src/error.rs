@@ -88,9 +88,9 @@ pub enum StartError {
         /// The interface.
         interface: String,
     },
-    /// AF_XDP gets the packets of queue 0 only, and the interface has more.
+    /// The interface has more queues than there are workers to read them over AF_XDP.
     #[error(
-        "port {port:?}: {interface} has {queues} receive queues and AF_XDP reads only the first: `ethtool -L {interface} combined 1`"
+        "port {port:?}: {interface} has {queues} receive queues for {workers} worker(s), and AF_XDP would not read them all: `ethtool -L {interface} combined {workers}`"
     )]
     TooManyQueues {
         /// The port's name.
@@ -99,6 +99,8 @@ pub enum StartError {
         interface: String,
         /// How many it has.
         queues: usize,
+        /// How many workers there are.
+        workers: usize,
     },
     /// The name of a kernel twin is taken.
     #[error(
@@ -201,15 +203,25 @@ pub enum StartError {
     /// The relay refuses the ports.
     #[error(transparent)]
     Relay(#[from] pinhole_relay::ConfigError),
-    /// More than one worker is configured.
-    #[error("[dataplane] worker_cores names several cores, and this version runs one worker: name one core")]
-    OneWorker,
+    /// The processor does not run the engine that is asked for.
+    #[error(
+        "[dataplane] engine = \"{wanted}\": this processor runs only {available}: name one of these, or \"auto\""
+    )]
+    Engine {
+        /// The engine's name.
+        wanted: &'static str,
+        /// Names of those that it runs.
+        available: String,
+    },
     /// A queue that each port has was not there.
-    #[error("a port or the shared memory has nothing for the worker: this is a defect, please report it")]
+    #[error("a port or the shared memory has nothing for a worker: this is a defect, please report it")]
     NoQueue,
-    /// The worker ended by a panic.
-    #[error("the worker has panicked: this is a defect, please report it with the lines above")]
-    WorkerPanicked,
+    /// A worker ended by a panic.
+    #[error("worker {worker} has panicked: this is a defect, please report it with the lines above")]
+    WorkerPanicked {
+        /// Its number.
+        worker: u32,
+    },
     /// A system call at start failed.
     #[error("cannot {what}: {source}")]
     System {
@@ -227,7 +239,8 @@ impl StartError {
             Self::ReadConfig { .. }
             | Self::ParseConfig { .. }
             | Self::NoTable { .. }
-            | Self::Settings { .. } => 2,
+            | Self::Settings { .. }
+            | Self::Engine { .. } => 2,
             _ => 1,
         }
     }

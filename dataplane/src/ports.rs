@@ -4,20 +4,22 @@ use std::path::Path;
 
 use dpdk::{Eal, Error, Mempool, Port, PortConfig};
 use pinhole_flow::{DataplaneSettings, Device, MacAddr, PortSettings};
+use rustix::fs::Mode;
 use tracing::{debug, info, warn};
 
 use crate::StartError;
-use crate::preflight::net;
+use crate::handoff::WAITING;
+use crate::preflight::{net, receive_queues};
 use crate::quiet::quietly;
-use rustix::fs::Mode;
+use crate::steering::{self, Steering};
+use crate::worker::{PolledPort, Way};
 
 /// Descriptors of each queue.
 const DESCRIPTORS: u16 = 1024;
-/// Buffers that one port, its twin and their rings can hold at most (AF_XDP's fill and completion
-/// rings are the largest), rounded up.
-const BUFFERS_PER_PORT: u32 = 8192;
-/// Buffers beyond those in rings: bursts in hand and caches.
-const BUFFERS_SPARE: u32 = 4095;
+/// Buffers that a twin and its rings can hold at most.
+const BUFFERS_PER_TWIN: u32 = 2 * DESCRIPTORS as u32;
+/// Buffers of a worker: bursts in hand, its cache, and what waits for it in hand-off rings.
+const BUFFERS_PER_WORKER: u32 = 2048 + WAITING;
 /// Buffers in each thread's cache.
 const CACHE: u32 = 256;
 /// Bytes of an AF_PACKET ring's slot: a frame and the kernel's header, within a packet buffer.
@@ -40,14 +42,61 @@ pub struct PortPair<'eal> {
     pub vlan: Option<u16>,
 }
 
+/// Gives each of `workers` workers its queues of all ports. `None`: a port lacks a queue that it said
+/// it has.
+pub fn share_out<'port, 'eal>(
+    ports: &'port [PortPair<'eal>],
+    workers: usize,
+) -> Option<Vec<Vec<PolledPort<'port, 'eal>>>> {
+    let mut shares: Vec<_> = (0..workers).map(|_| Vec::with_capacity(ports.len())).collect();
+    for (index, port) in ports.iter().enumerate() {
+        let wires = ways(index, &port.wire, workers)?;
+        let twins = ways(index, &port.twin, workers)?;
+        for ((share, wire), twin) in shares.iter_mut().zip(wires).zip(twins) {
+            share.push(PolledPort { wire, twin, vlan: port.vlan });
+        }
+    }
+    Some(shares)
+}
+
+/// Each worker's way to a device.
+fn ways<'port, 'eal>(
+    index: usize,
+    device: &'port Port<'eal>,
+    workers: usize,
+) -> Option<Vec<Way<'port, 'eal>>> {
+    let queues = device.queues();
+    let mut ways: Vec<_> =
+        (0..workers).map(|worker| Way::Worker(steering::sender(index, queues, worker, workers))).collect();
+    for queue in 0..queues {
+        *ways.get_mut(steering::poller(index, queues, queue, workers))? = Way::Queue(device.queue()?);
+    }
+    Some(ways)
+}
+
 /// The pool that all ports receive into.
 ///
 /// # Errors
 /// [`StartError::Memory`] when it does not fit.
 pub fn make_pool<'eal>(eal: &'eal Eal, settings: &DataplaneSettings) -> Result<Mempool<'eal>, StartError> {
-    let buffers = BUFFERS_SPARE + BUFFERS_PER_PORT * u32::try_from(settings.port.len()).unwrap_or(1);
+    let workers = settings.worker_cores.len() as u32;
+    let of_port = |port: &PortSettings| BUFFERS_PER_TWIN + workers * buffers_per_queue(&port.device);
+    let buffers = workers * BUFFERS_PER_WORKER + settings.port.iter().map(of_port).sum::<u32>();
+    // A pool is kept in a ring, which has room for one less than a power of two.
+    let buffers = buffers.next_power_of_two() - 1;
     Mempool::new(eal, "packets", buffers, CACHE)
         .map_err(|source| StartError::Memory { source: Box::new(source), memory_mb: settings.memory_mb })
+}
+
+/// Buffers that a wire's queue and its rings can hold at most.
+fn buffers_per_queue(device: &Device) -> u32 {
+    match device {
+        // The fill and completion rings come on top of the others.
+        Device::AfXdp(_) => 6 * u32::from(DESCRIPTORS),
+        Device::Pci(_) | Device::AfPacket(_) => 2 * u32::from(DESCRIPTORS),
+        // Frames are copied to and from the peer's memory at once.
+        Device::Vhost(_) => 0,
+    }
 }
 
 /// Brings up all ports, in the order of the configuration.
@@ -59,7 +108,8 @@ pub fn open_all<'eal>(
     pool: &Mempool<'eal>,
     settings: &DataplaneSettings,
 ) -> Result<Vec<PortPair<'eal>>, StartError> {
-    let open = |(number, port)| open_pair(eal, pool, number, port);
+    let workers = settings.worker_cores.len();
+    let open = |(number, port)| open_pair(eal, pool, number, port, workers);
     settings.port.iter().enumerate().map(open).collect()
 }
 
@@ -68,6 +118,7 @@ fn open_pair<'eal>(
     pool: &Mempool<'eal>,
     number: usize,
     settings: &PortSettings,
+    workers: usize,
 ) -> Result<PortPair<'eal>, StartError> {
     let failed = |source| StartError::Port { port: settings.name.clone(), source: Box::new(source) };
     let config = PortConfig {
@@ -76,7 +127,7 @@ fn open_pair<'eal>(
         mtu: Some(settings.mtu),
         ..PortConfig::default()
     };
-    let wire = open_wire(eal, pool, number, settings, &config)?;
+    let (wire, steering) = open_wire(eal, pool, number, settings, &config, workers)?;
     let own = wire.mac().map_err(failed)?;
     let mac = our_mac(settings, own);
     if mac != own {
@@ -88,7 +139,7 @@ fn open_pair<'eal>(
     let name = format!("net_tap{number}");
     eal.probe(&format!("{name},iface={},mac={}", settings.tap, MacAddr(mac))).map_err(failed)?;
     let twin = Port::start(eal, &name, pool, &config).map_err(failed)?;
-    report(settings, &wire, mac);
+    report(settings, &wire, mac, steering);
     Ok(PortPair { wire, twin, mac, vlan: settings.vlan })
 }
 
@@ -97,8 +148,9 @@ fn open_wire<'eal>(
     pool: &Mempool<'eal>,
     number: usize,
     settings: &PortSettings,
-    config: &PortConfig,
-) -> Result<Port<'eal>, StartError> {
+    config: &PortConfig<'_>,
+    workers: usize,
+) -> Result<(Port<'eal>, Steering), StartError> {
     let name = match &settings.device {
         Device::Pci(address) => address.clone(),
         Device::AfXdp(_) => format!("net_af_xdp{number}"),
@@ -108,10 +160,10 @@ fn open_wire<'eal>(
     // A vhost socket appears with the mode that its users need, and no file with more.
     let umask = rustix::process::umask(SOCKET_MASK);
     let (started, lines) = quietly(|| {
-        if let Some(arguments) = device_arguments(&settings.device) {
+        if let Some(arguments) = device_arguments(&settings.device, workers) {
             eal.probe(&format!("{name},{arguments}"))?;
         }
-        Port::start(eal, &name, pool, config)
+        steering::start(eal, &name, pool, config, workers)
     });
     rustix::process::umask(umask);
     let port = settings.name.clone();
@@ -135,19 +187,20 @@ fn open_wire<'eal>(
 }
 
 /// What DPDK is told of a device that it does not find by itself.
-fn device_arguments(device: &Device) -> Option<String> {
+fn device_arguments(device: &Device, workers: usize) -> Option<String> {
     match device {
         Device::Pci(_) => None,
         Device::AfXdp(interface) => {
             // Virtual interfaces such as veth have no device behind them and no zero-copy.
             let copy = if net(interface).join("device").exists() { "" } else { ",force_copy=1" };
-            Some(format!("iface={interface},start_queue=0,queue_count=1{copy}"))
+            let queues = receive_queues(interface);
+            Some(format!("iface={interface},start_queue=0,queue_count={queues}{copy}"))
         }
         Device::AfPacket(interface) => Some(format!(
             "iface={interface},qpairs=1,blocksz={},framesz={PACKET_SLOT},framecnt={PACKET_SLOTS}",
             16 * PACKET_SLOT
         )),
-        Device::Vhost(path) => Some(format!("iface={},queues=1", path.display())),
+        Device::Vhost(path) => Some(format!("iface={},queues={workers}", path.display())),
     }
 }
 
@@ -174,7 +227,7 @@ fn silence_arp(interface: &str) {
     }
 }
 
-fn report(settings: &PortSettings, wire: &Port<'_>, mac: [u8; 6]) {
+fn report(settings: &PortSettings, wire: &Port<'_>, mac: [u8; 6], steering: Steering) {
     let link = match wire.link() {
         Some(link) if !link.up => "down".to_owned(),
         Some(link) => link.speed.map_or("up".to_owned(), |speed| format!("up, {speed} Mbit/s")),
@@ -182,7 +235,7 @@ fn report(settings: &PortSettings, wire: &Port<'_>, mac: [u8; 6]) {
     };
     let vlan = settings.vlan.map_or("none".to_owned(), |vlan| vlan.to_string());
     info!(
-        "port {}: {} ({}), MAC {}, {} queue, MTU {}, VLAN {vlan}, link {link}; kernel twin {}; media {} ports {}",
+        "port {}: {} ({}), MAC {}, queues: {}, {steering}, MTU {}, VLAN {vlan}, link {link}; kernel twin {}; media {} ports {}",
         settings.name,
         settings.device,
         wire.driver(),

@@ -1,118 +1,82 @@
-//! The life of the process: checks, DPDK, ports, worker, and everything back in reverse.
+//! The life of the process: checks, DPDK, ports, workers, and everything back in reverse.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use dpdk::{Eal, RegisteredThread};
-use pinhole_flow::{AttachServer, DataplaneSettings, EngineChoice, Idle, NEXT_HOPS, Region};
+use dpdk::Eal;
+use pinhole_flow::{AttachServer, DataplaneSettings, Idle, NEXT_HOPS, Region, WorkerEnd};
 use pinhole_relay::{Relay, RelayConfig, RelayPort};
-use pinhole_srtp::kernels::{self, Engine, Portable};
-use rustix::thread::{CapabilitySet, CapabilitySets};
+use pinhole_srtp::kernels::{self, Engine};
 use tracing::{debug, info, warn};
 
 use crate::environment::{Memory, arguments, choose_memory, pin, raise_file_limit};
-use crate::ports::{PortPair, make_pool, open_all};
+use crate::handoff::Links;
+use crate::ports::{PortPair, make_pool, open_all, share_out};
 use crate::quiet::quietly;
 use crate::supervise::supervise;
-use crate::worker::{PolledPort, Worker};
-use crate::{StartError, preflight};
+use crate::worker::Worker;
+use crate::{StartError, preflight, workers};
 
-/// Runs until `stop` is set, by a signal or because the worker ended.
+/// Runs until `stop` is set, by a signal or because a worker ended.
 ///
 /// # Errors
 /// [`StartError`]: everything that was started is stopped again.
-pub fn run(settings: &DataplaneSettings, stop: &Arc<AtomicBool>) -> Result<(), StartError> {
+pub fn run(settings: &DataplaneSettings, stop: &AtomicBool) -> Result<(), StartError> {
     let files = raise_file_limit().map_or("unlimited".to_owned(), |limit| limit.to_string());
     preflight::check_process(settings)?;
-    let &[worker_core] = settings.worker_cores.as_slice() else { return Err(StartError::OneWorker) };
     let memory = choose_memory(settings)?;
-    let engine = engine(settings);
+    let engine_name = engine(settings)?.name();
     info!(
-        "pinhole-dataplane {}: {}, worker on core {}, main thread on core {}, idle policy {:?}, SRTP engine {}, {} sessions, open files {files}",
+        "pinhole-dataplane {}: {}, workers on cores {:?}, main thread on core {}, idle policy {:?}, SRTP engine {engine_name}, {} sessions, open files {files}",
         env!("CARGO_PKG_VERSION"),
         dpdk::version(),
-        worker_core,
+        settings.worker_cores,
         settings.main_core,
         settings.idle,
-        engine.name(),
         settings.max_sessions,
     );
     say_memory(settings, memory);
-    let mut region = Region::create(settings, engine.name())?;
+    let mut region = Region::create(settings, engine_name)?;
     // First of all that is visible to others: it also finds a data plane that runs already.
     let mut server = AttachServer::bind(&settings.socket, settings.socket_group.as_deref())?;
     preflight::check_ports(settings)?;
     rustix::thread::set_no_new_privs(true)
         .map_err(|errno| StartError::system("forbid itself new privileges", errno))?;
-    // Also DPDK's own threads stay off the worker's core.
+    // Also DPDK's own threads stay off the workers' cores.
     pin(settings.main_core)?;
     let eal = Eal::init(&arguments(settings, memory)).map_err(|source| StartError::Eal(Box::new(source)))?;
     let pool = make_pool(&eal, settings)?;
     let ports = open_all(&eal, &pool, settings)?;
     // Warnings of a start that went well, such as the twins' missing multiq qdisc, are harmless.
     eal.take_log().iter().for_each(|line| debug!("DPDK: {line}"));
-    let polled = ports.iter().map(poll).collect::<Option<Vec<_>>>().ok_or(StartError::NoQueue)?;
-    let end = region.worker().ok_or(StartError::NoQueue)?;
-    let relay = Relay::new(relay_config(settings, &ports, end.number()), engine)?;
-    let mut worker = Worker::new(polled, relay, end, settings.idle);
-
-    let outcome = std::thread::scope(|scope| {
-        let eal = &eal;
-        let work = {
-            let stop = Arc::clone(stop);
-            let core = worker_core;
-            move || {
-                let result = enter(eal, core).map(|_registered| {
-                    // A panic ends the process in good order instead of leaving it without worker.
-                    catch_unwind(AssertUnwindSafe(|| worker.run(&stop)))
-                        .map_err(|_| StartError::WorkerPanicked)
-                });
-                stop.store(true, Ordering::Relaxed);
-                result.and_then(|inner| inner)
-            }
-        };
-        let builder = std::thread::Builder::new().name("worker-0".to_owned());
-        let thread = builder
-            .spawn_scoped(scope, work)
-            .map_err(|source| StartError::system("start the worker", source))?;
+    let shares = share_out(&ports, settings.worker_cores.len()).ok_or(StartError::NoQueue)?;
+    let links = Links::between(&eal, settings.worker_cores.len())?;
+    let mut workers = Vec::with_capacity(shares.len());
+    for (share, links) in shares.into_iter().zip(links) {
+        let end = region.worker().ok_or(StartError::NoQueue)?;
+        let relay = Relay::new(relay_config(settings, &ports, &end), engine(settings)?)?;
+        workers.push(Worker::new(share, relay, links, end, settings.idle));
+    }
+    let outcome = workers::run(&eal, &mut workers, &settings.worker_cores, stop, || {
         info!("ready: control planes attach at {}", settings.socket.display());
-        supervise(eal, &ports, &settings.port, &mut server, &region, stop);
-        thread.join().unwrap_or(Err(StartError::WorkerPanicked))
+        supervise(&eal, &ports, &settings.port, &mut server, &region, stop);
     });
+    drop(workers);
     info!("stopping: closing ports, kernel twins and the attach socket");
     let ((), lines) = quietly(|| drop(ports));
     lines.iter().for_each(|line| debug!("{line}"));
     outcome
 }
 
-/// What the worker's thread does before its first turn: its core, and no capability, since it is
-/// the thread that reads what strangers send. The main thread keeps its own for closing the ports.
-fn enter(eal: &Eal, core: u32) -> Result<RegisteredThread<'_>, StartError> {
-    pin(core)?;
-    let none = CapabilitySets {
-        effective: CapabilitySet::empty(),
-        permitted: CapabilitySet::empty(),
-        inheritable: CapabilitySet::empty(),
-    };
-    rustix::thread::set_capabilities(None, none)
-        .map_err(|errno| StartError::system("give up the worker's capabilities", errno))?;
-    eal.register_thread().map_err(|source| StartError::Eal(Box::new(source)))
+/// The engine of the settings; each worker has its own.
+fn engine(settings: &DataplaneSettings) -> Result<Box<dyn Engine>, StartError> {
+    let Some(wanted) = settings.engine.name() else { return Ok(kernels::best()) };
+    kernels::by_name(wanted).ok_or_else(|| {
+        let names: Vec<_> = kernels::available().iter().map(|engine| engine.name()).collect();
+        StartError::Engine { wanted, available: names.join(", ") }
+    })
 }
 
-fn poll<'port, 'eal>(port: &'port PortPair<'eal>) -> Option<PolledPort<'port, 'eal>> {
-    Some(PolledPort { wire: port.wire.queue()?, twin: port.twin.queue()?, vlan: port.vlan })
-}
-
-/// The engine of the settings.
-fn engine(settings: &DataplaneSettings) -> Box<dyn Engine> {
-    match settings.engine {
-        EngineChoice::Auto => kernels::best(),
-        EngineChoice::Portable => Box::new(Portable),
-    }
-}
-
-fn relay_config(settings: &DataplaneSettings, ports: &[PortPair<'_>], worker: u32) -> RelayConfig {
+fn relay_config(settings: &DataplaneSettings, ports: &[PortPair<'_>], end: &WorkerEnd) -> RelayConfig {
     let port = |(settings, pair): (&pinhole_flow::PortSettings, &PortPair<'_>)| RelayPort {
         media_address: settings.media_address,
         media_ports: settings.media_ports.first()..=settings.media_ports.last(),
@@ -121,13 +85,13 @@ fn relay_config(settings: &DataplaneSettings, ports: &[PortPair<'_>], worker: u3
         vlan: Some(settings.vlan.unwrap_or(0)),
     };
     RelayConfig {
-        worker,
         ports: settings.port.iter().zip(ports).map(port).collect(),
-        max_sessions: settings.max_sessions,
-        first_slot: 0,
-        workers: 1,
-        replay_window: 128,
+        max_sessions: end.slots.len() as u32,
+        first_slot: end.first_slot(),
         next_hops: NEXT_HOPS as u32,
+        worker: end.number(),
+        workers: settings.worker_cores.len() as u32,
+        replay_window: settings.replay_window,
     }
 }
 

@@ -1,18 +1,20 @@
-//! The worker: one thread on its own core that polls every port and never blocks.
+//! The worker: one thread on its own core that polls its queues and never blocks.
 //!
 //! A turn: each wire's burst goes through the relay and comes out as frames to send, to punt to
-//! the kernel twin, or to drop; each twin's burst goes out on its wire; then a bounded number of
-//! commands. There is no allocation, lock, log or system call in a turn with media, but for what
-//! the driver does and what opening a session needs.
+//! the kernel twin, to hand to another worker, or to drop; each twin's burst goes out on its wire;
+//! then a bounded number of frames from each other worker, and of commands. There is no allocation,
+//! lock, log or system call in a turn with media, but for what the driver does and what opening a
+//! session needs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrayvec::ArrayVec;
 use dpdk::{BURST, Mbuf, Queue, free_bulk};
-use pinhole_flow::{DropCause, EventKind, Idle, PortStats, WorkerEnd, monotonic_ns};
+use pinhole_flow::{DropCause, EventKind, Idle, WorkerEnd, monotonic_ns};
 use pinhole_relay::{Arrival, Frames, Output, Relay};
 
 use crate::frame::{Frame, from_twin, received, to_twin};
+use crate::handoff::{Errand, Links, pick_out};
 use crate::idle::Backoff;
 
 /// Most commands of one shard in one turn.
@@ -23,12 +25,20 @@ const HOUSEKEEPING: u64 = 256;
 // Bursts pass between the drivers' arrays and the relay's.
 const _: () = assert!(BURST == pinhole_relay::BURST);
 
-/// The queues of a port that a worker polls.
+/// A worker's way to a device.
+pub enum Way<'port, 'eal> {
+    /// A queue of its own.
+    Queue(Queue<'port, 'eal>),
+    /// The worker of this number, which has one.
+    Worker(usize),
+}
+
+/// A port as one worker has it.
 pub struct PolledPort<'port, 'eal> {
-    /// Queue of the wire.
-    pub wire: Queue<'port, 'eal>,
-    /// Queue of the kernel twin.
-    pub twin: Queue<'port, 'eal>,
+    /// The wire.
+    pub wire: Way<'port, 'eal>,
+    /// The kernel twin.
+    pub twin: Way<'port, 'eal>,
     /// VLAN identifier of the wire's frames; the twin is untagged.
     pub vlan: Option<u16>,
 }
@@ -37,28 +47,45 @@ pub struct PolledPort<'port, 'eal> {
 pub struct Worker<'port, 'eal> {
     ports: Vec<PolledPort<'port, 'eal>>,
     relay: Relay,
+    links: Links<'eal>,
     end: WorkerEnd,
     backoff: Backoff,
-    /// Frames from the wire, on their way into the relay.
+    /// When the last turn ended, if it had work: the next one starts then, and the clock is not read
+    /// again.
+    ended_ns: Option<u64>,
+    /// Frames on their way into the relay.
     frames: Frames<Frame<'eal>>,
     /// What the relay made of them.
     output: Output<Frame<'eal>>,
-    /// Frames between a driver and everything else.
+    /// Frames between a driver or a ring and everything else.
     burst: ArrayVec<Mbuf<'eal>, BURST>,
 }
 
 impl<'port, 'eal> Worker<'port, 'eal> {
     /// A worker on these ports, in the order of the configuration.
-    pub fn new(ports: Vec<PolledPort<'port, 'eal>>, relay: Relay, end: WorkerEnd, idle: Idle) -> Self {
+    pub fn new(
+        ports: Vec<PolledPort<'port, 'eal>>,
+        relay: Relay,
+        links: Links<'eal>,
+        end: WorkerEnd,
+        idle: Idle,
+    ) -> Self {
         Self {
             ports,
             relay,
+            links,
             end,
             backoff: Backoff::new(idle),
+            ended_ns: None,
             frames: Frames::new(),
             output: Output::default(),
             burst: ArrayVec::new(),
         }
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u32 {
+        self.end.number()
     }
 
     /// Turns until `stop`.
@@ -74,11 +101,14 @@ impl<'port, 'eal> Worker<'port, 'eal> {
 
     /// One turn; returns how many frames and commands it had.
     fn turn(&mut self) -> usize {
-        let start = monotonic_ns();
+        let start = self.ended_ns.take().unwrap_or_else(monotonic_ns);
         let mut work = 0;
         for port in 0..self.ports.len() {
             work += self.poll_wire(port, start);
             work += self.poll_twin(port);
+        }
+        for other in 0..self.links.others() {
+            work += self.take_frames(other, start);
         }
         work += self.take_commands(start);
         let stats = &mut *self.end.stats;
@@ -87,7 +117,9 @@ impl<'port, 'eal> Worker<'port, 'eal> {
         if work == 0 {
             stats.idle_polls += 1;
         } else {
-            stats.busy_ns += monotonic_ns().saturating_sub(start);
+            let now = monotonic_ns();
+            stats.busy_ns += now.saturating_sub(start);
+            self.ended_ns = Some(now);
         }
         if stats.polls.is_multiple_of(HOUSEKEEPING) {
             let commands = self.end.commands.iter().map(|ring| ring.corrupt());
@@ -99,8 +131,8 @@ impl<'port, 'eal> Worker<'port, 'eal> {
 
     /// A burst from the wire, through the relay.
     fn poll_wire(&mut self, index: usize, now_ns: u64) -> usize {
-        let Some(port) = self.ports.get_mut(index) else { return 0 };
-        let count = port.wire.rx_burst(&mut self.burst);
+        let Some(PolledPort { wire: Way::Queue(wire), .. }) = self.ports.get_mut(index) else { return 0 };
+        let count = wire.rx_burst(&mut self.burst);
         if count == 0 {
             return 0;
         }
@@ -113,68 +145,136 @@ impl<'port, 'eal> Worker<'port, 'eal> {
             counters.rx_packets += count as u64;
             counters.rx_bytes += bytes;
         }
+        self.relay_frames(index, Arrival::Wire, now_ns);
+        count
+    }
+
+    /// The frames, through the relay to where they go.
+    fn relay_frames(&mut self, index: usize, arrival: Arrival, now_ns: u64) {
+        let (frames, slots, stats) = (&mut self.frames, &mut self.end.slots, &mut *self.end.stats);
         // At most MAX_PORTS ports.
-        let number = index as u8;
-        let (frames, slots) = (&mut self.frames, &mut self.end.slots);
-        self.relay.burst(now_ns, number, Arrival::Wire, frames, slots, stats, &mut self.output);
-        self.send();
+        let port = index as u8;
+        self.relay.burst(now_ns, port, arrival, frames, slots, stats, &mut self.output);
+        for port in 0..self.ports.len() {
+            let Some(frames) = self.output.tx.get_mut(port).filter(|frames| !frames.is_empty()) else {
+                continue;
+            };
+            self.burst.extend(frames.drain(..).map(|frame| frame.0));
+            self.pass(Errand::Send, port);
+        }
+        self.hand_off();
         self.punt(index);
         self.burst.extend(self.output.dropped.drain(..).map(|frame| frame.0));
         free_bulk(&mut self.burst);
         self.tell();
-        count
     }
 
-    /// Sends what the relay made, on whichever port.
-    fn send(&mut self) {
-        let ports = self.ports.iter_mut().zip(&mut self.end.stats.ports).zip(&mut self.output.tx);
-        let mut lost = 0;
-        for ((port, counters), frames) in ports.filter(|(_, frames)| !frames.is_empty()) {
-            self.burst.extend(frames.drain(..).map(|frame| frame.0));
-            let (packets, bytes, unsent) = transmit(&mut port.wire, &mut self.burst);
-            counters.tx_packets += packets;
-            counters.tx_bytes += bytes;
-            lost += unsent;
+    /// Hands frames to the workers that have their media ports.
+    fn hand_off(&mut self) {
+        while let Some(first) = self.output.handoff.first() {
+            let (worker, port, arrival) = (first.worker, first.port, first.arrival);
+            let burst = &mut self.burst;
+            pick_out(
+                &mut self.output.handoff,
+                |frame| (frame.worker, frame.port, frame.arrival) == (worker, port, arrival),
+                |frame| burst.push(frame.frame.0),
+            );
+            self.hand(usize::from(worker), arrival.into(), port);
         }
-        self.count_drops(DropCause::TxFull, lost);
     }
 
-    /// Hands frames that are not media to the kernel.
+    /// Gives frames that are not media to the kernel.
     fn punt(&mut self, index: usize) {
-        let Some(port) = self.ports.get_mut(index) else { return };
         let count = self.output.punt.len();
         if count == 0 {
             return;
         }
-        self.burst.extend(self.output.punt.drain(..).filter_map(|frame| to_twin(frame, port.vlan)));
+        let vlan = self.ports.get(index).and_then(|port| port.vlan);
+        self.burst.extend(self.output.punt.drain(..).filter_map(|frame| to_twin(frame, vlan)));
         let foreign = count - self.burst.len();
-        let (packets, bytes, lost) = transmit(&mut port.twin, &mut self.burst);
-        if let Some(counters) = self.port_stats(index) {
-            counters.punt_packets += packets;
-            counters.punt_bytes += bytes;
-        }
         self.count_drops(DropCause::ForeignVlan, foreign as u64);
-        self.count_drops(DropCause::PuntFull, lost);
+        self.pass(Errand::Punt, index);
     }
 
     /// A burst from the kernel, out on the wire.
     fn poll_twin(&mut self, index: usize) -> usize {
-        let Some(port) = self.ports.get_mut(index) else { return 0 };
-        let count = port.twin.rx_burst(&mut self.burst);
+        let Some(PolledPort { twin: Way::Queue(twin), vlan, .. }) = self.ports.get_mut(index) else {
+            return 0;
+        };
+        let mut untagged = ArrayVec::<_, BURST>::new();
+        let count = twin.rx_burst(&mut untagged);
         if count == 0 {
             return 0;
         }
-        let mut tagged = ArrayVec::<_, BURST>::new();
-        tagged.extend(self.burst.drain(..).filter_map(|mbuf| from_twin(mbuf, port.vlan)));
-        let broken = count - tagged.len();
-        let (packets, bytes, lost) = transmit(&mut port.wire, &mut tagged);
-        if let Some(counters) = self.port_stats(index) {
-            counters.inject_packets += packets;
-            counters.inject_bytes += bytes;
-        }
-        self.end.stats.mbuf_failures += broken as u64;
-        self.count_drops(DropCause::TxFull, lost);
+        self.burst.extend(untagged.drain(..).filter_map(|mbuf| from_twin(mbuf, *vlan)));
+        self.end.stats.mbuf_failures += (count - self.burst.len()) as u64;
+        self.pass(Errand::Inject, index);
         count
+    }
+
+    /// A burst from another worker.
+    fn take_frames(&mut self, other: usize, now_ns: u64) -> usize {
+        let mut taken = ArrayVec::<Mbuf<'eal>, BURST>::new();
+        let count = self.links.take(other, &mut taken);
+        self.end.stats.handoff_in += count as u64;
+        while let Some(first) = taken.first() {
+            let tag = first.tag();
+            pick_out(&mut taken, |frame| frame.tag() == tag, |frame| self.burst.push(frame));
+            let Some((errand, port)) = Errand::of(tag) else {
+                // Not reached: all tags are made by `Errand::tag`.
+                free_bulk(&mut self.burst);
+                continue;
+            };
+            let arrival = match errand {
+                Errand::Arrived => Arrival::Wire,
+                Errand::Hairpin => Arrival::Hairpin,
+                Errand::Send | Errand::Inject | Errand::Punt => {
+                    self.pass(errand, port.into());
+                    continue;
+                }
+            };
+            self.frames.extend(self.burst.drain(..).map(Frame));
+            self.relay_frames(port.into(), arrival, now_ns);
+        }
+        count
+    }
+
+    /// Puts the burst on a wire or gives it to a twin, or to the worker that can.
+    fn pass(&mut self, errand: Errand, index: usize) {
+        let Some(port) = self.ports.get_mut(index) else { return free_bulk(&mut self.burst) };
+        let (way, full) = match errand {
+            Errand::Punt => (&mut port.twin, DropCause::PuntFull),
+            _ => (&mut port.wire, DropCause::TxFull),
+        };
+        let queue = match way {
+            Way::Queue(queue) => queue,
+            Way::Worker(worker) => {
+                let worker = *worker;
+                return self.hand(worker, errand, index as u8);
+            }
+        };
+        let (packets, bytes, lost) = transmit(queue, &mut self.burst);
+        if let Some(counters) = self.end.stats.ports.get_mut(index) {
+            let (counted, counted_bytes) = match errand {
+                Errand::Punt => (&mut counters.punt_packets, &mut counters.punt_bytes),
+                Errand::Inject => (&mut counters.inject_packets, &mut counters.inject_bytes),
+                _ => (&mut counters.tx_packets, &mut counters.tx_bytes),
+            };
+            *counted += packets;
+            *counted_bytes += bytes;
+        }
+        self.count_drops(full, lost);
+    }
+
+    /// Hands the burst to another worker.
+    fn hand(&mut self, worker: usize, errand: Errand, port: u8) {
+        let handed = self.links.hand(worker, errand, port, &mut self.burst);
+        self.end.stats.handoff_out += handed as u64;
+        let lost = self.burst.len();
+        if lost > 0 {
+            free_bulk(&mut self.burst);
+            self.count_drops(DropCause::HandoffFull, lost as u64);
+        }
     }
 
     /// Carries out commands. One is taken only when there is room for its acknowledgement.
@@ -217,10 +317,6 @@ impl<'port, 'eal> Worker<'port, 'eal> {
                 self.end.stats.ring_full += 1;
             }
         }
-    }
-
-    fn port_stats(&mut self, index: usize) -> Option<&mut PortStats> {
-        self.end.stats.ports.get_mut(index)
     }
 
     fn count_drops(&mut self, cause: DropCause, count: u64) {
@@ -282,7 +378,8 @@ mod tests {
             replay_window: 128,
         };
         let relay = Relay::new(config, Box::new(Portable)).unwrap();
-        let mut worker = Worker::new(Vec::new(), relay, region.worker().unwrap(), Idle::Poll);
+        let links = Links::default();
+        let mut worker = Worker::new(Vec::new(), relay, links, region.worker().unwrap(), Idle::Poll);
         let turns = |worker: &mut Worker<'_, '_>| (0..2 * HOUSEKEEPING).map(|_| worker.turn()).sum::<usize>();
         assert_eq!(turns(&mut worker), 0);
         assert_eq!(worker.end.stats.ring_corrupt, 0);
