@@ -1,0 +1,135 @@
+//! The highest rate without loss, by bisection (RFC 2544 section 26.1).
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::FarmError;
+use crate::farm::Plan;
+use crate::stage::{Outcome, Stage};
+
+/// A rate counts only if the farm has really offered it: this part of it at least.
+const OFFERED: f64 = 0.999;
+/// How much lower the rate is after a confirmation that failed.
+const STEP_DOWN: f64 = 0.97;
+/// Confirmations at most.
+const CONFIRMATIONS: usize = 5;
+
+/// How to search.
+#[derive(Clone, Copy, Debug)]
+pub struct Search {
+    /// Length of a trial.
+    pub trial: Duration,
+    /// Length of the last trial, at the rate found.
+    pub confirm: Duration,
+    /// The search ends when two rates differ by less than this part.
+    pub resolution: f64,
+    /// The part of the packets that may be lost.
+    pub tolerance: f64,
+    /// Packets per second at most.
+    pub max_rate: f64,
+    /// The interval of real calls, which the headroom is told against.
+    pub interval: Duration,
+}
+
+/// A trial and whether it passed.
+struct Trial {
+    rate: f64,
+    passed: bool,
+    outcome: Outcome,
+}
+
+impl Trial {
+    fn json(&self) -> Value {
+        let tally = &self.outcome.report.tally;
+        json!({
+            "rate": self.rate.round(),
+            "offered": self.outcome.report.rate().round(),
+            "seconds": self.outcome.report.sending.as_secs_f64(),
+            "passed": self.passed,
+            "lost": tally.lost(),
+            "wrong": tally.wrong(),
+            "ring_full": tally.ring_full,
+            "delay_p999_us": tally.delay.value_at_quantile(0.999) as f64 / 1e3,
+            "drops": self.outcome.data_plane.get("drops"),
+            "worker_utilisation": self.outcome.data_plane.get("worker_utilisation"),
+        })
+    }
+}
+
+impl Search {
+    /// Searches with the calls of `stage`: their number stays, their packets come closer together.
+    ///
+    /// # Errors
+    /// [`FarmError`].
+    pub fn run(&self, stage: &mut Stage<'_, '_>) -> Result<Value, FarmError> {
+        let flows = stage.farm.flows();
+        let real = flows as f64 / self.interval.as_secs_f64();
+        let mut trials = Vec::new();
+        let (mut good, mut bad) = (0.0, self.max_rate);
+        let mut rate = real.min(self.max_rate);
+        while bad - good > self.resolution * bad {
+            let trial = self.trial(stage, rate, self.trial)?;
+            if trial.passed {
+                good = rate
+            } else {
+                bad = rate
+            }
+            trials.push(trial);
+            // From the rate of real calls up by doubling, then between the two.
+            rate = if bad == self.max_rate && good > 0.0 {
+                (2.0 * good).min(f64::midpoint(good, bad))
+            } else {
+                f64::midpoint(good, bad)
+            };
+            if bad < 1_000.0 {
+                break;
+            }
+        }
+        let mut found = 0.0;
+        for _ in 0..CONFIRMATIONS {
+            if good <= 0.0 {
+                break;
+            }
+            let trial = self.trial(stage, good, self.confirm)?;
+            let passed = trial.passed;
+            trials.push(trial);
+            if passed {
+                found = good;
+                break;
+            }
+            good *= STEP_DOWN;
+        }
+        let short_of_loss =
+            trials.iter().filter(|trial| !trial.passed).all(|trial| trial.outcome.report.tally.is_clean());
+        Ok(json!({
+            "sessions": flows / 2,
+            "max_mpps": (found / 1e4).round() / 100.0,
+            "real_rate": real,
+            "headroom": (found / real * 100.0).round() / 100.0,
+            "limited_by": if short_of_loss { "the farm, or the room in its rings: nothing was lost" } else { "loss" },
+            "engine": stage.control.engine(),
+            "trials": trials.iter().map(Trial::json).collect::<Vec<_>>(),
+        }))
+    }
+
+    fn trial(&self, stage: &mut Stage<'_, '_>, rate: f64, duration: Duration) -> Result<Trial, FarmError> {
+        let interval = Duration::from_secs_f64(stage.farm.flows() as f64 / rate);
+        let plan = Plan { interval, duration, patience: Duration::from_millis(500) };
+        let outcome = stage.play(&plan, None)?;
+        let tally = &outcome.report.tally;
+        let lost = tally.lost() as f64 <= self.tolerance * tally.sent as f64;
+        let right = tally.wrong() + tally.duplicates + tally.unexpected == 0;
+        let offered = outcome.report.rate() >= OFFERED * rate;
+        let passed = lost && right && offered;
+        eprintln!(
+            "{:.2} Mpps for {} s: {}, {} lost, offered {:.2} Mpps",
+            rate / 1e6,
+            duration.as_secs_f64(),
+            if passed { "passed" } else { "failed" },
+            tally.lost(),
+            outcome.report.rate() / 1e6,
+        );
+        Ok(Trial { rate, passed, outcome })
+    }
+}
