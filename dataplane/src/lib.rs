@@ -12,6 +12,7 @@ mod error;
 mod frame;
 mod handoff;
 mod idle;
+mod limit;
 pub mod log;
 mod ports;
 pub mod preflight;

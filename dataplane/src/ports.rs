@@ -9,6 +9,7 @@ use tracing::{debug, info, warn};
 
 use crate::StartError;
 use crate::handoff::WAITING;
+use crate::limit::PuntLimit;
 use crate::preflight::{net, receive_queues};
 use crate::quiet::quietly;
 use crate::steering::{self, Steering};
@@ -40,6 +41,8 @@ pub struct PortPair<'eal> {
     pub mac: [u8; 6],
     /// VLAN identifier of the wire's frames.
     pub vlan: Option<u16>,
+    /// Frames per second that a worker gives to the twin at most.
+    pub punt_rate: u32,
 }
 
 /// Gives each of `workers` workers its queues of all ports. `None`: a port lacks a queue that it said
@@ -53,7 +56,8 @@ pub fn share_out<'port, 'eal>(
         let wires = ways(index, &port.wire, workers)?;
         let twins = ways(index, &port.twin, workers)?;
         for ((share, wire), twin) in shares.iter_mut().zip(wires).zip(twins) {
-            share.push(PolledPort { wire, twin, vlan: port.vlan });
+            let limit = PuntLimit::new(port.punt_rate);
+            share.push(PolledPort { wire, twin, vlan: port.vlan, limit });
         }
     }
     Some(shares)
@@ -140,7 +144,7 @@ fn open_pair<'eal>(
     eal.probe(&format!("{name},iface={},mac={}", settings.tap, MacAddr(mac))).map_err(failed)?;
     let twin = Port::start(eal, &name, pool, &config).map_err(failed)?;
     report(settings, &wire, mac, steering);
-    Ok(PortPair { wire, twin, mac, vlan: settings.vlan })
+    Ok(PortPair { wire, twin, mac, vlan: settings.vlan, punt_rate: settings.punt_rate })
 }
 
 fn open_wire<'eal>(

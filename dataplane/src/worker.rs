@@ -16,6 +16,7 @@ use pinhole_relay::{Arrival, Frames, Output, Relay};
 use crate::frame::{Frame, from_twin, received, to_twin};
 use crate::handoff::{Errand, Links, pick_out};
 use crate::idle::Backoff;
+use crate::limit::PuntLimit;
 
 /// Most commands of one shard in one turn.
 const COMMANDS_PER_TURN: usize = 16;
@@ -41,6 +42,8 @@ pub struct PolledPort<'port, 'eal> {
     pub twin: Way<'port, 'eal>,
     /// VLAN identifier of the wire's frames; the twin is untagged.
     pub vlan: Option<u16>,
+    /// How much this worker gives to the twin.
+    pub limit: PuntLimit,
 }
 
 /// Everything one worker owns.
@@ -163,7 +166,7 @@ impl<'port, 'eal> Worker<'port, 'eal> {
             self.pass(Errand::Send, port);
         }
         self.hand_off();
-        self.punt(index);
+        self.punt(index, now_ns);
         self.burst.extend(self.output.dropped.drain(..).map(|frame| frame.0));
         free_bulk(&mut self.burst);
         self.tell();
@@ -183,15 +186,16 @@ impl<'port, 'eal> Worker<'port, 'eal> {
         }
     }
 
-    /// Gives frames that are not media to the kernel.
-    fn punt(&mut self, index: usize) {
+    /// Gives frames that are not media to the kernel, as many as it may have.
+    fn punt(&mut self, index: usize, now_ns: u64) {
         let count = self.output.punt.len();
-        if count == 0 {
-            return;
-        }
-        let vlan = self.ports.get(index).and_then(|port| port.vlan);
-        self.burst.extend(self.output.punt.drain(..).filter_map(|frame| to_twin(frame, vlan)));
-        let foreign = count - self.burst.len();
+        let Some(port) = self.ports.get_mut(index).filter(|_| count > 0) else { return };
+        let allowed = port.limit.admit(now_ns, count);
+        self.burst.extend(self.output.punt.drain(allowed..).map(|frame| frame.0));
+        free_bulk(&mut self.burst);
+        self.burst.extend(self.output.punt.drain(..).filter_map(|frame| to_twin(frame, port.vlan)));
+        let foreign = allowed - self.burst.len();
+        self.count_drops(DropCause::PuntLimited, (count - allowed) as u64);
         self.count_drops(DropCause::ForeignVlan, foreign as u64);
         self.pass(Errand::Punt, index);
     }
@@ -242,6 +246,9 @@ impl<'port, 'eal> Worker<'port, 'eal> {
     /// Puts the burst on a wire or gives it to a twin, or to the worker that can.
     fn pass(&mut self, errand: Errand, index: usize) {
         let Some(port) = self.ports.get_mut(index) else { return free_bulk(&mut self.burst) };
+        if self.burst.is_empty() {
+            return;
+        }
         let (way, full) = match errand {
             Errand::Punt => (&mut port.twin, DropCause::PuntFull),
             _ => (&mut port.wire, DropCause::TxFull),

@@ -195,6 +195,37 @@ fn signalling_passes_the_twins_and_media_passes_the_relay() {
     assert_eq!(warnings.len(), 1, "only of the wire that was down: {warnings:?}");
 }
 
+#[test]
+fn a_flood_of_what_is_not_media_is_limited_and_media_passes() {
+    if !is_root() {
+        return;
+    }
+    let mut bench = Bench::new("flood");
+    bench.start_with("tap = \"outside\"", "tap = \"outside\"\npunt_rate = 100");
+    let mut contract = Contract::attach(&bench.dataplane.socket(), 1).unwrap();
+    let mut shard = contract.shard(0).unwrap();
+    for (number, end) in [(0, "out"), (1, "in")] {
+        next_hop(&mut shard, 1, number, bench.mac(end));
+    }
+    open(&mut shard, 3, [plain_leg(0, 16384, 0, (PHONE, 40000)), plain_leg(1, 16384, 1, (DESK, 40000))]);
+    let phone = bench.inside("out", || UdpSocket::bind((PHONE, 40000)).unwrap());
+    let desk = bench.inside("in", || UdpSocket::bind((DESK, 40000)).unwrap());
+    let mut rtp = [0_u8; 172];
+    rtp[0] = 0x80;
+    for sequence in 0..50 {
+        for _ in 0..20 {
+            phone.send_to(b"whatever", (OUTSIDE, 9)).unwrap();
+        }
+        rtp[3] = sequence;
+        pass(&phone, &desk, (OUTSIDE, 16384), (INSIDE, 16384), &rtp);
+    }
+    let stats = contract.stats()[0];
+    let limited = stats.drops[DropCause::PuntLimited as usize];
+    assert!(limited > 0 && stats.ports[0].punt_packets > 0);
+    assert_eq!(stats.drops.iter().sum::<u64>(), limited);
+    assert_eq!(bench.dataplane.stop(), 0, "{}", bench.dataplane.log());
+}
+
 /// Ports with one queue have one worker each, so that whatever belongs to the other crosses.
 #[test]
 fn two_workers_share_ports_with_one_queue() {

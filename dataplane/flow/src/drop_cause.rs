@@ -65,6 +65,8 @@ drop_causes! {
     ForeignVlan = "foreign_vlan",
     /// The ring to the worker that owns the port was full.
     HandoffFull = "handoff_full",
+    /// Not media, and more of that than the port's `punt_rate` lets through to the kernel.
+    PuntLimited = "punt_limited",
 }
 
 impl std::fmt::Display for DropCause {

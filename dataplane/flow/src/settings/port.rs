@@ -40,6 +40,9 @@ pub struct PortSettings {
     /// Largest IP packet in bytes, 576 to 1900.
     #[serde(default = "default_mtu")]
     pub mtu: u16,
+    /// Frames per second that a worker gives to the kernel twin at most, 100 to 10000000.
+    #[serde(default = "default_punt_rate")]
+    pub punt_rate: u32,
 }
 
 impl PortSettings {
@@ -80,6 +83,13 @@ impl PortSettings {
         if !(MTU_MIN..=MTU_MAX).contains(&self.mtu) {
             let must = format!("from {MTU_MIN} to {MTU_MAX}, what a packet buffer holds");
             return wrong("mtu", self.mtu.to_string(), &must);
+        }
+        if !(100..=10_000_000).contains(&self.punt_rate) {
+            return wrong(
+                "punt_rate",
+                self.punt_rate.to_string(),
+                "from 100 to 10000000 (frames per second)",
+            );
         }
         Ok(())
     }
@@ -273,4 +283,8 @@ through_text!(Device, MacAddr, PortRange);
 
 fn default_mtu() -> u16 {
     1500
+}
+
+fn default_punt_rate() -> u32 {
+    100_000
 }

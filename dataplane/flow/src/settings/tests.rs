@@ -114,6 +114,7 @@ fn ports_are_checked_one_by_one() {
         ("203.0.113.5", "255.255.255.255", "media_address"),
         ("203.0.113.5", "2001:db8::5", "IPv4"),
         ("vlan = 20", "vlan = 4095", "vlan = 4095: must be from 1 to 4094"),
+        ("vlan = 20", "punt_rate = 10", "punt_rate = 10: must be from 100"),
         ("vlan = 20", "mtu = 100", "mtu = 100: must be from 576"),
         ("vlan = 20", "mtu = 1901", "mtu = 1901: must be from 576 to 1900"),
         ("02:00:5e:00:53:01", "03:00:5e:00:53:01", "must be a unicast address"),
