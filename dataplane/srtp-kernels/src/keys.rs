@@ -6,6 +6,8 @@ use pinhole_flow::Suite;
 use pinhole_flow::leg::MKI_MAX;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+#[cfg(target_arch = "x86_64")]
+use crate::simd;
 use crate::{Kind, portable, prefetch, trailer};
 
 /// The session keys of one direction for one [`Kind`], derived from a master key (RFC 3711
@@ -43,6 +45,8 @@ pub struct Keys {
 /// What an engine made of the session keys of one [`Kind`].
 pub(crate) enum Context {
     Portable(Box<portable::Transform>),
+    #[cfg(target_arch = "x86_64")]
+    Simd(simd::Context),
 }
 
 impl Keys {
@@ -88,6 +92,8 @@ impl Keys {
     pub fn prefetch(&self, kind: Kind) {
         match self.context(kind) {
             Context::Portable(transform) => prefetch(&**transform),
+            #[cfg(target_arch = "x86_64")]
+            Context::Simd(context) => context.prefetch(),
         }
     }
 

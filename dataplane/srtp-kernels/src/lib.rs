@@ -14,9 +14,11 @@ mod job;
 mod keys;
 mod portable;
 mod prefetch;
+#[cfg(target_arch = "x86_64")]
+mod simd;
 mod trailer;
 
-pub use choice::{available, best, by_name};
+pub use choice::{available, best, by_name, every_variant};
 pub use job::{Engine, Job, Kind, Outcome};
 pub use keys::{Keys, MkiTooLong, SessionKeys};
 pub use portable::Portable;

@@ -6,13 +6,11 @@ mod gcm;
 mod transform;
 
 use pinhole_flow::Suite;
-use subtle::ConstantTimeEq;
 
 pub(crate) use transform::Transform;
 
 use crate::keys::Context;
-use crate::trailer::Parts;
-use crate::{Engine, Job, Keys, Kind, MkiTooLong, Outcome, SessionKeys, trailer};
+use crate::{Engine, Job, Keys, MkiTooLong, Outcome, SessionKeys};
 
 /// The portable engine. It is also what faster engines are compared with.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,8 +46,8 @@ impl Engine for Portable {
 }
 
 fn protect(job: &mut Job<'_>) -> Outcome {
-    let Context::Portable(transform) = job.keys.context(job.kind);
-    let done = match &**transform {
+    let Some(transform) = transform(job) else { return Outcome::ForeignKeys };
+    let done = match transform {
         Transform::Cm128 { cipher, mac, salt } => cm::protect(cipher, mac, salt, job),
         Transform::Cm256 { cipher, mac, salt } => cm::protect(cipher, mac, salt, job),
         Transform::Gcm128 { aead, salt } => gcm::protect(aead, salt, job),
@@ -59,14 +57,22 @@ fn protect(job: &mut Job<'_>) -> Outcome {
 }
 
 fn unprotect(job: &mut Job<'_>) -> Outcome {
-    let Context::Portable(transform) = job.keys.context(job.kind);
-    let done = match &**transform {
+    let Some(transform) = transform(job) else { return Outcome::ForeignKeys };
+    let done = match transform {
         Transform::Cm128 { cipher, mac, salt } => cm::unprotect(cipher, mac, salt, job),
         Transform::Cm256 { cipher, mac, salt } => cm::unprotect(cipher, mac, salt, job),
         Transform::Gcm128 { aead, salt } => gcm::unprotect(aead, salt, job),
         Transform::Gcm256 { aead, salt } => gcm::unprotect(aead, salt, job),
     };
     finish(job, done)
+}
+
+fn transform<'a>(job: &Job<'a>) -> Option<&'a Transform> {
+    match job.keys.context(job.kind) {
+        Context::Portable(transform) => Some(transform),
+        #[cfg(target_arch = "x86_64")]
+        Context::Simd(_) => None,
+    }
 }
 
 fn finish(job: &mut Job<'_>, done: Result<usize, Outcome>) -> Outcome {
@@ -77,34 +83,4 @@ fn finish(job: &mut Job<'_>, done: Result<usize, Outcome>) -> Outcome {
         }
         Err(failure) => failure,
     }
-}
-
-/// Where encryption starts: an RTCP header is always 8 bytes long.
-fn payload_at(job: &Job<'_>) -> usize {
-    match job.kind {
-        Kind::Rtp => job.payload_at,
-        Kind::Rtcp => 8,
-    }
-}
-
-/// The trailer of a packet to protect, if there is room for it.
-fn room(job: &Job<'_>) -> Result<Parts, Outcome> {
-    let parts = trailer::lay_out(job.keys, job.kind, job.len);
-    let fits = parts.end <= job.packet.len() && payload_at(job) <= job.len;
-    if fits { Ok(parts) } else { Err(Outcome::NoRoom) }
-}
-
-/// The trailer of a packet to unprotect, with its MKI checked.
-fn cut(job: &Job<'_>) -> Result<Parts, Outcome> {
-    let packet = job.packet.get(..job.len).ok_or(Outcome::TooShort)?;
-    let parts = trailer::split(job.keys, job.kind, job.len, payload_at(job)).ok_or(Outcome::TooShort)?;
-    let expected = job.keys.mki();
-    let mki = packet.get(parts.mki..parts.mki + expected.len()).ok_or(Outcome::TooShort)?;
-    if bool::from(mki.ct_eq(expected)) { Ok(parts) } else { Err(Outcome::MkiMismatch) }
-}
-
-/// Copies `from` to `packet` at `at`.
-fn put(packet: &mut [u8], at: usize, from: &[u8]) -> Option<()> {
-    packet.get_mut(at..at + from.len())?.copy_from_slice(from);
-    Some(())
 }

@@ -6,9 +6,7 @@ mod common;
 
 use common::{Packet, keys, one};
 use pinhole_flow::Suite;
-use pinhole_srtp_kernels::{E_BIT, Engine, Job, Kind, Outcome, Portable};
-
-const ENGINES: [&dyn Engine; 1] = [&Portable];
+use pinhole_srtp_kernels::{E_BIT, Job, Kind, Outcome, every_variant};
 
 /// The bytes of a string of hexadecimal digits and white space.
 fn hex(digits: &str) -> Vec<u8> {
@@ -18,8 +16,8 @@ fn hex(digits: &str) -> Vec<u8> {
 
 /// The keystream of an all-zero packet with SSRC 0 and index 0 is its payload.
 fn keystream_is(suite: Suite, key: &str, first: &str, last: &str) {
-    let keys = keys(&Portable, suite, &hex(key), &hex("F0F1F2F3F4F5F6F7F8F9FAFBFCFD"), 0, &[]);
-    for engine in ENGINES {
+    for engine in every_variant() {
+        let keys = keys(&*engine, suite, &hex(key), &hex("F0F1F2F3F4F5F6F7F8F9FAFBFCFD"), 0, &[]);
         let mut packet = Packet::new(&vec![0; 12 + 0xff02 * 16]);
         let outcome = one(|jobs| engine.protect(jobs), &keys, Kind::Rtp, &mut packet, 12, 0);
         assert_eq!(outcome, Outcome::Done);
@@ -56,8 +54,8 @@ fn rfc_2202_hmac_sha1_truncated_to_80_and_32_bits() {
     let expected = hex("b617318655057264e28bc0b6fb378c8ef146be00");
     let roc = u64::from(u32::from_be_bytes(*b"here"));
     for (suite, tag_len) in [(Suite::AesCm128HmacSha1_80, 10), (Suite::AesCm256HmacSha1_32, 4)] {
-        let keys = keys(&Portable, suite, &[1; 16], &[2; 14], 0x0b, &[]);
-        for engine in ENGINES {
+        for engine in every_variant() {
+            let keys = keys(&*engine, suite, &[1; 16], &[2; 14], 0x0b, &[]);
             let mut packet = Packet::new(b"Hi T");
             let mut jobs = [Job {
                 keys: &keys,
@@ -94,8 +92,8 @@ fn both_ways(
     plain: &str,
     protected: &str,
 ) {
-    let keys = keys(&Portable, suite, &hex(key), &hex(SALT), 0, &[]);
-    for engine in ENGINES {
+    for engine in every_variant() {
+        let keys = keys(&*engine, suite, &hex(key), &hex(SALT), 0, &[]);
         let mut packet = Packet::new(&hex(plain));
         let outcome = one(|jobs| engine.protect(jobs), &keys, kind, &mut packet, payload_at, index);
         assert_eq!(outcome, Outcome::Done);

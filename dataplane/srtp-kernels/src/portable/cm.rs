@@ -8,7 +8,7 @@ use hmac::{Hmac, Mac};
 use sha1::Sha1;
 use subtle::ConstantTimeEq;
 
-use super::{cut, payload_at, put, room};
+use crate::trailer::{cut, payload_at, put, room};
 use crate::{E_BIT, Job, Kind, Outcome, iv};
 
 /// Protects a packet; returns its new length.
@@ -80,7 +80,7 @@ fn apply_keystream<C>(cipher: &C, salt: &[u8; 14], ssrc: u32, index: u64, payloa
 where
     C: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>,
 {
-    let iv = iv::counter(salt, ssrc, index);
+    let iv = iv::counter(iv::left_aligned(salt), ssrc, index).to_be_bytes();
     CtrCore::<&C, Ctr128BE>::inner_iv_init(cipher, &iv.into()).apply_keystream_partial(payload.into());
 }
 

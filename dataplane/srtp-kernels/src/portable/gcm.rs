@@ -3,8 +3,7 @@
 use aes_gcm::AeadInOut;
 use aes_gcm::aead::consts::{U12, U16};
 
-use super::{cut, payload_at, put, room};
-use crate::trailer::WORD;
+use crate::trailer::{WORD, cut, payload_at, put, room};
 use crate::{E_BIT, Job, Kind, Outcome, iv};
 
 const TAG: usize = 16;
@@ -17,8 +16,8 @@ where
     let parts = room(job)?;
     let word = job.index as u32;
     let nonce = match job.kind {
-        Kind::Rtp => iv::gcm(salt, job.ssrc, job.index),
-        Kind::Rtcp => iv::gcm(salt, job.ssrc, u64::from(word & !E_BIT)),
+        Kind::Rtp => nonce(salt, job.ssrc, job.index),
+        Kind::Rtcp => nonce(salt, job.ssrc, u64::from(word & !E_BIT)),
     };
     let nonce = &nonce.into();
     let tag = if job.kind == Kind::Rtcp && word & E_BIT == 0 {
@@ -58,13 +57,13 @@ where
     let (header, payload) = body.split_at_mut_checked(from).ok_or(Outcome::TooShort)?;
     let opened = match job.kind {
         Kind::Rtp => {
-            let nonce = iv::gcm(salt, job.ssrc, job.index).into();
+            let nonce = nonce(salt, job.ssrc, job.index).into();
             aead.decrypt_inout_detached(&nonce, header, payload.into(), &tag)
         }
         Kind::Rtcp => {
             let word = trailer.get(TAG..).and_then(|at| at.first_chunk()).ok_or(Outcome::TooShort)?;
             let word = u32::from_be_bytes(*word);
-            let nonce = iv::gcm(salt, job.ssrc, u64::from(word & !E_BIT)).into();
+            let nonce = nonce(salt, job.ssrc, u64::from(word & !E_BIT)).into();
             if word & E_BIT != 0 {
                 let aad = srtcp_aad(header, word).ok_or(Outcome::TooShort)?;
                 aead.decrypt_inout_detached(&nonce, &aad, payload.into(), &tag)
@@ -92,4 +91,10 @@ fn srtcp_aad(header: &[u8], word: u32) -> Option<[u8; 12]> {
     to_header.copy_from_slice(header.get(..8)?);
     to_word.copy_from_slice(&word.to_be_bytes());
     Some(aad)
+}
+
+/// The nonce of a packet.
+fn nonce(salt: &[u8; 12], ssrc: u32, index: u64) -> [u8; 12] {
+    let [nonce @ .., _, _, _, _] = iv::gcm(iv::left_aligned(salt), ssrc, index).to_be_bytes();
+    nonce
 }

@@ -1,0 +1,58 @@
+//! What a batch asks of a tier's kernels.
+
+use arrayvec::ArrayVec;
+
+use super::context::Gcm;
+use super::message::Message;
+
+/// Packets that are prepared at once. A burst has no more, so that none is cut in two.
+pub(super) const BATCH: usize = 64;
+
+/// A tag, its first byte the least significant.
+pub(super) type Tag = u128;
+
+/// Kernels of one set of instructions. A value exists only where the processor has them.
+pub(super) trait Tier: Copy + Send + Sync {
+    /// The engine's name.
+    fn name(self) -> &'static str;
+    /// Applies key streams.
+    fn keystream(self, streams: &mut [Stream<'_>]);
+    /// Authenticates messages; the tag of each is put at its place. May reorder the messages. A tag's
+    /// first ten bytes are meant.
+    fn tags(self, messages: &mut [Message<'_>], tags: &mut [Tag; BATCH]);
+    /// Encrypts in place and returns the tag.
+    fn seal<const KEYS: usize>(self, context: &Gcm<KEYS>, packet: Aead<'_>) -> Tag;
+    /// Decrypts in place if the tag is right. Otherwise nothing is changed.
+    fn open<const KEYS: usize>(self, context: &Gcm<KEYS>, packet: Aead<'_>, tag: Tag) -> bool;
+}
+
+/// Bytes to combine with a key stream of AES in counter mode, of at most 2^16 blocks.
+pub(super) struct Stream<'a> {
+    /// 11 or 15 round keys.
+    pub round_keys: &'a [[u8; 16]],
+    /// The first counter block.
+    pub counter: u128,
+    /// What is encrypted or decrypted.
+    pub data: &'a mut [u8],
+}
+
+/// A packet of AES-GCM.
+pub(super) struct Aead<'a> {
+    /// The initialisation vector as the most significant 96 bits.
+    pub iv: u128,
+    /// Authenticated only.
+    pub aad: &'a [u8],
+    /// Encrypted and authenticated.
+    pub text: &'a mut [u8],
+}
+
+/// Whether two tags have the same first `len` bytes, found out in constant time.
+pub(super) fn tags_match(one: Tag, other: Tag, len: usize) -> bool {
+    use subtle::ConstantTimeEq;
+    let unused = 128 - 8 * len.min(16) as u32;
+    let difference = (one ^ other).checked_shl(unused).unwrap_or(0);
+    bool::from(difference.ct_eq(&0))
+}
+
+pub(super) type Streams<'a> = ArrayVec<Stream<'a>, BATCH>;
+pub(super) type Messages<'a> = ArrayVec<Message<'a>, BATCH>;
