@@ -21,6 +21,10 @@ const DESCRIPTORS: u16 = 1024;
 const BUFFERS_PER_TWIN: u32 = 2 * DESCRIPTORS as u32;
 /// Buffers of a worker: bursts in hand, its cache, and what waits for it in hand-off rings.
 const BUFFERS_PER_WORKER: u32 = 2048 + WAITING;
+/// The largest MTU that `net_tap` takes: signalling needs no more than Ethernet's usual one.
+const TWIN_MTU_MAX: u16 = 1500;
+/// Bytes of a buffer beyond an IP packet: Ethernet header, VLAN tag, and what a packet grows by.
+const FRAME_ROOM: u16 = 148;
 /// Buffers in each thread's cache.
 const CACHE: u32 = 256;
 /// Bytes of an AF_PACKET ring's slot: a frame and the kernel's header, within a packet buffer.
@@ -78,18 +82,51 @@ fn ways<'port, 'eal>(
     Some(ways)
 }
 
-/// The pool that all ports receive into.
-///
-/// # Errors
-/// [`StartError::Memory`] when it does not fit.
-pub fn make_pool<'eal>(eal: &'eal Eal, settings: &DataplaneSettings) -> Result<Mempool<'eal>, StartError> {
-    let workers = settings.worker_cores.len() as u32;
-    let of_port = |port: &PortSettings| BUFFERS_PER_TWIN + workers * buffers_per_queue(&port.device);
-    let buffers = workers * BUFFERS_PER_WORKER + settings.port.iter().map(of_port).sum::<u32>();
+/// The pools that the ports receive into.
+pub struct Pools<'eal> {
+    /// For most.
+    ordinary: Mempool<'eal>,
+    /// For ports with an MTU that an ordinary buffer does not hold.
+    large: Option<Mempool<'eal>>,
+}
+
+impl<'eal> Pools<'eal> {
+    /// The pools that these ports need.
+    ///
+    /// # Errors
+    /// [`StartError::Memory`] when they don't fit.
+    pub fn make(eal: &'eal Eal, settings: &DataplaneSettings) -> Result<Self, StartError> {
+        let (large, ordinary): (Vec<_>, Vec<_>) = settings.port.iter().partition(|port| is_large(port));
+        let make = |name, ports: Vec<&PortSettings>, room| {
+            let buffers = buffers(&ports, settings.worker_cores.len() as u32);
+            Mempool::with_room(eal, name, buffers, CACHE, room).map_err(|source| StartError::Memory {
+                source: Box::new(source),
+                memory_mb: settings.memory_mb,
+            })
+        };
+        let room = large.iter().map(|port| port.mtu + FRAME_ROOM).max();
+        Ok(Self {
+            ordinary: make("packets", ordinary, dpdk::ROOM)?,
+            large: room.map(|room| make("large_packets", large, room)).transpose()?,
+        })
+    }
+
+    fn of(&self, port: &PortSettings) -> &Mempool<'eal> {
+        self.large.as_ref().filter(|_| is_large(port)).unwrap_or(&self.ordinary)
+    }
+}
+
+/// Whether a port needs larger buffers than ordinary ones.
+fn is_large(port: &PortSettings) -> bool {
+    port.mtu > dpdk::ROOM - FRAME_ROOM
+}
+
+/// Buffers that the ports of a pool and the workers can hold at most.
+fn buffers(ports: &[&PortSettings], workers: u32) -> u32 {
+    let of_port = |port: &&PortSettings| BUFFERS_PER_TWIN + workers * buffers_per_queue(&port.device);
+    let buffers = workers * BUFFERS_PER_WORKER + ports.iter().map(of_port).sum::<u32>();
     // A pool is kept in a ring, which has room for one less than a power of two.
-    let buffers = buffers.next_power_of_two() - 1;
-    Mempool::new(eal, "packets", buffers, CACHE)
-        .map_err(|source| StartError::Memory { source: Box::new(source), memory_mb: settings.memory_mb })
+    buffers.next_power_of_two() - 1
 }
 
 /// Buffers that a wire's queue and its rings can hold at most.
@@ -109,11 +146,11 @@ fn buffers_per_queue(device: &Device) -> u32 {
 /// The first port that does not come up.
 pub fn open_all<'eal>(
     eal: &'eal Eal,
-    pool: &Mempool<'eal>,
+    pools: &Pools<'eal>,
     settings: &DataplaneSettings,
 ) -> Result<Vec<PortPair<'eal>>, StartError> {
     let workers = settings.worker_cores.len();
-    let open = |(number, port)| open_pair(eal, pool, number, port, workers);
+    let open = |(number, port)| open_pair(eal, pools.of(port), number, port, workers);
     settings.port.iter().enumerate().map(open).collect()
 }
 
@@ -142,6 +179,7 @@ fn open_pair<'eal>(
     }
     let name = format!("net_tap{number}");
     eal.probe(&format!("{name},iface={},mac={}", settings.tap, MacAddr(mac))).map_err(failed)?;
+    let config = PortConfig { mtu: Some(settings.mtu.min(TWIN_MTU_MAX)), ..config };
     let twin = Port::start(eal, &name, pool, &config).map_err(failed)?;
     report(settings, &wire, mac, steering);
     Ok(PortPair { wire, twin, mac, vlan: settings.vlan, punt_rate: settings.punt_rate })

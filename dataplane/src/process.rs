@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use crate::environment::{Memory, arguments, choose_memory, pin, raise_file_limit};
 use crate::handoff::Links;
-use crate::ports::{PortPair, make_pool, open_all, share_out};
+use crate::ports::{Pools, PortPair, open_all, share_out};
 use crate::quiet::quietly;
 use crate::supervise::supervise;
 use crate::worker::Worker;
@@ -44,8 +44,8 @@ pub fn run(settings: &DataplaneSettings, stop: &AtomicBool) -> Result<(), StartE
     // Also DPDK's own threads stay off the workers' cores.
     pin(settings.main_core)?;
     let eal = Eal::init(&arguments(settings, memory)).map_err(|source| StartError::Eal(Box::new(source)))?;
-    let pool = make_pool(&eal, settings)?;
-    let ports = open_all(&eal, &pool, settings)?;
+    let pools = Pools::make(&eal, settings)?;
+    let ports = open_all(&eal, &pools, settings)?;
     // Warnings of a start that went well, such as the twins' missing multiq qdisc, are harmless.
     eal.take_log().iter().for_each(|line| debug!("DPDK: {line}"));
     let shares = share_out(&ports, settings.worker_cores.len()).ok_or(StartError::NoQueue)?;

@@ -4,28 +4,15 @@
 mod common;
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use common::peer::{
-    self, Namespace, OUR_MACS, PATIENCE, PEER_MACS, Received, connect, datagram, receive, receive_frame,
-    receive_within, rtp, send,
+    self, Namespace, OUR_MACS, PATIENCE, PEER_MACS, Received, connect, datagram, receive, receive_frame, rtp,
+    send,
 };
 use common::{DESK, Dataplane, INSIDE, OUTSIDE, PHONE, is_root, next_hop, open, plain_leg, sh};
 use dpdk::{Mempool, Queue};
 use pinhole_flow::steering::worker_of;
 use pinhole_flow::{Contract, DropCause, ShardEnd, WorkerStats};
-
-/// Sends frames until one arrives: a queue of a peer that has just connected may not be ready. The
-/// rest of them is thrown away.
-fn warm_up<'eal>(pool: &Mempool<'eal>, from: &mut Queue<'_, 'eal>, to: &mut Queue<'_, 'eal>, frame: &[u8]) {
-    for _ in 0..100 {
-        send(pool, from, frame);
-        if receive_within(to, Duration::from_millis(50)).is_some() {
-            break;
-        }
-    }
-    while receive_within(to, Duration::from_millis(50)).is_some() {}
-}
 
 /// Each phone's leg belongs to another worker: what one sends passes from our inside address to our
 /// inside address.
@@ -90,8 +77,8 @@ fn two_workers_relay_what_comes_to_either() {
     }
     for (from, worker) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let frame = |side| datagram(side, 40000, port(worker), &rtp(0));
-        warm_up(&pool, &mut phones[from], &mut desks[worker], &frame(0));
-        warm_up(&pool, &mut desks[from], &mut phones[worker], &frame(1));
+        peer::warm_up(&pool, &mut phones[from], &mut desks[worker], &frame(0));
+        peer::warm_up(&pool, &mut desks[from], &mut phones[worker], &frame(1));
     }
 
     let received = |shard: &ShardEnd, worker: usize| {

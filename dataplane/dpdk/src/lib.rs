@@ -21,7 +21,7 @@ mod steering;
 pub use eal::{Eal, RegisteredThread, version};
 pub use error::Error;
 pub use mbuf::{Mbuf, free_bulk};
-pub use mempool::Mempool;
+pub use mempool::{Mempool, ROOM};
 pub use port::{Link, Port, PortConfig, PortStats};
 pub use queue::Queue;
 pub use ring::{RingReceiver, RingSender, ring};

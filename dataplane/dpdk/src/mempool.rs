@@ -10,8 +10,11 @@ use crate::{Eal, Error, Mbuf};
 /// Any NUMA node.
 const SOCKET_ANY: i32 = -1;
 
-/// A pool of packet buffers of 2048 bytes and DPDK's headroom. Its memory is given back when the
-/// [`Eal`] ends, not before, since buffers may be in flight anywhere.
+/// Bytes of a packet that an ordinary buffer holds.
+pub const ROOM: u16 = (dpdk_sys::RTE_MBUF_DEFAULT_BUF_SIZE - dpdk_sys::RTE_PKTMBUF_HEADROOM) as u16;
+
+/// A pool of packet buffers. Its memory is given back when the [`Eal`] ends, not before, since buffers
+/// may be in flight anywhere.
 pub struct Mempool<'eal> {
     raw: NonNull<dpdk_sys::rte_mempool>,
     _eal: PhantomData<&'eal Eal>,
@@ -24,14 +27,22 @@ unsafe impl Send for Mempool<'_> {}
 unsafe impl Sync for Mempool<'_> {}
 
 impl<'eal> Mempool<'eal> {
-    /// Creates a pool of `buffers` packet buffers, with a cache of `cache` buffers for each thread
-    /// that DPDK knows (at most 512, and at most two thirds of the buffers).
+    /// Creates a pool of `buffers` packet buffers of [`ROOM`] bytes, with a cache of `cache` buffers for
+    /// each thread that DPDK knows (at most 512, and at most two thirds of the buffers).
     ///
     /// # Errors
     /// [`Error::Pool`], most often because there is too little memory.
     pub fn new(eal: &'eal Eal, name: &str, buffers: u32, cache: u32) -> Result<Self, Error> {
+        Self::with_room(eal, name, buffers, cache, ROOM)
+    }
+
+    /// The same with `room` bytes for a packet in each buffer, and DPDK's headroom before it.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn with_room(eal: &'eal Eal, name: &str, buffers: u32, cache: u32, room: u16) -> Result<Self, Error> {
         let name = CString::new(name).map_err(|_| Error::Nul { what: "a pool name" })?;
-        let room = dpdk_sys::RTE_MBUF_DEFAULT_BUF_SIZE as u16;
+        let room = room.saturating_add(dpdk_sys::RTE_PKTMBUF_HEADROOM as u16);
         // SAFETY: the name is NUL-terminated and copied by DPDK; the EAL is up, as it is borrowed.
         let raw =
             unsafe { dpdk_sys::rte_pktmbuf_pool_create(name.as_ptr(), buffers, cache, 0, room, SOCKET_ANY) };

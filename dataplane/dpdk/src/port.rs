@@ -185,13 +185,17 @@ impl<'eal> Port<'eal> {
         Ok(())
     }
 
-    /// Sets the MTU unless it stands already: some drivers cannot change it.
+    /// Sets the MTU unless it stands already: some drivers cannot change it, and some (`net_vhost`)
+    /// know of none and take what fits a buffer.
     fn set_mtu(&self, mtu: u16) -> Result<(), Error> {
         if self.mtu() == Some(mtu) {
             return Ok(());
         }
         // SAFETY: the port exists and is not started.
-        self.check("setting the MTU", unsafe { dpdk_sys::rte_eth_dev_set_mtu(self.number, mtu) })
+        match unsafe { dpdk_sys::rte_eth_dev_set_mtu(self.number, mtu) } {
+            code if code == -libc::ENOTSUP => Ok(()),
+            code => self.check("setting the MTU", code),
+        }
     }
 
     /// The MTU in bytes, if the driver knows it.

@@ -160,3 +160,20 @@ pub fn receive_frame(
     }
     None
 }
+
+/// Sends frames until one arrives: a queue of a peer that has just connected may not be ready. The
+/// rest of them is thrown away.
+pub fn warm_up<'eal>(
+    pool: &Mempool<'eal>,
+    from: &mut Queue<'_, 'eal>,
+    to: &mut Queue<'_, 'eal>,
+    frame: &[u8],
+) {
+    for _ in 0..100 {
+        send(pool, from, frame);
+        if receive_within(to, Duration::from_millis(50)).is_some() {
+            break;
+        }
+    }
+    while receive_within(to, Duration::from_millis(50)).is_some() {}
+}

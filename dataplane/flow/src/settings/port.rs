@@ -11,9 +11,11 @@ use super::{SOCKET_PATH_MAX, SettingsError, is_word};
 
 /// The smallest MTU: what every IPv4 host takes (RFC 791).
 const MTU_MIN: u16 = 576;
-/// The largest MTU: a packet buffer holds 2048 bytes behind its headroom, less Ethernet header, VLAN
-/// tag and what AF_PACKET puts in front of a frame.
-const MTU_MAX: u16 = 1900;
+/// The largest MTU of a device with frames of its own size: what is usual beyond Ethernet's 1500.
+const MTU_MAX: u16 = 9000;
+/// The largest MTU of a kernel interface: AF_PACKET's and AF_XDP's frames have 2048 bytes, less Ethernet
+/// header, VLAN tag and what AF_PACKET puts in front.
+const MTU_MAX_INTERFACE: u16 = 1900;
 /// Longest name of a network interface in bytes (`IFNAMSIZ` less its terminator).
 const INTERFACE_MAX: usize = 15;
 
@@ -37,7 +39,7 @@ pub struct PortSettings {
     /// VLAN identifier of all frames of this port; absent: untagged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<u16>,
-    /// Largest IP packet in bytes, 576 to 1900.
+    /// Largest IP packet in bytes, 576 to 9000, with AF_XDP and AF_PACKET to 1900.
     #[serde(default = "default_mtu")]
     pub mtu: u16,
     /// Frames per second that a worker gives to the kernel twin at most, 100 to 10000000.
@@ -80,8 +82,14 @@ impl PortSettings {
             let value = self.vlan.unwrap_or_default().to_string();
             return wrong("vlan", value, "from 1 to 4094, or absent for untagged frames");
         }
-        if !(MTU_MIN..=MTU_MAX).contains(&self.mtu) {
-            let must = format!("from {MTU_MIN} to {MTU_MAX}, what a packet buffer holds");
+        let (max, why) = match self.device {
+            Device::AfXdp(_) | Device::AfPacket(_) => {
+                (MTU_MAX_INTERFACE, ", what a frame of this device holds")
+            }
+            Device::Pci(_) | Device::Vhost(_) => (MTU_MAX, ""),
+        };
+        if !(MTU_MIN..=max).contains(&self.mtu) {
+            let must = format!("from {MTU_MIN} to {max}{why}");
             return wrong("mtu", self.mtu.to_string(), &must);
         }
         if !(100..=10_000_000).contains(&self.punt_rate) {

@@ -116,7 +116,12 @@ fn ports_are_checked_one_by_one() {
         ("vlan = 20", "vlan = 4095", "vlan = 4095: must be from 1 to 4094"),
         ("vlan = 20", "punt_rate = 10", "punt_rate = 10: must be from 100"),
         ("vlan = 20", "mtu = 100", "mtu = 100: must be from 576"),
-        ("vlan = 20", "mtu = 1901", "mtu = 1901: must be from 576 to 1900"),
+        ("vlan = 20", "mtu = 9001", "mtu = 9001: must be from 576 to 9000"),
+        (
+            "tap = \"outside\"",
+            "tap = \"outside\"\nmtu = 1901",
+            "mtu = 1901: must be from 576 to 1900, what a frame",
+        ),
         ("02:00:5e:00:53:01", "03:00:5e:00:53:01", "must be a unicast address"),
         ("02:00:5e:00:53:01", "02:00:5e:00:53", "is no MAC address"),
         ("af_xdp:out0", "eth0", "is no device: write a PCI address"),
