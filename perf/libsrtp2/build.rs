@@ -19,7 +19,9 @@ fn bind() -> Result<(), String> {
     let bindings = bindgen::Builder::default()
         .header_contents("libsrtp2.h", "#include <srtp2/srtp.h>")
         .clang_args(includes)
-        .allowlist_function("srtp_(init|create|dealloc|(un)?protect(_rtcp)?_mki|set_stream_roc)")
+        .allowlist_function(
+            "srtp_(init|get_version_string|create|dealloc|(un)?protect(_rtcp)?_mki|set_stream_roc)",
+        )
         .allowlist_function("srtp_crypto_policy_set_aes_(cm_(128|256)_hmac_sha1_32|cm_256_hmac_sha1_80)")
         .allowlist_function("srtp_crypto_policy_set_(rtp_default|aes_gcm_(128|256)_16_auth)")
         .allowlist_var("SRTP_MAX_(TRAILER|KEY)_LEN")

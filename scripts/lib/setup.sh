@@ -2,7 +2,7 @@
 # Sourced by bash. Everything here may run again and again: what is there already is not touched.
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-build_packages=(build-essential pkg-config cmake libclang-dev libdpdk-dev libsrtp2-dev)
+build_packages=(build-essential pkg-config cmake libclang-dev libdpdk-dev libsrtp2-dev libipsec-mb-dev libssl-dev)
 lab_packages=(iproute2 procps nftables ethtool tcpdump openssl kamailio baresip-core libsrtp2-1
     python3 python3-numpy python3-pytest)
 

@@ -17,7 +17,7 @@ struct Labels {
 
 /// The session keys of one kind. The PRF is AES in counter mode with the suite's key length; a
 /// GCM suite's 12-byte salt is padded with zeros.
-pub(crate) fn session_keys(suite: Suite, master: &MasterKey, kind: Kind) -> SessionKeys {
+pub fn session_keys(suite: Suite, master: &MasterKey, kind: Kind) -> SessionKeys {
     let labels = match kind {
         Kind::Rtp => Labels { encryption: 0, authentication: 1, salt: 2 },
         Kind::Rtcp => Labels { encryption: 3, authentication: 4, salt: 5 },

@@ -23,6 +23,7 @@ pub mod outbound;
 pub mod rtcp;
 pub mod rtp;
 
+pub use derive::session_keys;
 pub use direction::{Direction, KeyError};
 pub use inbound::Guess;
 pub use pinhole_srtp_kernels as kernels;

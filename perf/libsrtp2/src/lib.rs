@@ -2,6 +2,7 @@
 //!
 //! Only for tests and benchmarks: nothing that is shipped links it.
 
+use std::ffi::CStr;
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -13,6 +14,12 @@ mod sys {
 
 /// Bytes of room that protection needs behind a packet.
 pub const ROOM: usize = sys::SRTP_MAX_TRAILER_LEN as usize + 4;
+
+/// The library's name and version, such as "libsrtp2 2.5.0".
+pub fn version() -> String {
+    // SAFETY: a constant string of the library.
+    unsafe { CStr::from_ptr(sys::srtp_get_version_string()) }.to_string_lossy().into_owned()
+}
 
 /// Why libsrtp2 did not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
