@@ -16,6 +16,8 @@ pub struct ProxyConfig {
     pub shard: u32,
     /// How many shards there are: slots and media ports are divided among them.
     pub shards: u32,
+    /// Workers of the data plane: each session's slot and ports are of one worker.
+    pub workers: u32,
     /// Slots of the data plane (`[dataplane] max_sessions`), all shards together.
     pub max_sessions: u32,
     /// The side of the phones.

@@ -4,13 +4,17 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
-/// Hands out port pairs: an even port for RTP and the next one for RTCP (RFC 3550 section 11). A pair
-/// that comes back rests before it is handed out again, and the one that rested longest goes first.
+use pinhole_flow::steering::worker_of;
+
+/// Hands out port pairs: an even port for RTP and the next one for RTCP (RFC 3550 section 11). Which
+/// worker of the data plane a pair belongs to is in its number. A pair that comes back rests before
+/// it is handed out again, and of a worker's pairs the one that rested longest goes first.
 #[derive(Debug)]
 pub(crate) struct PortAllocator {
     first: u16,
     states: Vec<PairState>,
-    free: VecDeque<u16>,
+    /// Free pairs, by worker.
+    free: Vec<VecDeque<u16>>,
     resting: VecDeque<(Instant, u16)>,
 }
 
@@ -22,8 +26,8 @@ enum PairState {
 }
 
 impl PortAllocator {
-    /// An allocator for the part of `ports` that belongs to `shard` of `shards`.
-    pub(crate) fn new(ports: &RangeInclusive<u16>, shard: u32, shards: u32) -> Self {
+    /// An allocator for the part of `ports` that belongs to `shard` of `shards`, for `workers` workers.
+    pub(crate) fn new(ports: &RangeInclusive<u16>, shard: u32, shards: u32, workers: u32) -> Self {
         let first = u32::from(*ports.start()).next_multiple_of(2);
         let pairs = (u32::from(*ports.end()) + 1).saturating_sub(first) / 2;
         let shards = shards.max(1);
@@ -32,25 +36,37 @@ impl PortAllocator {
         let (from, to) = (share(shard), share(shard + 1));
         let first = u16::try_from(first + 2 * from).unwrap_or(u16::MAX - 1);
         let pairs = u16::try_from(to - from).unwrap_or(0);
-        Self {
+        let mut new = Self {
             first,
             states: vec![PairState::Free; usize::from(pairs)],
-            free: (0..pairs).collect(),
+            free: vec![VecDeque::new(); workers.max(1) as usize],
             resting: VecDeque::new(),
-        }
+        };
+        (0..pairs).for_each(|pair| new.queue(pair).push_back(pair));
+        new
     }
 
-    /// A free pair; its RTP port.
-    pub(crate) fn allocate(&mut self, now: Instant) -> Option<u16> {
+    /// A free pair of a worker; its RTP port.
+    pub(crate) fn allocate(&mut self, worker: u32, now: Instant) -> Option<u16> {
         self.wake(now);
+        let free = self.free.get_mut(worker as usize)?;
         // Pairs claimed by adoption stay in the queue and are skipped here.
-        while let Some(pair) = self.free.pop_front() {
+        while let Some(pair) = free.pop_front() {
             if let Some(state @ PairState::Free) = self.states.get_mut(usize::from(pair)) {
                 *state = PairState::Used;
                 return Some(self.first + 2 * pair);
             }
         }
         None
+    }
+
+    /// Takes back a pair that was allocated and never used: it goes first next time.
+    pub(crate) fn put_back(&mut self, rtp: u16) {
+        let Some(pair) = self.pair(rtp) else { return };
+        if let Some(state @ PairState::Used) = self.states.get_mut(usize::from(pair)) {
+            *state = PairState::Free;
+            self.queue(pair).push_front(pair);
+        }
     }
 
     /// Marks a pair as used: a session that runs already has it. `false` if it is not ours or taken.
@@ -82,7 +98,7 @@ impl PortAllocator {
             self.resting.pop_front();
             if let Some(state @ PairState::Resting) = self.states.get_mut(usize::from(pair)) {
                 *state = PairState::Free;
-                self.free.push_back(pair);
+                self.queue(pair).push_back(pair);
             }
         }
     }
@@ -102,6 +118,14 @@ impl PortAllocator {
         }
     }
 
+    /// The queue of the worker that owns a pair.
+    fn queue(&mut self, pair: u16) -> &mut VecDeque<u16> {
+        // `new` made a queue for each worker, and at least one.
+        let worker = worker_of(self.first.wrapping_add(2 * pair), self.free.len() as u32) as usize;
+        #[allow(clippy::indexing_slicing)]
+        &mut self.free[worker]
+    }
+
     fn pair(&self, rtp: u16) -> Option<u16> {
         let offset = rtp.checked_sub(self.first)?;
         (offset % 2 == 0 && usize::from(offset / 2) < self.states.len()).then_some(offset / 2)
@@ -109,95 +133,4 @@ impl PortAllocator {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn pairs_are_even_and_inside_the_range() {
-        let now = Instant::now();
-        let mut ports = PortAllocator::new(&(16385..=16392), 0, 1);
-        let all: Vec<u16> = std::iter::from_fn(|| ports.allocate(now)).collect();
-        assert_eq!(all, [16386, 16388, 16390]);
-        let mut top = PortAllocator::new(&(65530..=65535), 0, 1);
-        assert_eq!(std::iter::from_fn(|| top.allocate(now)).last(), Some(65534));
-    }
-
-    #[test]
-    fn shards_share_the_range_without_overlap() {
-        let now = Instant::now();
-        let mut seen = HashSet::new();
-        for shard in 0..3 {
-            let mut ports = PortAllocator::new(&(100..=119), shard, 3);
-            while let Some(port) = ports.allocate(now) {
-                assert!(seen.insert(port));
-            }
-        }
-        assert_eq!(seen.len(), 10);
-    }
-
-    #[test]
-    fn released_pair_rests_before_it_is_reused() {
-        let now = Instant::now();
-        let rest = Duration::from_secs(5);
-        let mut ports = PortAllocator::new(&(100..=101), 0, 1);
-        assert_eq!(ports.allocate(now), Some(100));
-        ports.release(100, now + rest);
-        assert_eq!(ports.usage().quarantined, 1);
-        assert_eq!(ports.allocate(now + rest / 2), None);
-        assert_eq!(ports.allocate(now + rest), Some(100));
-    }
-
-    #[test]
-    fn claimed_pair_is_not_handed_out() {
-        let now = Instant::now();
-        let mut ports = PortAllocator::new(&(100..=103), 0, 1);
-        assert!(ports.claim(100));
-        assert!(!ports.claim(100));
-        assert!(!ports.claim(101));
-        assert!(!ports.claim(104));
-        assert_eq!(ports.allocate(now), Some(102));
-        assert_eq!(ports.allocate(now), None);
-    }
-
-    proptest! {
-        /// Whatever the order of requests, a pair has one owner at a time, and none is lost.
-        #[test]
-        fn no_pair_is_handed_out_twice(ops in proptest::collection::vec((0..4u8, 0..40u16), 1..300)) {
-            let start = Instant::now();
-            let rest = Duration::from_secs(5);
-            let mut ports = PortAllocator::new(&(1000..=1039), 0, 1);
-            let mut used: HashSet<u16> = HashSet::new();
-            let mut now = start;
-            for (op, value) in ops {
-                match op {
-                    0 => {
-                        if let Some(port) = ports.allocate(now) {
-                            prop_assert!(used.insert(port));
-                        }
-                    }
-                    1 => {
-                        ports.release(1000 + value, now + rest);
-                        used.remove(&(1000 + value));
-                    }
-                    2 => {
-                        if ports.claim(1000 + value) {
-                            prop_assert!(used.insert(1000 + value));
-                        }
-                    }
-                    _ => now += Duration::from_secs(u64::from(value % 4)),
-                }
-                prop_assert_eq!(ports.usage().in_use, used.len() as u64);
-            }
-            for port in used.drain() {
-                ports.release(port, now + rest);
-            }
-            let later = now + rest * 2;
-            prop_assert_eq!(std::iter::from_fn(|| ports.allocate(later)).count(), 20);
-        }
-    }
-}
+mod tests;

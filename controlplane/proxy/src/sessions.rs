@@ -58,34 +58,27 @@ pub(crate) struct MediaSessions {
 
 impl MediaSessions {
     pub(crate) fn new(config: &ProxyConfig, generation: u32) -> Self {
-        let ports =
-            config.media.iter().map(|port| PortAllocator::new(&port.ports, config.shard, config.shards));
+        let (shard, shards, workers) = (config.shard, config.shards, config.workers);
+        let ports = config.media.iter().map(|port| PortAllocator::new(&port.ports, shard, shards, workers));
         Self {
-            slots: SlotAllocator::new(config.max_sessions, config.shard, config.shards, generation),
+            slots: SlotAllocator::new(config.max_sessions, workers, shard, shards, generation),
             ports: ports.collect(),
             by_slot: BTreeMap::new(),
             sequence: 0,
         }
     }
 
-    /// Reserves a slot and a port pair on each side for a stream of a call. Nothing is opened yet.
+    /// Reserves a slot and a port pair on each side for a stream of a call, all of one worker: the
+    /// one with the fewest sessions that has them. Nothing is opened yet.
     pub(crate) fn reserve(&mut self, set: SetId, sides: [u8; 2], now: Instant) -> Result<u32, NoRoom> {
-        let (slot, generation) = self.slots.allocate().ok_or(NoRoom::Slots)?;
+        let workers = self.slots.workers();
+        let none = if workers.is_empty() { NoRoom::Slots } else { NoRoom::Ports };
+        let pairs = |worker| Some((worker, self.pairs(worker, sides, now)?));
+        let (worker, pairs) = workers.into_iter().find_map(pairs).ok_or(none)?;
+        let (slot, generation) = self.slots.allocate(worker).ok_or(NoRoom::Slots)?;
         let mut legs = [blank_leg(), blank_leg()];
-        for (at, (leg, port)) in legs.iter_mut().zip(sides).enumerate() {
-            leg.port = port;
-            let pair = self.ports.get_mut(usize::from(port)).and_then(|ports| ports.allocate(now));
-            let Some(rtp) = pair else {
-                if at == 1
-                    && let Some(ports) = self.ports.get_mut(usize::from(sides[0]))
-                {
-                    ports.release(legs[0].local_rtp, now);
-                }
-                self.slots.release(slot);
-                return Err(NoRoom::Ports);
-            };
-            leg.local_rtp = rtp;
-            leg.local_rtcp = rtp + 1;
+        for ((leg, port), rtp) in legs.iter_mut().zip(sides).zip(pairs) {
+            (leg.port, leg.local_rtp, leg.local_rtcp) = (port, rtp, rtp + 1);
         }
         let session = MediaSession {
             generation,
@@ -99,6 +92,17 @@ impl MediaSessions {
         };
         self.by_slot.insert(slot, session);
         Ok(slot)
+    }
+
+    /// A port pair of a worker on each side, or none.
+    fn pairs(&mut self, worker: u32, sides: [u8; 2], now: Instant) -> Option<[u16; 2]> {
+        let [first, second] = sides.map(usize::from);
+        let one = self.ports.get_mut(first)?.allocate(worker, now)?;
+        let other = self.ports.get_mut(second).and_then(|ports| ports.allocate(worker, now));
+        if other.is_none() {
+            self.ports.get_mut(first)?.put_back(one);
+        }
+        Some([one, other?])
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&MediaSession> {
@@ -286,3 +290,6 @@ fn blank_leg() -> Leg {
         outbound: MasterKey::NONE,
     }
 }
+
+#[cfg(test)]
+mod tests;

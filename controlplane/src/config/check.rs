@@ -60,8 +60,9 @@ fn controlplane(config: &Config, found: &mut Found) {
     if config.controlplane.admin_socket == config.dataplane.socket {
         found.add("controlplane.admin_socket", "is the data plane's socket; choose another path");
     }
-    if (1..config.controlplane.shards).contains(&config.dataplane.max_sessions) {
-        found.add("dataplane.max_sessions", "less than one session per shard");
+    let parts = config.controlplane.shards.saturating_mul(config.dataplane.workers());
+    if (1..parts).contains(&config.dataplane.max_sessions) {
+        found.add("dataplane.max_sessions", "less than one session per shard and worker");
     }
 }
 

@@ -35,6 +35,7 @@ impl Config {
         Some(proxy::ProxyConfig {
             shard,
             shards: self.controlplane.shards,
+            workers: self.dataplane.workers(),
             max_sessions: self.dataplane.max_sessions,
             outside: proxy::Outside {
                 listen: self.outside.listen,

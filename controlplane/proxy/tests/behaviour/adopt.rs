@@ -4,14 +4,19 @@ use std::time::Duration;
 
 use pinhole_admin::CallState;
 use pinhole_flow::{CommandKind, slot::NOTE_MAX};
-use pinhole_proxy::{Counter, Input};
+use pinhole_proxy::{Counter, Input, ProxyConfig};
 use pinhole_sip::name;
 
 use crate::stage::*;
 
 /// The control plane dies in the middle of the calls of `old`; a new one finds what the data plane has.
 fn restart(old: &Stage) -> Stage {
-    let mut stage = Stage::seeded(config(), 99);
+    restart_with(old, config())
+}
+
+/// The same with another configuration.
+pub fn restart_with(old: &Stage, config: ProxyConfig) -> Stage {
+    let mut stage = Stage::seeded(config, 99);
     stage.now = old.now;
     for open in old.commands_of(CommandKind::Open) {
         let note = old.notes.get(&open.slot).cloned().unwrap_or_default();

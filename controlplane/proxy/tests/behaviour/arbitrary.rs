@@ -238,8 +238,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_course_of_events_is_survived_and_leaves_nothing(steps in steps()) {
+    fn any_course_of_events_is_survived_and_leaves_nothing(steps in steps(), workers in 1..=3_u32) {
         let mut config = config();
+        config.workers = workers;
         config.limits = Limits {
             calls: 4, calls_per_phone: 3, transactions: 40, transactions_per_phone: 30,
             dialogs: 6, dialogs_per_phone: 4, registrations: 2, forks: 3, ..Limits::default()

@@ -4,6 +4,7 @@
 
 mod adopt;
 mod arbitrary;
+mod attacks;
 mod calls;
 mod downgrade;
 mod identity;
@@ -12,5 +13,7 @@ mod loss;
 mod offers;
 mod passing;
 mod register;
+mod sdes;
 mod stage;
 mod transactions;
+mod workers;

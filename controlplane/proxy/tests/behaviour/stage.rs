@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use pinhole_admin::EventKind;
+use pinhole_flow::steering::{worker_of, worker_of_slot};
 use pinhole_flow::{Command, CommandKind, Event, EventKind as MediaEventKind, Suite};
 use pinhole_proxy::{
     ClusterConfig, ConnId, Counter, DeviceName, Identity, Input, Limits, MediaPort, Output, Outside, Proxy,
@@ -34,6 +35,7 @@ pub fn config() -> ProxyConfig {
     ProxyConfig {
         shard: 0,
         shards: 1,
+        workers: 1,
         max_sessions: 100,
         outside: Outside {
             listen: "203.0.113.5:5061".parse().unwrap(),
@@ -81,6 +83,9 @@ pub struct Stage {
     pub closed: Vec<ConnId>,
     /// Whether the data plane acknowledges commands at once.
     pub acknowledges: bool,
+    /// Workers of the data plane, and their slots together.
+    workers: u32,
+    max_sessions: u32,
     branch: u32,
 }
 
@@ -94,6 +99,7 @@ impl Stage {
     }
 
     pub fn seeded(config: ProxyConfig, seed: u64) -> Self {
+        let (workers, max_sessions) = (config.workers, config.max_sessions);
         Self {
             proxy: Proxy::new(config, Box::new(Counted(seed))),
             now: Instant::now(),
@@ -104,6 +110,8 @@ impl Stage {
             events: Vec::new(),
             closed: Vec::new(),
             acknowledges: true,
+            workers,
+            max_sessions,
             branch: 0,
         }
     }
@@ -116,6 +124,7 @@ impl Stage {
                 Output::ToCluster { route, bytes, .. } => self.cm.push_back((route, parse(&bytes))),
                 Output::ClosePhone { conn, .. } => self.closed.push(conn),
                 Output::Media(command) => {
+                    self.check_worker(&command);
                     self.commands.push(*command);
                     if self.acknowledges {
                         self.proxy.handle(Input::Media(event(&command, MediaEventKind::Done, 0)), self.now);
@@ -125,6 +134,22 @@ impl Stage {
                     self.notes.insert(slot, bytes);
                 }
                 Output::Event(event) => self.events.push(event),
+            }
+        }
+    }
+
+    /// The worker of a session's slot.
+    pub fn worker_of(&self, slot: u32) -> u32 {
+        worker_of_slot(slot, self.workers, self.max_sessions)
+    }
+
+    /// A data plane refuses a session whose ports are not those of its slot's worker.
+    fn check_worker(&self, command: &Command) {
+        if command.kind != CommandKind::Close as u32 {
+            let worker = self.worker_of(command.slot);
+            for leg in &command.session.legs {
+                let workers = [leg.local_rtp, leg.local_rtcp].map(|port| worker_of(port, self.workers));
+                assert_eq!(workers, [worker; 2], "slot {}", command.slot);
             }
         }
     }
