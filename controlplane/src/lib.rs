@@ -17,6 +17,7 @@ mod process;
 mod shard;
 mod sockets;
 mod tls;
+mod workers;
 
 pub use log::Logging;
 pub use process::{Process, StartError};

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pinhole_admin::{DataPlane, Event, EventKind};
-use pinhole_flow::{Contract, Leg, ShardEnd, WorkerStats};
+use pinhole_admin::{DataPlane, Event, EventKind, Worker};
+use pinhole_flow::{Contract, Leg, ShardEnd, WorkerStats, monotonic_ns};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::shard::{Attached, Shared, ToShard};
+use crate::workers::Samples;
 
 /// First and longest pause between attempts to attach.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -21,12 +22,13 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct Link {
     shared: Arc<Shared>,
     contract: Mutex<Option<Contract>>,
+    samples: Mutex<Samples>,
 }
 
 impl Link {
     /// A link that is not attached yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, contract: Mutex::new(None) }
+        Self { shared, contract: Mutex::new(None), samples: Mutex::default() }
     }
 
     /// Attaches again and again, until `stop`.
@@ -83,6 +85,13 @@ impl Link {
         self.lock().as_ref().map(Contract::stats).unwrap_or_default()
     }
 
+    /// The workers; none when not attached.
+    pub fn workers(&self) -> Vec<Worker> {
+        let contract = self.lock();
+        let Some(contract) = contract.as_ref() else { return Vec::new() };
+        self.samples().workers(monotonic_ns(), contract.header().worker_cores(), &contract.stats())
+    }
+
     /// One attempt. Hands out the ends; returns the connection whose end is the data plane's.
     fn attach(&self) -> Result<OwnedFd, String> {
         let config = &self.shared.config;
@@ -136,16 +145,22 @@ impl Link {
             if matches!(poll(&mut fds, Some(&look)), Ok(ready) if ready > 0) {
                 return;
             }
+            self.samples().take(monotonic_ns(), || self.stats());
         }
     }
 
     fn lost(&self) {
         *self.lock() = None;
+        *self.samples() = Samples::default();
         for mailbox in self.shared.shards.get().into_iter().flatten() {
             mailbox.send(ToShard::Detached);
         }
         let text = "the data plane has ended; calls have no media until it is back".to_owned();
         self.shared.events.emit(Event::new(EventKind::DataPlaneLost, text));
+    }
+
+    fn samples(&self) -> MutexGuard<'_, Samples> {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Contract>> {

@@ -17,6 +17,7 @@ use pinhole_admin::{EventKind, Request, Response};
 use pinhole_controlplane::config::Config;
 use pinhole_flow::leg::mapped;
 use pinhole_flow::slot::state;
+use pinhole_flow::steering::worker_of_slot;
 use pinhole_flow::{AttachServer, Command, CommandKind, Event, Region, Session, WorkerEnd, monotonic_ns};
 
 /// A data plane without packets.
@@ -32,13 +33,17 @@ impl DataPlane {
         let mut settings = Config::read(appliance_config).unwrap().dataplane;
         settings.socket = socket;
         let mut region = Region::create(&settings, "portable").unwrap();
-        let mut worker = region.worker().unwrap();
-        for (slot, generation) in open {
-            worker.slots[*slot as usize].change(|slot| {
+        let mut workers: Vec<WorkerEnd> = std::iter::from_fn(|| region.worker()).collect();
+        for (number, generation) in open {
+            let worker = worker_of_slot(*number, settings.workers(), settings.max_sessions);
+            let owner = &mut workers[worker as usize];
+            let own = (*number - owner.first_slot()) as usize;
+            owner.slots[own].change(|slot| {
                 slot.state = state::OPEN;
                 slot.generation = *generation;
+                slot.worker = worker;
                 slot.opened_ns = monotonic_ns();
-                slot.session = session();
+                slot.session = session(*number, worker);
             });
         }
         let mut server = AttachServer::bind(&settings.socket, None).unwrap();
@@ -49,7 +54,7 @@ impl DataPlane {
             while !stopped.load(Ordering::Relaxed) {
                 server.wait(Duration::from_millis(2));
                 while server.poll(&region).is_some() {}
-                work(&mut worker, &sender);
+                workers.iter_mut().for_each(|worker| work(worker, &sender));
             }
         });
         Self { stop, thread: Some(thread), commands: Mutex::new(commands) }
@@ -75,11 +80,15 @@ impl Drop for DataPlane {
 }
 
 fn work(worker: &mut WorkerEnd, seen: &Sender<(CommandKind, u32, u32)>) {
+    worker.stats.polls += 1;
+    worker.stats.last_turn_ns = monotonic_ns();
+    let first = worker.first_slot();
     for shard in 0..worker.shards() {
         while let Some(command) = worker.commands[shard].pop() {
             let kind = CommandKind::from_code(command.kind).unwrap();
             if kind == CommandKind::Close {
-                worker.slots[command.slot as usize].change(|slot| slot.state = state::FREE);
+                let own = (command.slot - first) as usize;
+                worker.slots[own].change(|slot| slot.state = state::FREE);
             }
             worker.events[shard].push(done(&command)).unwrap();
             let _ = seen.send((kind, command.slot, command.generation));
@@ -98,11 +107,15 @@ fn done(command: &Command) -> Event {
     }
 }
 
-fn session() -> Session {
+/// The session in a slot, with ports of its worker.
+fn session(slot: u32, worker: u32) -> Session {
     let mut session = Command::close(0, 0, 0).session;
     for (port, leg) in (0..).zip(&mut session.legs) {
         leg.port = port;
-        (leg.local_rtp, leg.local_rtcp) = (16_384, 16_385);
+        // Of two shards the second has these slots, and the upper half of the ports.
+        let half = if (250..500).contains(&slot) || slot >= 750 { 24_576 } else { 16_384 };
+        leg.local_rtp = half + 2 * worker as u16;
+        leg.local_rtcp = leg.local_rtp + 1;
         leg.remote_ip = mapped([10, 20, 0, 20].into());
         leg.remote_rtp = 4000;
         leg.next_hop = 3 + u32::from(port);
@@ -133,7 +146,7 @@ fn data_plane_is_attached_noticed_when_it_dies_and_attached_again() {
 #[test]
 fn session_without_a_call_is_shown_and_closed_after_the_grace_time() {
     let (appliance, dataplane) =
-        Appliance::start_after(1, "", |socket, file| DataPlane::start(socket, file, &[(5, 7)]));
+        Appliance::start_after(1, &[], |socket, file| DataPlane::start(socket, file, &[(5, 7)]));
     eventually(|| appliance.status().sessions == 1, "the session is shown");
     let Response::Sessions(sessions) = appliance.ask(Request::Sessions) else { panic!("sessions") };
     assert_eq!((sessions[0].slot, sessions[0].generation), (5, 7));
@@ -141,6 +154,31 @@ fn session_without_a_call_is_shown_and_closed_after_the_grace_time() {
     assert_eq!(appliance.counter("process", "next_hop_addresses"), 2, "its next hops keep their indices");
     assert_eq!(dataplane.expect(CommandKind::Close), (5, 7));
     eventually(|| appliance.status().sessions == 0, "it is closed");
+}
+
+#[test]
+fn sessions_of_every_worker_and_shard_are_taken_over() {
+    let open = [(5, 1), (300, 2), (505, 3), (800, 4)];
+    let two = [("max_sessions = 1000", "max_sessions = 1000\nworker_cores = [1, 0]")];
+    let (appliance, dataplane) =
+        Appliance::start_after(2, &two, |socket, file| DataPlane::start(socket, file, &open));
+    eventually(|| appliance.status().sessions == 4, "the sessions are shown");
+    assert_eq!(appliance.counter("proxy", "sessions_foreign"), 0);
+    let Response::Sessions(sessions) = appliance.ask(Request::Sessions) else { panic!("sessions") };
+    let mut places: Vec<_> =
+        sessions.iter().map(|session| (session.slot, session.shard, session.worker)).collect();
+    places.sort_unstable();
+    assert_eq!(places, [(5, 0, 0), (300, 1, 0), (505, 0, 1), (800, 1, 1)]);
+    let Response::Workers(workers) = appliance.ask(Request::Workers) else { panic!("workers") };
+    assert_eq!(
+        workers.iter().map(|worker| (worker.number, worker.core)).collect::<Vec<_>>(),
+        [(0, 1), (1, 0)]
+    );
+    assert!(workers.iter().all(|worker| worker.polls > 0));
+    let mut closed: Vec<_> = open.iter().map(|_| dataplane.expect(CommandKind::Close)).collect();
+    closed.sort_unstable();
+    assert_eq!(closed, open);
+    eventually(|| appliance.status().sessions == 0, "they are closed");
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod view;
 
 pub use client::{Client, ClientError};
 pub use event::{Event, EventKind, Severity};
-pub use view::{Call, CallState, Counters, DataPlane, Direction, Leg, Phone, Ports, Session, Status};
+pub use view::{Call, CallState, Counters, DataPlane, Direction, Leg, Phone, Ports, Session, Status, Worker};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,8 @@ pub enum Request {
     Calls,
     /// Media sessions with their legs and counters.
     Sessions,
+    /// The data plane's workers.
+    Workers,
     /// Every counter of both processes.
     Counters,
     /// The latest events; with `follow`, those to come as well, until the client hangs up.
@@ -53,6 +55,8 @@ pub enum Response {
     Calls(Vec<Call>),
     /// Answer to [`Request::Sessions`].
     Sessions(Vec<Session>),
+    /// Answer to [`Request::Workers`].
+    Workers(Vec<Worker>),
     /// Answer to [`Request::Counters`].
     Counters(Counters),
     /// One event of the answer to [`Request::Events`].

@@ -226,6 +226,35 @@ pub struct Leg {
     pub drops: BTreeMap<String, u64>,
 }
 
+/// A worker of the data plane. Counts are since its start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Worker {
+    /// Its number.
+    pub number: u32,
+    /// Its core.
+    pub core: u32,
+    /// Sessions that it carries.
+    pub sessions: u64,
+    /// Share of the last one or two seconds that it worked, in percent; absent just after attaching.
+    pub busy_percent: Option<f64>,
+    /// Share of its turns in that time that found nothing to do, in percent.
+    pub idle_percent: Option<f64>,
+    /// Turns of its loop.
+    pub polls: u64,
+    /// Milliseconds since its last turn.
+    pub silent_ms: u64,
+    /// Media frames that came to it and are another worker's.
+    pub missteered: u64,
+    /// Frames taken from other workers.
+    pub handoff_in: u64,
+    /// Frames handed to other workers.
+    pub handoff_out: u64,
+    /// Packets accepted under the key before the last re-key.
+    pub old_key: u64,
+    /// Packets dropped, of all causes.
+    pub drops: u64,
+}
+
 /// Counters by group: `process`, `tls`, `proxy`, `dataplane` and `dataplane.drops`, `dataplane.port.NAME`.
 /// Names and values never shrink while a process lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

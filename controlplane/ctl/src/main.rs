@@ -41,6 +41,8 @@ enum Command {
     Calls,
     /// Media sessions: legs, addresses, suites, packets, drops, jitter, loss.
     Sessions,
+    /// The data plane's workers: core, sessions, how busy, what went between them, drops.
+    Workers,
     /// Counters of both processes.
     Counters {
         /// Also those that are zero.
@@ -83,6 +85,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Phones => Request::Phones,
         Command::Calls => Request::Calls,
         Command::Sessions => Request::Sessions,
+        Command::Workers => Request::Workers,
         Command::Counters { .. } => Request::Counters,
     };
     let all = matches!(arguments.command, Command::Counters { all: true });
@@ -92,6 +95,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         (Response::Phones(phones), true) => serde_json::to_string(phones)?,
         (Response::Calls(calls), true) => serde_json::to_string(calls)?,
         (Response::Sessions(sessions), true) => serde_json::to_string(sessions)?,
+        (Response::Workers(workers), true) => serde_json::to_string(workers)?,
         (Response::Counters(counters), true) => serde_json::to_string(counters)?,
         (response, _) => tables::of(response, all),
     };

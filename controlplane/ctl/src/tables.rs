@@ -1,6 +1,8 @@
 //! Answers as tables.
 
-use pinhole_admin::{Call, Counters, Direction, Event, Leg, Phone, Response, Session, Severity, Status};
+use pinhole_admin::{
+    Call, Counters, Direction, Event, Leg, Phone, Response, Session, Severity, Status, Worker,
+};
 
 use crate::table::{duration, moment, or_dash, with};
 
@@ -23,6 +25,8 @@ fn text(response: &Response, all: bool) -> String {
         Response::Calls(calls) => self::calls(calls),
         Response::Sessions(sessions) if sessions.is_empty() => "no media sessions".into(),
         Response::Sessions(list) => list.iter().map(session).collect::<Vec<_>>().join("\n"),
+        Response::Workers(workers) if workers.is_empty() => "no data plane is attached".into(),
+        Response::Workers(workers) => self::workers(workers),
         Response::Counters(counters) => self::counters(counters, all),
         Response::Event(event) => self::event(event),
         Response::End => String::new(),
@@ -182,6 +186,42 @@ fn leg(leg: &Leg) -> [String; 12] {
     ]
 }
 
+fn workers(workers: &[Worker]) -> String {
+    let headings = [
+        "Worker",
+        "Core",
+        "Sessions",
+        "Busy",
+        "Idle turns",
+        "Turns",
+        "Last turn",
+        "Missteered",
+        "Taken over",
+        "Handed on",
+        "Old key",
+        "Drops",
+    ];
+    let mut table = with(&headings, &headings);
+    let percent = |share: Option<f64>| or_dash(share.map(|share| format!("{share:.1} %")));
+    for worker in workers {
+        table.add_row([
+            worker.number.to_string(),
+            worker.core.to_string(),
+            worker.sessions.to_string(),
+            percent(worker.busy_percent),
+            percent(worker.idle_percent),
+            worker.polls.to_string(),
+            format!("{} ms ago", worker.silent_ms),
+            worker.missteered.to_string(),
+            worker.handoff_in.to_string(),
+            worker.handoff_out.to_string(),
+            worker.old_key.to_string(),
+            worker.drops.to_string(),
+        ]);
+    }
+    table.to_string()
+}
+
 fn counters(counters: &Counters, all: bool) -> String {
     let mut table = with(&["Group", "Counter", "Value"], &["Value"]);
     for (group, values) in &counters.groups {
@@ -203,6 +243,7 @@ mod tests {
         assert_eq!(of(&Response::Calls(vec![]), false), "no calls");
         assert_eq!(of(&Response::Phones(vec![]), false), "no phones");
         assert_eq!(of(&Response::Sessions(vec![]), false), "no media sessions");
+        assert_eq!(of(&Response::Workers(vec![]), false), "no data plane is attached");
     }
 
     #[test]
@@ -213,6 +254,30 @@ mod tests {
         let shown = |all| of(&Response::Counters(counters.clone()), all);
         assert!(shown(false).contains("accepted") && !shown(false).contains("refused_unknown_ca"));
         assert!(shown(true).contains("refused_unknown_ca"));
+    }
+
+    #[test]
+    fn every_worker_is_a_line() {
+        let worker = Worker {
+            number: 1,
+            core: 3,
+            sessions: 5_000,
+            busy_percent: Some(12.34),
+            idle_percent: None,
+            polls: 77,
+            silent_ms: 0,
+            missteered: 8,
+            handoff_in: 9,
+            handoff_out: 10,
+            old_key: 11,
+            drops: 12,
+        };
+        let text = of(&Response::Workers(vec![worker]), false);
+        let words: Vec<&str> = text.lines().last().unwrap_or_default().split_whitespace().collect();
+        assert_eq!(
+            words,
+            ["1", "3", "5000", "12.3", "%", "-", "77", "0", "ms", "ago", "8", "9", "10", "11", "12"]
+        );
     }
 
     #[test]

@@ -146,7 +146,8 @@ fn blank_line(proto: &str) -> OfferedLine {
     }
 }
 
-/// The key of a crypto line. Of several the first: it is the one that the sender uses.
+/// The key of a crypto line. Of several the first, with which the sender begins: a leg has one key, and
+/// packets with the MKI of another are dropped and counted.
 pub(crate) fn key_of(line: &crypto::Attribute) -> Option<MasterKey> {
     let key = line.keys.first()?;
     let mki = key.mki.as_ref().map_or(&[][..], |mki| mki.bytes());

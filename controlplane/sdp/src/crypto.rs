@@ -90,7 +90,7 @@ pub struct Attribute {
     pub tag: u32,
     /// The suite as it was written; one that is supported, in any case.
     pub suite: String,
-    /// The keys, at least one. The sender uses the first, the receiver must take any of them, told apart by MKI.
+    /// The keys, at least one, told apart by MKI. A sender begins with the first (RFC 4568 section 6.1).
     pub keys: Vec<InlineKey>,
     /// Session parameters that are tolerated: WSH, FEC_ORDER, KDR=0 and any with the prefix `-`.
     pub params: Vec<SessionParam>,
@@ -231,7 +231,7 @@ impl SessionParam {
                 Some(1..=24) => return Err(CryptoError::Unsupported("KDR")),
                 _ => return Err(CryptoError::Parameter("KDR")),
             },
-            // At least 64 (RFC 4568 section 6.3.6). A hint: our window is fixed.
+            // At least 64 (RFC 4568 section 6.3.6). A hint that may be ignored: our window is `replay_window` for all.
             "WSH" if number.is_some_and(|size| size >= 64) => {}
             "WSH" => return Err(CryptoError::Parameter("WSH")),
             "FEC_ORDER" if matches!(value, Some("FEC_SRTP" | "SRTP_FEC")) => {}

@@ -47,6 +47,7 @@ impl Answers {
             Request::Sessions => {
                 Response::Sessions(views.into_iter().flat_map(|view| view.sessions).collect())
             }
+            Request::Workers => Response::Workers(self.link.workers()),
             Request::Counters => Response::Counters(self.counters(&views)),
             Request::Events { .. } => Response::Error("events are answered one by one".into()),
         }

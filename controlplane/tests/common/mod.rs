@@ -84,9 +84,14 @@ impl Appliance {
         Self::launch(1, "", Duration::ZERO, changes, |_, _| ()).0
     }
 
-    /// Starts one that waits for the data plane, after `before` had the data plane's socket and the file.
-    pub fn start_after<T>(shards: u32, limits: &str, before: impl FnOnce(PathBuf, &Path) -> T) -> (Self, T) {
-        Self::launch(shards, limits, Duration::from_secs(10), &[], before)
+    /// Starts one with these changes to its configuration that waits for the data plane, after `before`
+    /// had the data plane's socket and the file.
+    pub fn start_after<T>(
+        shards: u32,
+        changes: &[(&str, &str)],
+        before: impl FnOnce(PathBuf, &Path) -> T,
+    ) -> (Self, T) {
+        Self::launch(shards, "", Duration::from_secs(10), changes, before)
     }
 
     fn launch<T>(
