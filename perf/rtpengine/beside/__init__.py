@@ -1,0 +1,1 @@
+"""Pinhole beside rtpengine: same wires, same calls, same sender and receiver, one core each."""

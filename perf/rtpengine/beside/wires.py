@@ -1,0 +1,57 @@
+"""The wires: the relay under test in the middle, both sides of all calls at the other ends.
+
+    pb-farm    phones0 203.0.113.66 ── outside wire ── out0 203.0.113.5 ┐
+                                                                        pb-relay
+               desks0  10.20.0.66   ── inside wire ─── in0  10.20.0.5   ┘
+
+Two veth pairs without offloads. No address is looked up while packets flow: neighbours are entered by hand.
+"""
+
+from pinhole_lab import network
+
+FARM, RELAY = "pb-farm", "pb-relay"
+OUT, IN = "out0", "in0"
+PHONES, DESKS = "phones0", "desks0"
+
+OUTSIDE = "203.0.113.5"
+PHONE = "203.0.113.66"
+INSIDE = "10.20.0.5"
+DESK = "10.20.0.66"
+
+
+def up():
+    """Makes namespaces and wires."""
+    for name in (FARM, RELAY):
+        network.run("ip", "netns", "add", name)
+        network.inside(name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
+        network.run("ip", "-n", name, "link", "set", "lo", "up")
+    network.wire(FARM, PHONES, RELAY, OUT)
+    network.wire(FARM, DESKS, RELAY, IN)
+
+
+def down():
+    """Removes the namespaces with all that is in them."""
+    present = {line.split()[0] for line in network.run("ip", "netns", "list").splitlines() if line.strip()}
+    for name in (FARM, RELAY):
+        if name in present:
+            network.run("ip", "netns", "del", name, check=False)
+
+
+def mac(namespace: str, device: str) -> str:
+    """The MAC address of an interface."""
+    return network.inside(namespace, "cat", f"/sys/class/net/{device}/address").strip()
+
+
+def give_addresses(out: str, inside: str):
+    """Gives the relay's side its addresses, on these interfaces, and its neighbours."""
+    for device, ours, theirs, end in ((out, OUTSIDE, PHONE, PHONES), (inside, INSIDE, DESK, DESKS)):
+        network.address(RELAY, device, f"{ours}/24")
+        network.run("ip", "-n", RELAY, "neigh", "replace", theirs, "lladdr", mac(FARM, end), "dev", device,
+                    "nud", "permanent")
+
+
+def take_addresses(*devices):
+    """Takes all addresses and neighbours from interfaces of the relay's side."""
+    for device in devices:
+        network.run("ip", "-n", RELAY, "addr", "flush", "dev", device)
+        network.run("ip", "-n", RELAY, "neigh", "flush", "dev", device)

@@ -1,0 +1,6 @@
+"""Has the tests find the package."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
