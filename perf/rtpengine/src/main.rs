@@ -1,0 +1,74 @@
+//! `callplayer`: the comparison's hands on the wire.
+//!
+//! `play` is sender and receiver of all calls, and knows nothing of who relays them. `open` sets the calls
+//! up in a pinhole-dataplane, as rtpengine's control protocol does there. Both read from standard input
+//! what to do next, answer each line with one JSON object on standard output, and end when it ends.
+
+mod calls;
+mod open;
+mod play;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use phonefarm::Device;
+use pinhole_flow::MacAddr;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// The calls, as JSON.
+    #[arg(long)]
+    calls: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Plays all calls at the rate of each line read: `PACKETS-PER-SECOND SECONDS`.
+    Play {
+        /// The phones' device, such as `af_xdp:phones0`.
+        #[arg(long)]
+        outside: Device,
+        /// The desks' device.
+        #[arg(long)]
+        inside: Device,
+        /// The relay's MAC address outside.
+        #[arg(long)]
+        outside_mac: MacAddr,
+        /// The relay's MAC address inside.
+        #[arg(long)]
+        inside_mac: MacAddr,
+        /// There is no relay: what is sent on one device arrives at the other as it is.
+        #[arg(long)]
+        direct: bool,
+        /// Core of the thread that sends and receives.
+        #[arg(long, default_value_t = 0)]
+        core: u32,
+    },
+    /// Opens all calls in a pinhole-dataplane; each line read is answered with its counters.
+    Open {
+        /// The data plane's attach socket.
+        #[arg(long)]
+        socket: PathBuf,
+        /// MAC address of the phones.
+        #[arg(long)]
+        phones_mac: MacAddr,
+        /// MAC address of the desks.
+        #[arg(long)]
+        desks_mac: MacAddr,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let calls = calls::read(&arguments.calls)?;
+    match arguments.command {
+        Command::Play { outside, inside, outside_mac, inside_mac, direct, core } => {
+            let relay = (!direct).then_some([outside_mac.0, inside_mac.0]);
+            play::run(&calls, [outside, inside], relay, core)
+        }
+        Command::Open { socket, phones_mac, desks_mac } => open::run(&calls, &socket, [phones_mac, desks_mac]),
+    }
+}
