@@ -1,54 +1,73 @@
-"""The highest rate without loss, as RFC 2544 section 26.1 finds throughput: by trials at one rate each."""
+"""The highest rate without loss, found as RFC 2544 (section 26.1) finds throughput: by trials at one rate each."""
 
 import dataclasses
 
-# A packet that comes later than this is as good as lost: no phone's jitter buffer waits for it. Without such a
-# bound, the sockets' receive buffers would let any relay pass a short trial far above what it can do.
-LATE_US = 100_000
+from .processor import Usage
+
+# A packet that comes later than this after it was due counts as lost: one packet's time, beyond what phones buffer.
+# Without such a bound, the sockets' receive buffers would let a relay pass a short trial far above what it can do.
+LATE_US = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """What came of playing at one rate."""
+    """What came of playing at one rate, in packets per second."""
 
-    # Packets per second: asked for, and sent.
-    asked: float
-    sent_rate: float
+    rate: float
     # Packets.
     sent: int
     received: int
+    # Everything else that arrived: wrong payloads, headers or tags, duplicates, strangers.
     wrong: int
-    # The longest delay in microseconds.
-    delay_max_us: float
-    # Processor seconds while it lasted: see `processor.Usage`.
-    usage: object = None
+    # The longest delay, and how late the sender was at most, in microseconds.
+    delay_us: float
+    lag_us: float
+    # Processor time of the relay while it lasted, from the first packet to the last.
+    usage: Usage
 
-    @property
-    def loss(self) -> float:
-        """The share of packets that did not arrive, or not as they must."""
-        return 1 - (self.received - self.wrong) / self.sent if self.sent else 1.0
+    @classmethod
+    def of(cls, rate: float, answer: dict, usage: Usage):
+        """From what the player says."""
+        wrong = sum(answer[name] for name in ("wrong", "duplicates", "late", "unexpected"))
+        return cls(rate, answer["sent"], answer["received"], wrong, answer["delay_us"]["max"],
+                   answer["sender_lag_max_us"], usage)
 
     @property
     def clean(self) -> bool:
-        """Whether the rate was really sent, every packet arrived, and none was wrong or late."""
-        kept_pace = self.sent_rate >= 0.99 * self.asked
-        return kept_pace and self.received == self.sent and not self.wrong and self.delay_max_us <= LATE_US
+        """Whether every packet arrived once, right and in time."""
+        return self.received == self.sent > 0 and not self.wrong and self.delay_us + self.lag_us <= LATE_US
+
+    @property
+    def verdict(self) -> str:
+        """In a word or two."""
+        if self.clean:
+            return "clean"
+        if self.received < self.sent:
+            return f"{self.sent - self.received} lost"
+        if self.wrong:
+            return f"{self.wrong} wrong"
+        return "late" if self.delay_us > self.lag_us else "sender late"
+
+    @property
+    def cpu_per_million(self) -> float:
+        """Processor seconds of the relay's process per million packets that arrived."""
+        return self.usage.process / max(self.received, 1) * 1e6
 
 
-def highest(play, low: float, high: float, trials: int) -> tuple:
-    """Halves the range of rates `trials` times; `play(rate)` gives a trial. `low` is taken for passed until a trial
-    says otherwise. Returns the best clean trial, or None, and all of them."""
-    best, made = None, []
-    while len(made) < trials:
-        rate = (low + high) / 2 if made else low
-        trial = play(rate)
-        made.append(trial)
-        if trial.clean:
-            low = rate
-            best = trial
-        elif len(made) == 1:
-            # The range was too hopeful: below it.
-            low, high = rate / 2, rate
+def highest(play, low: float, high: float, trials: int) -> Trial | None:
+    """The clean trial of the highest rate, after `trials` halvings of the range; `play(rate)` makes a trial.
+    A range that turns out too low or too high is left at its end."""
+    best, floor, ceiling = None, None, None
+    for _ in range(trials):
+        if floor is None:
+            rate = low if ceiling is None else ceiling / 2
+        elif ceiling is None:
+            rate = high if floor < high else floor * 1.5
         else:
-            high = rate
-    return best, made
+            rate = (floor + ceiling) / 2
+        trial = play(rate)
+        if trial.clean:
+            best, floor = trial, rate
+        else:
+            ceiling = rate
+    return best

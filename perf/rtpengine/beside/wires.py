@@ -4,14 +4,18 @@
                                                                         pb-relay
                desks0  10.20.0.66   ── inside wire ─── in0  10.20.0.5   ┘
 
-Two veth pairs without offloads. No address is looked up while packets flow: neighbours are entered by hand.
+    pb-direct  one ── two: a wire like these with the farm at both ends, for what sender and wire can do at most
+
+Veth pairs without offloads. No address is looked up while packets flow: neighbours are entered by hand.
 """
 
 from pinhole_lab import network
 
-FARM, RELAY = "pb-farm", "pb-relay"
+FARM, RELAY, DIRECT = "pb-farm", "pb-relay", "pb-direct"
 OUT, IN = "out0", "in0"
 PHONES, DESKS = "phones0", "desks0"
+DIRECT_ENDS = ("one", "two")
+NAMESPACES = (FARM, RELAY, DIRECT)
 
 OUTSIDE = "203.0.113.5"
 PHONE = "203.0.113.66"
@@ -21,18 +25,19 @@ DESK = "10.20.0.66"
 
 def up():
     """Makes namespaces and wires."""
-    for name in (FARM, RELAY):
+    for name in NAMESPACES:
         network.run("ip", "netns", "add", name)
         network.inside(name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
         network.run("ip", "-n", name, "link", "set", "lo", "up")
     network.wire(FARM, PHONES, RELAY, OUT)
     network.wire(FARM, DESKS, RELAY, IN)
+    network.wire(DIRECT, DIRECT_ENDS[0], DIRECT, DIRECT_ENDS[1])
 
 
 def down():
     """Removes the namespaces with all that is in them."""
     present = {line.split()[0] for line in network.run("ip", "netns", "list").splitlines() if line.strip()}
-    for name in (FARM, RELAY):
+    for name in NAMESPACES:
         if name in present:
             network.run("ip", "netns", "del", name, check=False)
 

@@ -14,7 +14,6 @@ import subprocess
 import time
 
 ROOT = pathlib.Path("/run/pinhole-lab")
-LOCK = pathlib.Path("/run/pinhole-lab.lock")
 MARK = ".made-by-the-pinhole-lab"
 
 
@@ -31,11 +30,12 @@ class State:
 
     def acquire(self):
         """Takes the lock; a second lab at the same time is an error, as both would use the same namespaces."""
-        self.lock = open(LOCK, "w")
+        path = self.root.with_suffix(".lock")
+        self.lock = open(path, "w")
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LabError(f"another lab is running (it holds {LOCK}); wait for it, or end it") from None
+            raise LabError(f"another lab is running (it holds {path}); wait for it, or end it") from None
 
     def create(self):
         """An empty directory with the lab's mark. It must not exist: `remove` takes away what an earlier lab has left."""
@@ -136,8 +136,9 @@ class Processes:
         self.register = state.root / "processes.json"
         self.started = []
 
-    def start(self, name, argv, namespace=None, user=None, environment=None, cwd=None) -> Process:
-        """Starts `argv` in a namespace, as `user` without any capability if one is given."""
+    def start(self, name, argv, namespace=None, user=None, environment=None, cwd=None, dialogue=False) -> Process:
+        """Starts `argv` in a namespace, as `user` without any capability if one is given. In a `dialogue`, standard
+        input and output are pipes, and only what it says on standard error is logged."""
         command = [str(word) for word in argv]
         if user:
             command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--inh-caps=-all",
@@ -146,7 +147,9 @@ class Processes:
             command = ["ip", "netns", "exec", namespace, *command]
         log = self.state.directory("logs") / f"{name}.log"
         with open(log, "wb") as out:
-            popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": out} if dialogue else \
+                {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": subprocess.STDOUT}
+            popen = subprocess.Popen(command, **streams,
                                      start_new_session=True, cwd=cwd or self.state.root,
                                      env={**os.environ, **(environment or {})})
         process = Process(name, popen, log)
