@@ -45,9 +45,9 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Call>> {
 /// Key and salt in hexadecimal.
 fn key<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<MasterKey, D::Error> {
     let text = String::deserialize(deserializer)?;
-    unhex(&text)
-        .and_then(|bytes| MasterKey::new(SUITE, &bytes, &[]))
-        .ok_or_else(|| serde::de::Error::custom("a key is 60 hexadecimal digits: 16 bytes of key, 14 of salt"))
+    unhex(&text).and_then(|bytes| MasterKey::new(SUITE, &bytes, &[])).ok_or_else(|| {
+        serde::de::Error::custom("a key is 60 hexadecimal digits: 16 bytes of key, 14 of salt")
+    })
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

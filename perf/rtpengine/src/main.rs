@@ -69,6 +69,8 @@ fn main() -> anyhow::Result<()> {
             let relay = (!direct).then_some([outside_mac.0, inside_mac.0]);
             play::run(&calls, [outside, inside], relay, core)
         }
-        Command::Open { socket, phones_mac, desks_mac } => open::run(&calls, &socket, [phones_mac, desks_mac]),
+        Command::Open { socket, phones_mac, desks_mac } => {
+            open::run(&calls, &socket, [phones_mac, desks_mac])
+        }
     }
 }

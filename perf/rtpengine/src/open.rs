@@ -66,7 +66,14 @@ fn session(call: &Call) -> Session {
     Session { legs: [outside, leg(1, 0, call.inside, call.desk, MasterKey::NONE, MasterKey::NONE)] }
 }
 
-fn leg(port: u8, flags: u8, local: SocketAddrV4, far: SocketAddrV4, inbound: MasterKey, outbound: MasterKey) -> Leg {
+fn leg(
+    port: u8,
+    flags: u8,
+    local: SocketAddrV4,
+    far: SocketAddrV4,
+    inbound: MasterKey,
+    outbound: MasterKey,
+) -> Leg {
     Leg {
         port,
         flags,

@@ -26,7 +26,12 @@ const RATE_MAX: f64 = 1e8;
 ///
 /// # Errors
 /// What DPDK says, a line that makes no sense, or a relay that lets nothing through.
-pub fn run(calls: &[Call], devices: [Device; 2], relay: Option<[[u8; 6]; 2]>, core: u32) -> anyhow::Result<()> {
+pub fn run(
+    calls: &[Call],
+    devices: [Device; 2],
+    relay: Option<[[u8; 6]; 2]>,
+    core: u32,
+) -> anyhow::Result<()> {
     let eal = port::start_dpdk(devices.len(), core)?;
     let pool = port::pool(&eal, devices.len())?;
     let ports = devices
