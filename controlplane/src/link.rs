@@ -99,7 +99,7 @@ impl Link {
         let mut contract =
             Contract::attach(&config.dataplane.socket, shards).map_err(|error| error.to_string())?;
         if !contract.fits(&config.dataplane) {
-            return Err("it was started with another [dataplane] table (sessions, ports, addresses or ranges); restart it with this file".into());
+            return Err("it was started with another [dataplane] table (sessions, number of workers, ports, addresses or ranges); restart it with this file".into());
         }
         let connection = contract.connection().ok_or("no connection")?.try_clone_to_owned();
         let connection = connection.map_err(|error: io::Error| error.to_string())?;

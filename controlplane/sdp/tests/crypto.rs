@@ -32,7 +32,7 @@ fn line_with_everything_is_read_and_written_back() {
 }
 
 #[test]
-fn padding_is_optional() {
+fn base64_padding_is_optional() {
     for (suite, length) in
         [("AES_256_CM_HMAC_SHA1_80", 46), ("AEAD_AES_128_GCM", 28), ("AEAD_AES_256_GCM", 44)]
     {
@@ -77,31 +77,61 @@ fn longest_mki_is_read_and_written() {
     assert!(Mki::new(&[]).is_none() && Mki::new(&[0; 129]).is_none());
 }
 
+/// The line with this session parameter is refused so, also behind others that are tolerated.
+fn refused(param: &str, error: CryptoError) {
+    let alone = parse(&format!("inline:{KEY} {param}"));
+    assert_eq!(alone.err(), Some(error), "{param}");
+    let behind_tolerated_ones = parse(&format!("inline:{KEY} -ok FEC_ORDER=FEC_SRTP {param}"));
+    assert!(behind_tolerated_ones.is_err(), "{param}");
+}
+
 #[test]
-fn what_is_not_implemented_refuses_the_line() {
-    let cases = [
-        ("KDR=1", CryptoError::Unsupported("KDR")),
-        ("KDR=24", CryptoError::Unsupported("KDR")),
-        ("kdr=1", CryptoError::Unsupported("KDR")),
-        ("UNENCRYPTED_SRTP", CryptoError::Unsupported("UNENCRYPTED_SRTP")),
-        ("UNENCRYPTED_SRTCP", CryptoError::Unsupported("UNENCRYPTED_SRTCP")),
-        ("unencrypted_srtcp", CryptoError::Unsupported("UNENCRYPTED_SRTCP")),
-        ("UNAUTHENTICATED_SRTP", CryptoError::Unsupported("UNAUTHENTICATED_SRTP")),
-        ("FEC_KEY=inline:abc", CryptoError::Unsupported("FEC_KEY")),
-        ("NEW_THING=1", CryptoError::UnknownParameter("NEW_THING".to_owned())),
-        ("-", CryptoError::UnknownParameter("(not a registered name)".to_owned())),
-        ("KDR=25", CryptoError::Parameter("KDR")),
-        ("KDR", CryptoError::Parameter("KDR")),
-        ("WSH=63", CryptoError::Parameter("WSH")),
-        ("WSH=64 WSH=128", CryptoError::Parameter("WSH")),
-        ("FEC_ORDER=X", CryptoError::Parameter("FEC_ORDER")),
-    ];
-    for (param, error) in cases {
-        let alone = parse(&format!("inline:{KEY} {param}"));
-        assert_eq!(alone.err(), Some(error.clone()), "{param}");
-        let behind_tolerated_ones = parse(&format!("inline:{KEY} -ok KDR=0 {param}"));
-        assert!(behind_tolerated_ones.is_err(), "{param}");
+fn key_derivation_rate_other_than_zero_refuses_the_line() {
+    assert!(parse(&format!("inline:{KEY} KDR=0")).is_ok());
+    for rate in ["KDR=1", "KDR=24", "kdr=1"] {
+        refused(rate, CryptoError::Unsupported("KDR"));
     }
+    for broken in ["KDR=25", "KDR", "KDR=x", "KDR=0 KDR=0"] {
+        refused(broken, CryptoError::Parameter("KDR"));
+    }
+}
+
+#[test]
+fn unencrypted_or_unauthenticated_streams_refuse_the_line() {
+    for name in ["UNENCRYPTED_SRTP", "UNENCRYPTED_SRTCP", "UNAUTHENTICATED_SRTP"] {
+        refused(name, CryptoError::Unsupported(name));
+        refused(&name.to_ascii_lowercase(), CryptoError::Unsupported(name));
+    }
+}
+
+#[test]
+fn unknown_parameter_refuses_the_line_unless_it_is_optional() {
+    refused("NEW_THING=1", CryptoError::UnknownParameter("NEW_THING".to_owned()));
+    refused("-", CryptoError::UnknownParameter("(not a registered name)".to_owned()));
+    for optional in ["-NEW_THING=1", "-x", "-KDR=9", "-UNENCRYPTED_SRTP"] {
+        let line = parse(&format!("inline:{KEY} {optional}")).unwrap();
+        assert_eq!(line.params.len(), 1, "{optional}");
+    }
+}
+
+#[test]
+fn window_size_hint_is_read_from_64_on() {
+    for hint in ["WSH=64", "WSH=256", "wsh=100000"] {
+        assert!(parse(&format!("inline:{KEY} {hint}")).is_ok(), "{hint}");
+    }
+    for broken in ["WSH=63", "WSH=0", "WSH", "WSH=x", "WSH=64 WSH=128"] {
+        refused(broken, CryptoError::Parameter("WSH"));
+    }
+}
+
+#[test]
+fn fec_order_is_read_and_fec_key_refuses_the_line() {
+    for order in ["FEC_ORDER=FEC_SRTP", "FEC_ORDER=SRTP_FEC"] {
+        assert!(parse(&format!("inline:{KEY} {order}")).is_ok(), "{order}");
+    }
+    let broken = parse(&format!("inline:{KEY} FEC_ORDER=X"));
+    assert_eq!(broken.err(), Some(CryptoError::Parameter("FEC_ORDER")));
+    refused("FEC_KEY=inline:abc", CryptoError::Unsupported("FEC_KEY"));
 }
 
 #[test]

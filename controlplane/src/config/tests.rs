@@ -121,6 +121,11 @@ fn each_mistake_is_one_line_with_its_key() {
         ),
         ("max_sessions = 1000", "max_sessions = 0", "dataplane: "),
         (
+            "max_sessions = 1000",
+            "max_sessions = 7\nworker_cores = [1, 2, 3, 4]",
+            "dataplane.max_sessions: less than one session per shard and worker",
+        ),
+        (
             "tls_min = \"1.2\"",
             "tls_min = \"1.2\"\nfirst_offer = \"AES_CM_128\"",
             "outside.first_offer: AES_CM_128 is not among outside.suites",

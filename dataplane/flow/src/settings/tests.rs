@@ -74,6 +74,8 @@ fn unknown_keys_are_refused_by_name() {
     assert!(refusal_with("max_session = 5").contains("max_session"));
     assert!(refusal("tap = \"outside\"", "tap = \"outside\"\nmedia_port = 5").contains("media_port"));
     assert!(refusal_with("idle = \"doze\"").contains("doze"));
+    let former = refusal_with("worker_core = 1");
+    assert!(former.contains("unknown field `worker_core`") && former.contains("`worker_cores`"), "{former}");
 }
 
 #[test]
