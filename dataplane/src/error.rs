@@ -88,9 +88,9 @@ pub enum StartError {
         /// The interface.
         interface: String,
     },
-    /// The interface has more queues than there are workers to read them over AF_XDP.
+    /// AF_XDP gets the packets of queue 0 only, and the interface has more.
     #[error(
-        "port {port:?}: {interface} has {queues} receive queues for {workers} worker(s), and AF_XDP would not read them all: `ethtool -L {interface} combined {workers}`"
+        "port {port:?}: {interface} has {queues} receive queues and AF_XDP reads only the first: `ethtool -L {interface} combined 1`"
     )]
     TooManyQueues {
         /// The port's name.
@@ -99,8 +99,6 @@ pub enum StartError {
         interface: String,
         /// How many it has.
         queues: usize,
-        /// How many workers there are.
-        workers: usize,
     },
     /// The name of a kernel twin is taken.
     #[error(

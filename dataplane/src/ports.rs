@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 use crate::StartError;
 use crate::handoff::WAITING;
 use crate::limit::PuntLimit;
-use crate::preflight::{net, receive_queues};
+use crate::preflight::net;
 use crate::quiet::quietly;
 use crate::steering::{self, Steering};
 use crate::worker::{PolledPort, Way};
@@ -235,8 +235,7 @@ fn device_arguments(device: &Device, workers: usize) -> Option<String> {
         Device::AfXdp(interface) => {
             // Virtual interfaces such as veth have no device behind them and no zero-copy.
             let copy = if net(interface).join("device").exists() { "" } else { ",force_copy=1" };
-            let queues = receive_queues(interface);
-            Some(format!("iface={interface},start_queue=0,queue_count={queues}{copy}"))
+            Some(format!("iface={interface},start_queue=0,queue_count=1{copy}"))
         }
         Device::AfPacket(interface) => Some(format!(
             "iface={interface},qpairs=1,blocksz={},framesz={PACKET_SLOT},framecnt={PACKET_SLOTS}",

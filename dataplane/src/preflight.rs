@@ -32,8 +32,7 @@ pub fn check_ports(settings: &DataplaneSettings) -> Result<(), StartError> {
     if !Path::new("/dev/net/tun").exists() {
         return Err(StartError::NoTun);
     }
-    let workers = settings.worker_cores.len();
-    settings.port.iter().try_for_each(|port| check_port(port, workers))
+    settings.port.iter().try_for_each(check_port)
 }
 
 fn check_capabilities(settings: &DataplaneSettings) -> Result<(), StartError> {
@@ -68,7 +67,7 @@ fn check_cores(settings: &DataplaneSettings) -> Result<(), StartError> {
     Ok(())
 }
 
-fn check_port(port: &PortSettings, workers: usize) -> Result<(), StartError> {
+fn check_port(port: &PortSettings) -> Result<(), StartError> {
     if interface_exists(&port.tap) {
         return Err(StartError::TapTaken { port: port.name.clone(), tap: port.tap.clone() });
     }
@@ -77,9 +76,9 @@ fn check_port(port: &PortSettings, workers: usize) -> Result<(), StartError> {
         Device::AfXdp(interface) => {
             check_interface(port, interface)?;
             let queues = receive_queues(interface);
-            if queues > workers {
+            if queues > 1 {
                 let (port, interface) = (port.name.clone(), interface.clone());
-                return Err(StartError::TooManyQueues { port, interface, queues, workers });
+                return Err(StartError::TooManyQueues { port, interface, queues });
             }
             Ok(())
         }
@@ -141,8 +140,7 @@ pub(crate) fn interface_state(name: &str) -> InterfaceState {
     }
 }
 
-/// How many receive queues a network interface has.
-pub(crate) fn receive_queues(interface: &str) -> usize {
+fn receive_queues(interface: &str) -> usize {
     let Ok(entries) = std::fs::read_dir(net(interface).join("queues")) else { return 1 };
     entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("rx-")).count()
 }
