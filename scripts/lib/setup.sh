@@ -5,6 +5,8 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build_packages=(build-essential pkg-config cmake libclang-dev libdpdk-dev libsrtp2-dev libipsec-mb-dev libssl-dev)
 lab_packages=(iproute2 procps nftables ethtool tcpdump openssl kamailio baresip-core libsrtp2-1
     python3 python3-numpy python3-pytest)
+# What perf/rtpengine needs beyond these.
+comparison_packages=(rtpengine-daemon)
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
@@ -42,10 +44,13 @@ need_packages() {
     quietly apt-get update || die "apt-get update failed: see above"
     DEBIAN_FRONTEND=noninteractive quietly apt-get install -y --no-install-recommends "${missing[@]}" ||
         die "apt-get install failed: see above"
-    # Debian starts what it installs; the lab runs its own call manager in a namespace.
-    case " ${missing[*]} " in
-    *" kamailio "*) ! [ -d /run/systemd/system ] || quietly systemctl disable --now kamailio || true ;;
-    esac
+    # Debian starts what it installs; lab and comparison run their own in namespaces.
+    [ -d /run/systemd/system ] || return 0
+    for package in "${missing[@]}"; do
+        case $package in
+        kamailio | rtpengine-daemon) quietly systemctl disable --now "$package" || true ;;
+        esac
+    done
 }
 
 # Whether the cargo on the path is at least the version that the workspace asks for.
