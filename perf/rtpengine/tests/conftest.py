@@ -1,6 +1,7 @@
-"""Has the tests find the package."""
+"""Has the tests find the package, and the lab's that it uses."""
 
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+HERE = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "scripts" / "lab")]
