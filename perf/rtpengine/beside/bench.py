@@ -92,21 +92,20 @@ class Setting:
 
     def start(self):
         """Sets everything up, and checks with one packet of each stream that it works."""
-        bench, calls = self.bench, new_calls(self.bench.calls)
+        bench = self.bench
         if self.kind:
             self.relay = self.kind(bench.processes, bench.binaries)
-            self.relay.start(calls)
+            calls = self.relay.start(bench.calls)
             self.said = self.relay.said
             namespace, devices = wires.FARM, (wires.PHONES, wires.DESKS)
         else:
-            for call in calls:
-                call.relay_key, call.outside_port, call.inside_port = call.phone_key, call.port, call.port
+            calls = [call.entry(call.port, call.port, call.phone_key) for call in new_calls(bench.calls)]
             namespace, devices = wires.DIRECT, wires.DIRECT_ENDS
         path = bench.state.root / "calls.json"
-        path.write_text(json.dumps([call.entry() for call in calls]))
+        path.write_text(json.dumps(calls))
         macs = [wires.mac(wires.RELAY, device) for device in (wires.OUT, wires.IN)]
         self.player = Dialogue(bench.processes, "player", [
-            bench.binaries / "callplayer", "--calls", path, "play", "--core", FARM_CORE,
+            bench.binaries / "callplayer", "play", "--calls", path, "--core", FARM_CORE,
             "--outside", f"{bench.device}:{devices[0]}", "--inside", f"{bench.device}:{devices[1]}",
             "--outside-mac", macs[0], "--inside-mac", macs[1], *([] if self.kind else ["--direct"])], namespace=namespace)
         prefer(self.player.process.pid)

@@ -1,7 +1,6 @@
-"""The calls: SRTP with a phone outside, RTP with a desk phone inside. The same ones for either relay.
+"""Calls as a signalling proxy sets them up: SRTP with a phone outside, RTP with a desk phone inside.
 
-Call `n` uses the n-th pair of ports at the phone's address and at the desk's. Where the relay receives and with which
-key it sends is known once the call is set up.
+Call `n` uses the n-th pair of ports at the phone's address and at the desk's.
 """
 
 import dataclasses
@@ -17,27 +16,21 @@ FIRST_PORT = 40000
 
 @dataclasses.dataclass
 class Call:
-    """One call: its ends, and what the relay has for it."""
+    """One call, as its ends know it."""
 
     number: int
     # What the phone encrypts with.
     phone_key: Crypto
-    # What the relay encrypts with towards the phone.
-    relay_key: Crypto | None = None
-    # The relay's ports: towards the phone, and towards the desk.
-    outside_port: int = 0
-    inside_port: int = 0
-
     @property
     def port(self) -> int:
         """The port of both phones, each at its own address."""
         return FIRST_PORT + 2 * self.number
 
-    def entry(self) -> dict:
-        """The call as the player reads it."""
-        return {"phone": f"{wires.PHONE}:{self.port}", "outside": f"{wires.OUTSIDE}:{self.outside_port}",
-                "desk": f"{wires.DESK}:{self.port}", "inside": f"{wires.INSIDE}:{self.inside_port}",
-                "phone_key": self.phone_key.key.hex(), "relay_key": self.relay_key.key.hex()}
+    def entry(self, outside_port: int, inside_port: int, relay_key: Crypto) -> dict:
+        """The call as the player reads it, with the relay's ports and the key that it encrypts with."""
+        return {"phone": f"{wires.PHONE}:{self.port}", "outside": f"{wires.OUTSIDE}:{outside_port}",
+                "desk": f"{wires.DESK}:{self.port}", "inside": f"{wires.INSIDE}:{inside_port}",
+                "phone_key": self.phone_key.key.hex(), "relay_key": relay_key.key.hex()}
 
 
 def new_calls(count: int) -> list:

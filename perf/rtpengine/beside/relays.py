@@ -1,9 +1,7 @@
 """The two relays under test, each pinned to one core with all its threads."""
 
-import json
 import os
 import pathlib
-import re
 import subprocess
 
 from pinhole_lab import network
@@ -11,7 +9,7 @@ from pinhole_lab.appliance import toml
 from pinhole_lab.state import LabError, Processes
 
 from . import wires
-from .calls import SUITE, Media, sdp
+from .calls import SUITE, Media, new_calls, sdp
 from .ng import Client
 from .player import Dialogue
 from .processor import prefer
@@ -39,8 +37,8 @@ class Rtpengine:
         done = subprocess.run(["rtpengine", "--version"], capture_output=True, text=True, check=False)
         return (done.stdout + done.stderr).strip().removeprefix("Version: ")
 
-    def start(self, calls: list):
-        """Starts it and sets the calls up: each an offer of SRTP from outside, answered with RTP inside."""
+    def start(self, count: int) -> list:
+        """Starts it and sets calls up: each an offer of SRTP from outside, answered with RTP inside. Returns them."""
         wires.give_addresses(wires.OUT, wires.IN)
         self.process = self.processes.start("rtpengine", [
             "taskset", "-c", RELAY_CORE, "rtpengine", "--config-file=none", "--foreground", "--log-stderr", "--log-level=4",
@@ -49,11 +47,10 @@ class Rtpengine:
         control = Client(network.udp_socket(wires.RELAY, NG[0]), NG, tries=10)
         control.command("ping")
         prefer(self.process.pid)
-        for call in calls:
-            self._set_up(control, call)
+        return [self._set_up(control, call) for call in new_calls(count)]
 
     @staticmethod
-    def _set_up(control, call):
+    def _set_up(control, call) -> dict:
         name = f"call-{call.number}"
         offered = control.command("offer", call_id=name, from_tag="phone", direction=["outside", "inside"], ICE="remove",
                                   transport_protocol="RTP/AVP", sdp=sdp(wires.PHONE, call.port, call.phone_key))
@@ -63,7 +60,7 @@ class Rtpengine:
         if (inside.address, inside.profile) != (wires.INSIDE, "RTP/AVP") or outside.address != wires.OUTSIDE or \
                 not outside.crypto or outside.crypto.suite != SUITE:
             raise LabError(f"rtpengine set {name} up in another way than asked for: {inside.profile}, {outside.profile}")
-        call.inside_port, call.outside_port, call.relay_key = inside.port, outside.port, outside.crypto
+        return call.entry(outside.port, inside.port, outside.crypto)
 
     def stop(self):
         """Ends it and clears the wires."""
@@ -83,37 +80,33 @@ class Pinhole:
 
     def configuration(self, root: pathlib.Path) -> dict:
         """The `[dataplane]` table."""
-        port = {"media_ports": f"{FIRST_PORT}-{LAST_PORT}"}
+        ports = [{"name": name, "device": f"af_xdp:{wire}", "mac": wires.mac(wires.RELAY, wire), "tap": name,
+                  "media_address": address, "media_ports": f"{FIRST_PORT}-{LAST_PORT}"}
+                 for name, wire, address in (("outside", wires.OUT, wires.OUTSIDE), ("inside", wires.IN, wires.INSIDE))]
         return {"dataplane": {
             "socket": f"{root}/dataplane.sock", "worker_cores": [RELAY_CORE], "main_core": RELAY_CORE, "idle": "poll",
             "memory_mb": 256, "max_sessions": 1000, "file_prefix": f"pinhole-beside-{os.getpid()}",
-            "port": [
-                {"name": "outside", "device": f"af_xdp:{wires.OUT}", "tap": "outside", "media_address": wires.OUTSIDE} | port,
-                {"name": "inside", "device": f"af_xdp:{wires.IN}", "tap": "inside", "media_address": wires.INSIDE} | port,
-            ]}}
+            "port": ports}}
 
-    def start(self, calls: list):
-        """Starts it and opens the calls over the contract, on ports chosen as a control plane does."""
+    def start(self, count: int) -> list:
+        """Starts it and opens calls over the contract, as a control plane does. Returns them."""
         root = self.processes.state.root
-        (root / "pinhole.toml").write_text(toml(self.configuration(root)))
+        configuration = root / "pinhole.toml"
+        configuration.write_text(toml(self.configuration(root)))
         self.process = self.processes.start(
-            "pinhole", [self.binaries / "pinhole-dataplane", "--config", root / "pinhole.toml"], namespace=wires.RELAY)
+            "pinhole", [self.binaries / "pinhole-dataplane", "--config", configuration], namespace=wires.RELAY)
         self.process.wait_for("ready:", 20)
         prefer(self.process.pid)
         wires.give_addresses("outside", "inside")
-        for call in calls:
-            call.relay_key = type(call.phone_key).new(SUITE)
-            call.outside_port = call.inside_port = FIRST_PORT + 2 * call.number
-        path = root / "calls-to-open.json"
-        path.write_text(json.dumps([call.entry() for call in calls]))
         self.control = Dialogue(self.processes, "control", [
-            self.binaries / "callplayer", "--calls", path, "open", "--socket", root / "dataplane.sock",
+            self.binaries / "callplayer", "open", "--config", configuration, "--count", count,
             "--phones-mac", wires.mac(wires.FARM, wires.PHONES), "--desks-mac", wires.mac(wires.FARM, wires.DESKS)])
+        return self.control.hello["calls"]
 
     @property
     def said(self) -> dict:
         """The SRTP engine that it chose."""
-        return {"engine": re.search(r"SRTP engine (\S+?),", self.process.text())[1]}
+        return {"engine": self.control.hello["engine"]}
 
     @staticmethod
     def version(binaries: pathlib.Path) -> str:

@@ -1,8 +1,8 @@
 """The wires: the relay under test in the middle, both sides of all calls at the other ends.
 
-    pb-farm    phones0 203.0.113.66 ── outside wire ── out0 203.0.113.5 ┐
-                                                                        pb-relay
-               desks0  10.20.0.66   ── inside wire ─── in0  10.20.0.5   ┘
+    pb-farm    phones0 198.18.0.2 ── outside wire ── out0 198.18.0.1 ┐
+                                                                     pb-relay
+               desks0  198.19.0.2 ── inside wire ─── in0  198.19.0.1 ┘
 
     pb-direct  one ── two: a wire like these with the farm at both ends, for what sender and wire can do at most
 
@@ -17,10 +17,11 @@ PHONES, DESKS = "phones0", "desks0"
 DIRECT_ENDS = ("one", "two")
 NAMESPACES = (FARM, RELAY, DIRECT)
 
-OUTSIDE = "203.0.113.5"
-PHONE = "203.0.113.66"
-INSIDE = "10.20.0.5"
-DESK = "10.20.0.66"
+# Of RFC 2544's range for such tests; the phones' are phonefarm's.
+OUTSIDE = "198.18.0.1"
+PHONE = "198.18.0.2"
+INSIDE = "198.19.0.1"
+DESK = "198.19.0.2"
 
 
 def up():

@@ -17,9 +17,6 @@ use pinhole_flow::MacAddr;
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
-    /// The calls, as JSON.
-    #[arg(long)]
-    calls: PathBuf,
     #[command(subcommand)]
     command: Command,
 }
@@ -28,6 +25,9 @@ struct Arguments {
 enum Command {
     /// Plays all calls at the rate of each line read: `PACKETS-PER-SECOND SECONDS`.
     Play {
+        /// The calls, as JSON.
+        #[arg(long)]
+        calls: PathBuf,
         /// The phones' device, such as `af_xdp:phones0`.
         #[arg(long)]
         outside: Device,
@@ -47,11 +47,14 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         core: u32,
     },
-    /// Opens all calls in a pinhole-dataplane; each line read is answered with its counters.
+    /// Opens calls in a pinhole-dataplane and tells which; each line read is answered with its counters.
     Open {
-        /// The data plane's attach socket.
+        /// The data plane's configuration file.
         #[arg(long)]
-        socket: PathBuf,
+        config: PathBuf,
+        /// How many calls.
+        #[arg(long)]
+        count: usize,
         /// MAC address of the phones.
         #[arg(long)]
         phones_mac: MacAddr,
@@ -62,15 +65,13 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let calls = calls::read(&arguments.calls)?;
-    match arguments.command {
-        Command::Play { outside, inside, outside_mac, inside_mac, direct, core } => {
+    match Arguments::parse().command {
+        Command::Play { calls, outside, inside, outside_mac, inside_mac, direct, core } => {
             let relay = (!direct).then_some([outside_mac.0, inside_mac.0]);
-            play::run(&calls, [outside, inside], relay, core)
+            play::run(&calls::read(&calls)?, [outside, inside], relay, core)
         }
-        Command::Open { socket, phones_mac, desks_mac } => {
-            open::run(&calls, &socket, [phones_mac, desks_mac])
+        Command::Open { config, count, phones_mac, desks_mac } => {
+            open::run(&config, count, [phones_mac, desks_mac])
         }
     }
 }
