@@ -1,4 +1,4 @@
-# Set-up shared by scripts/demo and scripts/test: Debian packages, the Rust toolchain, the release binaries.
+# Set-up shared by scripts/demo, scripts/test and scripts/perf: Debian packages, the Rust toolchain, the release binaries.
 # Sourced by bash. Everything here may run again and again: what is there already is not touched.
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -7,6 +7,8 @@ lab_packages=(iproute2 procps nftables ethtool tcpdump openssl kamailio baresip-
     python3 python3-numpy python3-pytest)
 # What perf/rtpengine needs beyond these.
 comparison_packages=(rtpengine-daemon)
+# What perf/report draws plots with.
+report_packages=(python3-matplotlib)
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
@@ -78,12 +80,15 @@ need_toolchain() {
 }
 
 # Builds the three binaries of the appliance into target/release.
-build_binaries() {
-    say "building pinhole-dataplane, pinhole-controlplane and pinholectl (the first time takes some minutes)"
-    local options=(--release -p pinhole-dataplane -p pinhole-controlplane -p pinholectl)
+build_binaries() { build_release -p pinhole-dataplane -p pinhole-controlplane -p pinholectl; }
+
+# Builds the binaries of some packages, named as for cargo, into target/release.
+build_release() {
+    local named=" $*"
+    say "building${named// -p/} (the first time takes some minutes)"
     if [ -t 2 ]; then
-        (cd "$repository" && CARGO_TARGET_DIR="$repository/target" cargo build "${options[@]}" >&2)
+        (cd "$repository" && CARGO_TARGET_DIR="$repository/target" cargo build --release --bins "$@" >&2)
     else
-        (cd "$repository" && CARGO_TARGET_DIR="$repository/target" quietly cargo build "${options[@]}")
+        (cd "$repository" && CARGO_TARGET_DIR="$repository/target" quietly cargo build --release --bins "$@")
     fi || die "the build failed: see above"
 }

@@ -1,0 +1,173 @@
+"""RESULTS.md."""
+
+from .figures import Figure, number
+
+SUITES = {
+    "cm80": "AES_CM_128_HMAC_SHA1_80",
+    "cm256_80": "AES_256_CM_HMAC_SHA1_80",
+    "gcm128": "AEAD_AES_128_GCM",
+    "gcm256": "AEAD_AES_256_GCM",
+}
+SPREADS = {"rtpengine.rate_ratio": "rate_ratio_by_round", "rtpengine.cpu_ratio": "cpu_ratio_by_round"}
+
+
+def adapt(measured: dict) -> dict:
+    """Figures with their spread, where a program gives that apart."""
+    for name, spread in SPREADS.items():
+        if name in measured and spread in measured:
+            measured[name] = {"value": measured[name], **measured[spread]}
+    return measured
+
+
+def write(figures: list[Figure], said: dict, machine: dict, quick: bool) -> str:
+    """The whole file. `said` is what each program said, by step."""
+    kind = "A quick run: fewer rounds and shorter trials than a full one. " if quick else ""
+    parts = [
+        "# Results",
+        f"Written by `scripts/perf`; what it does is in [README.md](README.md). {kind}Every ratio compares two "
+        "sides of one run on one machine; nanoseconds and rates are that machine's and that hour's.",
+        "## Machine",
+        table(("", ""), machine.items()),
+        "## Figures",
+        figure_table(figures),
+        *limits(figures, said),
+        "## Kernels",
+        kernels(said["kernel"]),
+        "## Relay",
+        relay(said["relay"]),
+        "## End to end",
+        end_to_end(said["e2e"]),
+        "## Beside rtpengine",
+        beside(said["rtpengine"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(head: tuple, rows) -> str:
+    """A table; the first column is text, the others are right-aligned if there are more than two."""
+    align = ["---"] + ["---:" if len(head) > 2 else "---"] * (len(head) - 1)
+    lines = [head, align, *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def figure_table(figures: list[Figure]) -> str:
+    """Figure, target, value, spread, verdict."""
+    def row(figure: Figure):
+        spread = "" if figure.least is None else f"{number(figure.least)} to {number(figure.greatest)}"
+        tier = f" ({figure.tier})" if figure.tier else ""
+        target = figure.target
+        return f"`{target.name}`{tier}: {target.meaning}", target.bound, number(figure.value), spread, figure.verdict
+    return table(("Figure", "Target", "Value", "Rounds, least to greatest", ""), map(row, figures))
+
+
+def limits(figures: list[Figure], said: dict) -> list[str]:
+    """What the run itself tells about the targets that were missed."""
+    missed = [figure.target.name for figure in figures if figure.met is False]
+    if not missed:
+        return []
+    lines = [f"- `{name}`: {evidence(name, said)}" for name in missed]
+    return ["## What limits the missed figures", "\n".join(lines)]
+
+
+def evidence(name: str, said: dict) -> str:
+    """The profile of a figure, in a sentence."""
+    part = name.partition(".")[0]
+    if part == "kernel":
+        return kernel_evidence(name.split(".")[1], said["kernel"])
+    if part == "relay":
+        stages = sorted(stages_of(said["relay"]), key=lambda stage: -stage["ns"])
+        most = ", ".join(f"{stage['stage']} {stage['ns']:.0f} ns" for stage in stages[:4])
+        return f"most time goes to {most}; the table of stages is below." if most else "see the tables below."
+    if part in ("e2e", "forged"):
+        search, run = said["e2e"]["search"], said["e2e"]["run"]
+        late = run.get("sender_lag_max_us", 0)
+        return (f"the search was ended by: {search['limited_by']}. At 10,000 sessions the worker was busy for "
+                f"{said['e2e']['e2e.worker_utilisation']:.0%} of the time; the sender, on the other core, was kept from "
+                f"running for up to {late / 1000:.1f} ms, which is the machine's and not the relay's.")
+    rate = said["rtpengine"]["packets_per_second"]
+    return (f"on this wire sender and receiver alone reach {rate['direct']['median'] / 1e3:.0f} k packets/s, "
+            f"Pinhole {rate['pinhole']['median'] / 1e3:.0f} k, rtpengine {rate['rtpengine']['median'] / 1e3:.0f} k; "
+            "kernel work on the veth pair is charged to whoever's core it runs on (table below).")
+
+
+def kernel_evidence(suite: str, kernel: dict) -> str:
+    """How the ratio develops with the burst: a kernel-bound ratio grows with it, a memory-bound one does not."""
+    rows = [row for row in kernel["kernel.rows"] if (row["suite"], row["role"], row["keys"]) == (suite, "protect", 1024)]
+    said = ", ".join(f"{row['burst']}: {row['scores'][0]['ns']['median']:.0f} ns" for row in rows)
+    return f"our time per packet by burst (1,024 keys, protect): {said}; the others are in the tables below."
+
+
+def kernels(kernel: dict) -> str:
+    """A table for each suite and role: nanoseconds per packet, and the ratio to our best engine."""
+    parts = ["Nanoseconds per 172-byte packet, the median of the rounds; in brackets the median of the ratios to our best "
+             "engine, round by round. intel-ipsec-mb is used as was quickest for the row (manager, interface, prefetch).",
+             "![Nanoseconds per packet by burst](plots/kernel.svg)"]
+    blocks = {}
+    for row in kernel["kernel.rows"]:
+        blocks.setdefault((row["suite"], row["role"]), []).append(row)
+    for (suite, role), rows in blocks.items():
+        names = list(dict.fromkeys(score["name"] for row in rows for score in row["scores"]))
+        lines = []
+        for row in rows:
+            scores = {score["name"]: score for score in row["scores"]}
+            lines.append((f"{row['keys']:,}", row["burst"], *(cell(scores.get(name)) for name in names)))
+        parts += [f"### {SUITES[suite]}, {role}", table(("Keys", "Burst", *names), lines)]
+    return "\n\n".join(parts)
+
+
+def cell(score: dict | None) -> str:
+    """A contestant's figure; empty if it did not take part."""
+    if score is None:
+        return ""
+    way = f" {score['way']}" if score["way"] else ""
+    return f"{score['ns']['median']:,.0f} ({score['ratio']['median']:.2f}){way}"
+
+
+def stages_of(said: dict) -> list[dict]:
+    """The relay's stages."""
+    return said.get("relay.stages", [])
+
+
+def relay(said: dict) -> str:
+    """The relay by stage and by number of sessions."""
+    parts = ["![Cost of a packet by number of sessions](plots/relay.svg)"]
+    if stages_of(said):
+        rows = ((stage["stage"], f"{stage['ns']:.1f}", f"{stage['cycles']:.0f}") for stage in stages_of(said))
+        parts.append(table(("Stage, 10,000 sessions", "ns per packet", "TSC cycles"), rows))
+    rows = ((f"{size['sessions']:,}", f"{size['ns']:.1f}", f"{size['cycles']:.0f}") for size in said["relay.sizes"])
+    parts.append(table(("Sessions", "ns per packet", "TSC cycles"), rows))
+    return "\n\n".join(parts)
+
+
+def end_to_end(said: dict) -> str:
+    """Calls, forged packets, and the search for the highest rate."""
+    plain, forged = said["run"], said["forged"]
+    names = ("sessions", "seconds", "sent", "received", "lost", "duplicates", "wrong", "unexpected", "forged")
+    rows = [(name, *(number(run[name]) if name in run else "" for run in (plain, forged))) for name in names]
+    rows += [(f"delay {name}, µs", *(number(run["delay_us"][name]) for run in (plain, forged)))
+             for name in ("p50", "p99", "p999", "max")]
+    rows.append(("worker busy", *(f"{run['data_plane']['worker_utilisation'][0]:.0%}" for run in (plain, forged))))
+    trials = [(f"{trial['offered'] / 1e6:.2f}", number(trial["seconds"]), number(trial["lost"]),
+               f"{trial['delay_p999_us']:.0f}", "yes" if trial["passed"] else "no")
+              for trial in sorted(said["search"]["trials"], key=lambda trial: trial["offered"])]
+    return "\n\n".join([
+        "![Added delay](plots/delay.svg)",
+        table(("", "calls", "calls beside forged packets"), rows),
+        f"Highest rate without loss: {said['e2e.max_mpps']:.2f} million packets per second, both directions together; "
+        f"the search was ended by: {said['search']['limited_by']}.",
+        table(("Offered, M packets/s", "Seconds", "Lost", "Delay p99.9, µs", "Passed"), trials),
+    ])
+
+
+def beside(said: dict) -> str:
+    """Rates and processor time of both relays."""
+    rate, cpu = said["packets_per_second"], said["cpu_seconds_per_million"]
+    rows = [(name, *(f"{rate[name][part] / 1e3:,.0f}" for part in ("min", "median", "max")),
+             f"{cpu[name]['median']:.2f}" if name in cpu else "")
+            for name in ("rtpengine", "pinhole", "direct")]
+    return "\n\n".join([
+        "![Rates without loss](plots/rates.svg)",
+        table(("", "k packets/s: least", "median", "greatest", "CPU seconds per million packets"), rows),
+        f"`direct` is sender and receiver with nothing between them but the wire. {said['calls']} calls, "
+        f"{said['rounds']} rounds; a packet later than {said['late_us'] / 1000:.0f} ms counts as lost.",
+    ])

@@ -1,0 +1,63 @@
+"""What the programs might say, with round numbers."""
+
+
+def score(name, nanoseconds, ratio, way=""):
+    """A contestant's result in one row."""
+    def spread(value):
+        return {"min": value * 0.9, "median": value, "max": value * 1.1}
+    return {"name": name, "way": way, "ns": spread(nanoseconds), "ratio": spread(ratio)}
+
+
+def row(suite, role, keys, burst):
+    """One row of the kernel benchmark."""
+    scores = [score("avx512", 30, 1), score("RustCrypto", 180, 6), score("ipsec-mb", 60, 2, "avx512 direct prefetch")]
+    if keys == 64:
+        scores.append(score("libsrtp2", 5000, 166.67))
+    return {"suite": suite, "role": role, "keys": keys, "burst": burst, "scores": scores}
+
+
+def played(lost=0, forged=0):
+    """What the phone farm says of calls."""
+    return {"sessions": 10_000, "seconds": 60.0, "sent": 60_000_000, "received": 60_000_000 - lost, "lost": lost,
+            "duplicates": 0, "wrong": 0, "unexpected": 0, "forged": forged, "sender_lag_max_us": 1500.0,
+            "delay_us": {"p50": 8.1, "p99": 20.0, "p999": 45.5, "max": 900.0},
+            "data_plane": {"worker_utilisation": [0.25]}}
+
+
+def trial(rate, passed):
+    """A trial of the search."""
+    return {"rate": rate, "offered": rate, "seconds": 5.0, "passed": passed, "lost": 0 if passed else 77, "delay_p999_us": 50.0}
+
+
+def everything():
+    """What all programs say, with every target met."""
+    rate = {"min": 100e3, "median": 110e3, "max": 120e3}
+    return {
+        "kernel": {
+            "kernel.cm80.vs_ipsec_mb": {"value": 2.0, "min": 1.9, "max": 2.1, "tier": "avx512"},
+            "kernel.cm80.vs_rustcrypto": {"value": 6.0, "min": 5.5, "max": 6.5, "tier": "avx512"},
+            "kernel.gcm128.vs_ipsec_mb": {"value": 1.6, "min": 1.5, "max": 1.7, "tier": "avx512"},
+            "kernel.versions": {"ipsec-mb": "1.3.0", "OpenSSL": "OpenSSL 3.0.19", "libsrtp2": "libsrtp2 2.5.0"},
+            "kernel.rows": [row(suite, role, keys, burst) for suite in ("cm80", "gcm128") for role in ("protect", "unprotect")
+                            for keys in (64, 1024) for burst in (1, 32)],
+        },
+        "relay": {
+            "relay.overhead": 2.1, "relay.growth": 1.5, "relay.bytes_per_session": 3900, "relay.allocations_per_burst": 0,
+            "relay.stages": [{"stage": "parse", "ns": 10.0, "cycles": 26.0}, {"stage": "unprotect", "ns": 50.0, "cycles": 130.0}],
+            "relay.sizes": [{"sessions": 10, "ns": 80.0, "cycles": 208.0}, {"sessions": 100_000, "ns": 120.0, "cycles": 312.0}],
+        },
+        "e2e": {
+            "e2e.sessions": 10_000, "e2e.seconds": 60.0, "e2e.loss": 0, "e2e.wrong": 0, "e2e.added_delay_p999_us": 45.5,
+            "e2e.worker_utilisation": 0.25, "e2e.max_mpps": 3.5, "e2e.headroom": 3.5, "forged.legit_loss": 0,
+            "run": played(), "forged": played(forged=30_000_000),
+            "search": {"limited_by": "loss", "trials": [trial(4e6, False), trial(3.5e6, True)]},
+        },
+        "rtpengine": {
+            "rtpengine.rate_ratio": 4.5, "rtpengine.cpu_ratio": 5.0, "rtpengine.bypass_ratio": 29.0,
+            "rate_ratio_by_round": {"min": 4.1, "median": 4.5, "max": 4.9},
+            "cpu_ratio_by_round": {"min": 4.8, "median": 5.0, "max": 5.2},
+            "packets_per_second": {"rtpengine": rate, "pinhole": rate, "direct": rate},
+            "cpu_seconds_per_million": {"rtpengine": {"median": 10.0}, "pinhole": {"median": 2.0}},
+            "calls": 200, "rounds": 5, "late_us": 20_000, "versions": {"rtpengine": "10.5.3.5"},
+        },
+    }

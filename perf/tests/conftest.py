@@ -1,0 +1,6 @@
+"""Finds the report."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
