@@ -72,7 +72,7 @@ pub(crate) fn cut(job: &Job<'_>) -> Result<Parts, Outcome> {
     let parts = split(job.keys, job.kind, job.len, payload_at(job)).ok_or(Outcome::TooShort)?;
     let expected = job.keys.mki();
     let mki = packet.get(parts.mki..parts.mki + expected.len()).ok_or(Outcome::TooShort)?;
-    if bool::from(mki.ct_eq(expected)) { Ok(parts) } else { Err(Outcome::MkiMismatch) }
+    if expected.is_empty() || bool::from(mki.ct_eq(expected)) { Ok(parts) } else { Err(Outcome::MkiMismatch) }
 }
 
 /// Copies `from` to `packet` at `at`.

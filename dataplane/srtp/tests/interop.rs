@@ -1,4 +1,4 @@
-//! Both directions against libsrtp2, an implementation that shares nothing with ours.
+//! Every engine, both directions, against libsrtp2, an implementation that shares nothing with ours.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,7 +7,7 @@ mod common;
 use common::{Drop, Party, key_and_salt, rtcp_packet, rtp_packet, rtp_packet_with};
 use libsrtp2::{Error, Policy, ROOM, Role, Session};
 use pinhole_flow::Suite;
-use pinhole_srtp::kernels::{E_BIT, Kind, Outcome};
+use pinhole_srtp::kernels::{E_BIT, Engine, Kind, Outcome, every_variant};
 
 const MKIS: [&[u8]; 3] = [&[], &[0, 0, 0, 1], &[0x5a; 128]];
 
@@ -36,13 +36,14 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(suite: Suite, mki: &[u8]) -> Self {
+    /// `engine` is the place of one of the [`every_variant`]s.
+    fn new(engine: usize, suite: Suite, mki: &[u8]) -> Self {
         Self {
             suite,
-            us: Party::new(suite, 1, mki),
+            us: Party::on(variant(engine), suite, 1, mki),
             to_them: theirs(Role::Receiver, suite, mki),
             them: theirs(Role::Sender, suite, mki),
-            to_us: Party::new(suite, 1, mki),
+            to_us: Party::on(variant(engine), suite, 1, mki),
         }
     }
 
@@ -83,28 +84,36 @@ fn finds_the_mki_of_srtcp(suite: Suite, mki: &[u8]) -> bool {
     mki.is_empty() || suite.rtp_tag_len() == suite.rtcp_tag_len()
 }
 
-fn every_suite_and_mki(mut test: impl FnMut(Pair)) {
-    for suite in Suite::ALL {
-        for mki in MKIS {
-            test(Pair::new(suite, mki));
+fn variant(at: usize) -> Box<dyn Engine> {
+    every_variant().swap_remove(at)
+}
+
+fn every_engine_suite_and_mki(mut test: impl FnMut(Pair)) {
+    for engine in 0..every_variant().len() {
+        for suite in Suite::ALL {
+            for mki in MKIS {
+                test(Pair::new(engine, suite, mki));
+            }
         }
     }
 }
 
 #[test]
 fn rtp_of_every_payload_length_interoperates() {
-    for suite in Suite::ALL {
-        let mut pair = Pair::new(suite, &[]);
-        for len in (0u16..=1500).filter(|len| *len < 300 || len % 13 == 0 || *len > 1480) {
-            let payload: Vec<u8> = (0..len).map(|at| at as u8).collect();
-            pair.rtp(&rtp_packet(0xcafe_babe, len, &payload));
+    for engine in 0..every_variant().len() {
+        for suite in Suite::ALL {
+            let mut pair = Pair::new(engine, suite, &[]);
+            for len in (0u16..=1500).chain((1501..=9000).step_by(250)).chain([9000]) {
+                let payload: Vec<u8> = (0..len).map(|at| at as u8).collect();
+                pair.rtp(&rtp_packet(0xcafe_babe, len, &payload));
+            }
         }
     }
 }
 
 #[test]
 fn rtp_with_csrcs_and_header_extensions_interoperates() {
-    every_suite_and_mki(|mut pair| {
+    every_engine_suite_and_mki(|mut pair| {
         let mut sequence = 100;
         for csrcs in [0, 1, 4, 15] {
             for extension in [None, Some(0), Some(1), Some(7)] {
@@ -119,7 +128,7 @@ fn rtp_with_csrcs_and_header_extensions_interoperates() {
 
 #[test]
 fn rtcp_of_every_length_interoperates() {
-    every_suite_and_mki(|mut pair| {
+    every_engine_suite_and_mki(|mut pair| {
         pair.rtcp(&[0x80, 201, 0, 1, 1, 2, 3, 4]);
         pair.rtcp(&rtcp_packet(5, None));
         for words in [0, 1, 3, 4, 5, 30, 300] {
@@ -130,7 +139,7 @@ fn rtcp_of_every_length_interoperates() {
 
 #[test]
 fn several_ssrcs_interleaved_interoperate() {
-    every_suite_and_mki(|mut pair| {
+    every_engine_suite_and_mki(|mut pair| {
         for step in 0..20 {
             for ssrc in [1, 2, 0, u32::MAX] {
                 pair.rtp(&rtp_packet(ssrc, 1000 * (ssrc as u16 & 7) + step, &[step as u8; 33]));
@@ -142,7 +151,7 @@ fn several_ssrcs_interleaved_interoperate() {
 
 #[test]
 fn a_stream_interoperates_across_three_rollovers() {
-    every_suite_and_mki(|mut pair| {
+    every_engine_suite_and_mki(|mut pair| {
         for step in 0u32..220 {
             pair.rtp(&rtp_packet(9, (65_000 + step * 997) as u16, &[step as u8; 20]));
         }
@@ -153,7 +162,7 @@ fn a_stream_interoperates_across_three_rollovers() {
 
 #[test]
 fn a_high_rollover_counter_interoperates() {
-    every_suite_and_mki(|mut pair| {
+    every_engine_suite_and_mki(|mut pair| {
         pair.rtp(&rtp_packet(9, 10, &[1; 20]));
         for party in [&mut pair.us, &mut pair.to_us] {
             party.streams[0].index |= 0xfedc_ba98 << 16;
@@ -168,7 +177,7 @@ fn a_high_rollover_counter_interoperates() {
 
 #[test]
 fn a_forged_packet_is_refused_by_both() {
-    every_suite_and_mki(|mut pair| {
+    every_engine_suite_and_mki(|mut pair| {
         let mut ours = pair.us.protect(&rtp_packet(9, 10, &[1; 20])).unwrap();
         ours[20] ^= 1;
         let refused = call(&ours, |packet, len| pair.to_them.unprotect(packet, len));
@@ -180,7 +189,7 @@ fn a_forged_packet_is_refused_by_both() {
 #[test]
 fn a_packet_under_another_mki_is_refused_by_both() {
     for suite in Suite::ALL {
-        let mut pair = Pair::new(suite, &[1, 2]);
+        let mut pair = Pair::new(0, suite, &[1, 2]);
         let mut stranger = Party::new(suite, 1, &[1, 3]);
         let packet = stranger.protect(&rtp_packet(9, 10, &[1; 20])).unwrap();
         let refused = call(&packet, |packet, len| pair.to_them.unprotect(packet, len));
@@ -191,7 +200,9 @@ fn a_packet_under_another_mki_is_refused_by_both() {
 
 #[test]
 fn unencrypted_srtcp_interoperates() {
-    for suite in Suite::ALL {
+    for (engine, suite) in
+        (0..every_variant().len()).flat_map(|engine| Suite::ALL.map(|suite| (engine, suite)))
+    {
         for mki in MKIS {
             let key_and_salt = key_and_salt(suite, 1);
             let policy =
@@ -201,14 +212,14 @@ fn unencrypted_srtcp_interoperates() {
             let mut sender = Session::new(Role::Sender, &policy).unwrap();
             let theirs = call(&plain, |packet, len| sender.protect_rtcp(packet, len)).unwrap();
             assert_eq!(theirs[..plain.len()], plain, "E bit clear: the body is in clear");
-            let mut to_us = Party::new(suite, 1, mki);
+            let mut to_us = Party::on(variant(engine), suite, 1, mki);
             assert_eq!(to_us.unprotect_rtcp(&theirs).unwrap(), plain);
             assert_eq!(to_us.streams[0].rtcp_index, 1);
             let mut forged = theirs.clone();
             forged[9] ^= 1;
             assert_eq!(to_us.unprotect_rtcp(&forged), Err(Drop::Crypto(Outcome::AuthFailed)));
 
-            let ours = Party::new(suite, 1, mki).send(Kind::Rtcp, &plain, 8, 5, 1).unwrap();
+            let ours = Party::on(variant(engine), suite, 1, mki).send(Kind::Rtcp, &plain, 8, 5, 1).unwrap();
             assert_eq!(ours, theirs);
             if finds_the_mki_of_srtcp(suite, mki) {
                 let mut receiver = Session::new(Role::Receiver, &policy).unwrap();

@@ -7,11 +7,11 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use common::{direction, rtcp_packet, rtp_packet};
+use common::{key_and_salt, rtcp_packet, rtp_packet};
 use pinhole_flow::slot::STREAMS;
-use pinhole_flow::{StreamState, Suite};
-use pinhole_srtp::kernels::{Engine, Kind, Outcome, Portable};
-use pinhole_srtp::{Guess, outbound, rtcp, rtp};
+use pinhole_flow::{MasterKey, StreamState, Suite};
+use pinhole_srtp::kernels::{Kind, Outcome, every_variant};
+use pinhole_srtp::{Direction, Guess, outbound, rtcp, rtp};
 
 struct Counting;
 
@@ -38,8 +38,11 @@ static COUNTING: Counting = Counting;
 
 #[test]
 fn a_packet_is_protected_and_unprotected_without_allocation() {
-    for suite in Suite::ALL {
-        let direction = direction(suite, 1, &[1, 2, 3, 4]);
+    let engines = every_variant();
+    let all = engines.iter().flat_map(|engine| Suite::ALL.map(|suite| (engine, suite)));
+    for (engine, suite) in all {
+        let master = MasterKey::new(suite, &key_and_salt(suite, 1), &[1, 2, 3, 4]).unwrap();
+        let direction = Direction::derive(&master, &**engine).unwrap().unwrap();
         let mut outgoing = [StreamState::default(); STREAMS];
         let mut incoming = [StreamState::default(); STREAMS];
         let mut rtp_packet = rtp_packet(7, 1, &[0; 160]);
@@ -58,7 +61,7 @@ fn a_packet_is_protected_and_unprotected_without_allocation() {
             direction.job(Kind::Rtp, &mut rtp_packet, rtp_len, header.payload_at, 7, index),
             direction.job(Kind::Rtcp, &mut rtcp_packet, rtcp_len, 8, 7, word),
         ];
-        Portable.protect(&mut jobs);
+        engine.protect(&mut jobs);
         assert!(jobs.iter().all(|job| job.outcome == Outcome::Done));
 
         let guess = Guess::rtp(&incoming, &header);
@@ -68,10 +71,10 @@ fn a_packet_is_protected_and_unprotected_without_allocation() {
             direction.job(Kind::Rtp, &mut rtp_packet, rtp_len, header.payload_at, 7, guess.index),
             direction.job(Kind::Rtcp, &mut rtcp_packet, rtcp_len, 8, 7, rtcp_guess.index),
         ];
-        Portable.unprotect(&mut jobs);
+        engine.unprotect(&mut jobs);
         assert!(jobs.iter().all(|job| job.outcome == Outcome::Done));
         guess.commit(&mut incoming).unwrap();
         rtcp_guess.commit(&mut incoming).unwrap();
-        assert_eq!(ALLOCATIONS.with(Cell::get), before, "{}", suite.name());
+        assert_eq!(ALLOCATIONS.with(Cell::get), before, "{}, {}", engine.name(), suite.name());
     }
 }

@@ -143,7 +143,7 @@ fn stream_to_protect<'b>(keys: Counted<'b>, job: &'b mut Job<'_>, parts: &Parts)
     if job.kind == Kind::Rtcp {
         put(job.packet, parts.word, &word.to_be_bytes());
     }
-    put(job.packet, parts.mki, job.keys.mki());
+    put_mki(job, parts);
     stream(keys, job, parts, word)
 }
 
@@ -178,7 +178,7 @@ fn seal<T: Tier, const KEYS: usize>(
     if job.kind == Kind::Rtcp {
         put(job.packet, parts.word, &word.to_be_bytes());
     }
-    put(job.packet, parts.mki, job.keys.mki());
+    put_mki(job, parts);
     job.len = parts.end;
     job.outcome = Outcome::Done;
     None
@@ -262,6 +262,14 @@ fn put_tag(packet: &mut [u8], parts: &Parts, tag: Tag) {
 fn copy<const LEN: usize>(to: &mut [u8], from: &[u8]) {
     if let (Some(to), Some(from)) = (to.first_chunk_mut::<LEN>(), from.first_chunk()) {
         *to = *from;
+    }
+}
+
+/// Writes the MKI. Most keys have none.
+fn put_mki(job: &mut Job<'_>, parts: &Parts) {
+    let mki = job.keys.mki();
+    if !mki.is_empty() {
+        put(job.packet, parts.mki, mki);
     }
 }
 

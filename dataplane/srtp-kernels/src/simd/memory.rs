@@ -2,8 +2,10 @@
 //! could leave its packet: the bounds are kept here.
 
 use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
 
 use super::context::Gcm;
+use super::message::Tail;
 
 /// A block of 16 bytes.
 #[inline]
@@ -116,6 +118,50 @@ pub(super) fn store_part(data: &mut [u8], at: usize, vector: __m512i) {
     // SAFETY: the mask has a bit for each byte between `at` and the slice's end and no other. What
     // it leaves out is neither written nor does it fault.
     unsafe { _mm512_mask_storeu_epi8(to.cast(), mask, vector) };
+}
+
+/// A bit for each byte of a vector of text, of `len` bytes in all, that stands one block behind the
+/// start of the first vector.
+#[inline]
+#[target_feature(enable = "bmi2")]
+pub(super) fn text_mask(len: usize, vector: usize) -> u64 {
+    mask(len + 16, 64 * vector) & if vector == 0 { !0xffff } else { !0 }
+}
+
+/// A vector of text that stands one block behind the start of the first vector, with zeros where
+/// `mask`, from [`text_mask`], has no bit.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,bmi2")]
+pub(super) fn load_text(text: &[u8], vector: usize, mask: u64) -> __m512i {
+    let mask = mask & text_mask(text.len(), vector);
+    let from = text.as_ptr().wrapping_add(64 * vector).wrapping_sub(16);
+    // SAFETY: the mask has bits for bytes of the slice only: its first is byte 16 of the first vector.
+    // What it leaves out is neither read nor does it fault.
+    unsafe { _mm512_maskz_loadu_epi8(mask, from.cast()) }
+}
+
+/// The opposite of [`load_text`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,bmi2")]
+pub(super) fn store_text(text: &mut [u8], vector: usize, mask: u64, from: __m512i) {
+    let mask = mask & text_mask(text.len(), vector);
+    let to = text.as_mut_ptr().wrapping_add(64 * vector).wrapping_sub(16);
+    // SAFETY: the mask has bits for bytes of the slice only: its first is byte 16 of the first vector.
+    // What it leaves out is neither written nor does it fault.
+    unsafe { _mm512_mask_storeu_epi8(to.cast(), mask, from) };
+}
+
+/// A message's tail in memory that was not initialised: `rest`, then zeros.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn begin_tail(tail: &mut MaybeUninit<Tail>, rest: __m512i) -> &mut Tail {
+    let to = tail.as_mut_ptr().cast::<__m512i>();
+    // SAFETY: a tail is 128 bytes, aligned to 64, and both stores together write all of them.
+    unsafe {
+        _mm512_store_si512(to, rest);
+        _mm512_store_si512(to.add(1), _mm512_setzero_si512());
+        tail.assume_init_mut()
+    }
 }
 
 /// Powers of the hash key that follow one another from place `first` on, of which 0 to 16 exist.

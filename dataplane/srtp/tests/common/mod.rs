@@ -70,13 +70,21 @@ pub enum Drop {
 
 /// One direction with its stream states, used the way the relay uses it.
 pub struct Party {
+    pub engine: Box<dyn Engine>,
     pub direction: Direction,
     pub streams: [StreamState; STREAMS],
 }
 
 impl Party {
     pub fn new(suite: Suite, seed: u8, mki: &[u8]) -> Self {
-        Self { direction: direction(suite, seed, mki), streams: [StreamState::default(); STREAMS] }
+        Self::on(Box::new(Portable), suite, seed, mki)
+    }
+
+    /// A party whose packets an engine does.
+    pub fn on(engine: Box<dyn Engine>, suite: Suite, seed: u8, mki: &[u8]) -> Self {
+        let master = MasterKey::new(suite, &key_and_salt(suite, seed), mki).unwrap();
+        let direction = Direction::derive(&master, &*engine).unwrap().unwrap();
+        Self { engine, direction, streams: [StreamState::default(); STREAMS] }
     }
 
     pub fn protect(&mut self, plain: &[u8]) -> Result<Vec<u8>, Drop> {
@@ -104,7 +112,7 @@ impl Party {
         let mut packet = plain.to_vec();
         packet.resize(plain.len() + self.direction.overhead(kind), 0);
         let mut jobs = [self.direction.job(kind, &mut packet, plain.len(), payload_at, ssrc, index)];
-        Portable.protect(&mut jobs);
+        self.engine.protect(&mut jobs);
         assert_eq!(jobs[0].outcome, Outcome::Done);
         assert_eq!(jobs[0].len, jobs[0].packet.len());
         Ok(packet)
@@ -130,7 +138,7 @@ impl Party {
             let len = packet.len();
             let mut jobs =
                 [self.direction.job(guess.kind, &mut packet, len, payload_at, guess.ssrc, guess.index)];
-            Portable.unprotect(&mut jobs);
+            self.engine.unprotect(&mut jobs);
             let (outcome, len) = (jobs[0].outcome, jobs[0].len);
             if outcome == Outcome::Done {
                 guess.commit(&mut self.streams).map_err(Drop::State)?;

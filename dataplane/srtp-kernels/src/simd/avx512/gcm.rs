@@ -5,7 +5,9 @@ use core::arch::x86_64::*;
 use super::keystream::{apply, counter_blocks, rounds};
 use crate::simd::context::Gcm;
 use crate::simd::ghash::{self, lengths, reversal};
-use crate::simd::memory::{big_endian, broadcast, load_block, load_part, number, powers, store_part};
+use crate::simd::memory::{
+    big_endian, broadcast, load_block, load_part, load_text, number, powers, store_text, text_mask,
+};
 use crate::simd::tier::{Aead, Tag, tags_match};
 
 /// Blocks that one aggregated hash takes: as many as there are powers.
@@ -42,7 +44,7 @@ pub(super) fn open<const KEYS: usize>(context: &Gcm<KEYS>, packet: Aead<'_>, tag
 
 /// Which path a packet takes.
 enum Plan {
-    /// It is hashed in one go, and its key stream, that of the tag before it, has so many vectors.
+    /// It is hashed in one go; associated data, text and lengths fill so many vectors.
     Short(usize),
     Long,
 }
@@ -50,9 +52,10 @@ enum Plan {
 impl Plan {
     #[inline]
     fn of(packet: &Aead<'_>) -> Self {
+        let aad = packet.aad.len().div_ceil(16);
         let text = packet.text.len().div_ceil(16);
-        let short = packet.aad.len() <= 64 && packet.aad.len().div_ceil(16) + text < POWERS;
-        if short { Self::Short(text / 4 + 1) } else { Self::Long }
+        let short = aad <= 1 + 4 && aad.max(1) + text < POWERS;
+        if short { Self::Short((text + 2).div_ceil(4)) } else { Self::Long }
     }
 }
 
@@ -72,8 +75,11 @@ fn dispatch<const KEYS: usize, const SEAL: bool>(
     }
 }
 
-/// A packet whose associated data has at most four blocks and which has fewer than [`POWERS`] blocks
-/// in all. Its plain text is held back in registers until the tag has been checked.
+/// A packet of at most [`POWERS`] blocks, of which at most five are associated data. The first block
+/// of the key stream masks the tag; where it stands among the vectors, the last block of associated
+/// data stands in what is hashed, and the lengths stand behind the text. So 160 bytes under a plain
+/// RTP header fill three vectors. The plain text is held back in registers until the tag is known to
+/// be right.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,vaes,vpclmulqdq,aes,pclmulqdq,bmi2")]
 fn short<const KEYS: usize, const VECTORS: usize, const SEAL: bool>(
@@ -83,34 +89,38 @@ fn short<const KEYS: usize, const VECTORS: usize, const SEAL: bool>(
 ) -> (Tag, bool) {
     let Aead { iv, aad, text } = packet;
     let reversal = _mm512_broadcast_i32x4(reversal());
-    let aad_blocks = aad.len().div_ceil(16);
-    let first = POWERS - (aad_blocks + text.len().div_ceil(16) + 1);
-    let mut sum = Sum::of_lengths(context, aad.len(), text.len());
-    if !aad.is_empty() {
-        sum.add(_mm512_shuffle_epi8(load_part(aad, 0), reversal), powers(context, first));
+    let blocks = text.len().div_ceil(16);
+    let first = POWERS - (blocks + 2);
+    let (early_aad, late_aad) = aad.split_at(aad.len().saturating_sub(1) / 16 * 16);
+    let mut sum = Sum::zero();
+    if !early_aad.is_empty() {
+        let early = _mm512_shuffle_epi8(load_part(early_aad, 0), reversal);
+        sum.add(early, powers(context, first - early_aad.len() / 16));
     }
 
     let mut stream = counter_blocks::<VECTORS>(iv | 1, broadcast(&context.round_keys[0]));
     rounds(&context.round_keys, &mut stream);
-    // The first block masks the tag: the text's key stream starts one block behind it.
     let tag_mask = _mm512_castsi512_si128(stream[0]);
     let mut results = [_mm512_setzero_si512(); VECTORS];
     for at in 0..VECTORS {
-        let len = text.len();
-        if 64 * at >= len {
-            break;
-        }
-        let next = if at + 1 < VECTORS { stream[at + 1] } else { _mm512_setzero_si512() };
-        let input = load_part(text, 64 * at);
-        let output = _mm512_xor_si512(input, _mm512_alignr_epi64::<2>(next, stream[at]));
-        let output = _mm512_maskz_mov_epi8(crate::simd::memory::mask(len, 64 * at), output);
+        let mask = text_mask(text.len(), at);
+        let input = load_text(text, at, mask);
+        let output = _mm512_maskz_mov_epi8(mask, _mm512_xor_si512(input, stream[at]));
         if SEAL {
-            store_part(text, 64 * at, output);
+            store_text(text, at, mask, output);
         } else {
             results[at] = output;
         }
-        let hashed = _mm512_shuffle_epi8(if SEAL { output } else { input }, reversal);
-        sum.add(hashed, powers(context, first + aad_blocks + 4 * at));
+        let mut hashed = _mm512_shuffle_epi8(if SEAL { output } else { input }, reversal);
+        if at == 0 {
+            let late = _mm_shuffle_epi8(_mm512_castsi512_si128(load_part(late_aad, 0)), self::reversal());
+            hashed = _mm512_mask_broadcast_i32x4(hashed, 0x000f, late);
+        }
+        if at == VECTORS - 1 {
+            let lane = 0x000f << (4 * ((blocks + 1) % 4));
+            hashed = _mm512_mask_broadcast_i32x4(hashed, lane, lengths(aad.len(), text.len()));
+        }
+        sum.add(hashed, powers(context, first + 4 * at));
     }
     let hash = _mm_shuffle_epi8(sum.fold().reduce(), self::reversal());
     let tag = number(_mm_xor_si128(hash, tag_mask));
@@ -120,9 +130,7 @@ fn short<const KEYS: usize, const VECTORS: usize, const SEAL: bool>(
     let right = tags_match(tag, expected, 16);
     if right {
         for (at, output) in results.into_iter().enumerate() {
-            if 64 * at < text.len() {
-                store_part(text, 64 * at, output);
-            }
+            store_text(text, at, text_mask(text.len(), at), output);
         }
     }
     (tag, right)
@@ -177,16 +185,6 @@ impl Sum {
     fn zero() -> Self {
         let zero = _mm512_setzero_si512();
         Self { low: zero, middle: zero, high: zero }
-    }
-
-    /// The product of the block of lengths, which is the last.
-    #[inline]
-    #[target_feature(enable = "avx512f,vpclmulqdq")]
-    fn of_lengths<const KEYS: usize>(context: &Gcm<KEYS>, aad: usize, text: usize) -> Self {
-        let mut sum = Self::zero();
-        let block = _mm512_zextsi128_si512(lengths(aad, text));
-        sum.add(block, _mm512_castsi128_si512(load_block(&context.powers[POWERS - 1])));
-        sum
     }
 
     #[inline]

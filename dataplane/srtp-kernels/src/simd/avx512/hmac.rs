@@ -1,9 +1,11 @@
 //! HMAC-SHA1 (RFC 2104) of many messages of different keys and lengths.
 
 use core::arch::x86_64::*;
+use core::array::from_fn;
+use core::mem::MaybeUninit;
 
-use super::sha1::{compress, transpose};
-use crate::simd::memory::{broadcast, load_16_words, load_64, load_part, store_16_words, store_64};
+use super::sha1::{State, Words, compress, transpose};
+use crate::simd::memory::{begin_tail, broadcast, load_16_words, load_64, load_part, store_16_words};
 use crate::simd::message::{Message, Tail};
 use crate::simd::sha_ni;
 use crate::simd::tier::{BATCH, Tag};
@@ -31,84 +33,96 @@ pub(in crate::simd) fn tags(messages: &mut [Message<'_>], tags: &mut [Tag; BATCH
     sha_ni::tags(rest, tags);
 }
 
+/// Messages in groups of sixteen.
+type Lanes<'a, const GROUPS: usize> = [[&'a Message<'a>; 16]; GROUPS];
+
 /// At most sixteen messages for each group. Lanes without one repeat the last.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi2")]
 fn groups<const GROUPS: usize>(messages: &[Message<'_>], tags: &mut [Tag; BATCH]) {
     let [.., last] = messages else { return };
     let zero = _mm512_setzero_si512();
-    let swap = broadcast(&[3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12]);
-    let mut lanes = [[last; 16]; GROUPS];
+    let mut lanes: Lanes<'_, GROUPS> = [[last; 16]; GROUPS];
     for (lane, message) in lanes.as_flattened_mut().iter_mut().zip(messages) {
         *lane = message;
     }
     // The tails first: their stores have drained when they are loaded.
-    let mut tails = [const { [const { Tail([0; 128]) }; 16] }; GROUPS];
+    let mut memory = [const { [const { MaybeUninit::uninit() }; 16] }; GROUPS];
+    let mut each = lanes.as_flattened().iter();
+    let tails: [[&Tail; 16]; GROUPS] = memory
+        .each_mut()
+        .map(|group| group.each_mut().map(|memory| tail(each.next().unwrap_or(&last), memory)));
+    let mut inner = [[zero; 5]; GROUPS];
+    let mut outer = [[zero; 5]; GROUPS];
+    for g in 0..GROUPS {
+        let rows = from_fn(|lane| load_16_words(lanes[g][lane].midstates));
+        [inner[g], outer[g]] = states(&transpose(&rows));
+    }
     let (mut fewest, mut most) = (usize::MAX, 0);
-    for g in 0..GROUPS {
-        for lane in 0..16 {
-            let message = lanes[g][lane];
-            fill(message, &mut tails[g][lane]);
-            fewest = fewest.min(message.blocks());
-            most = most.max(message.blocks());
-        }
+    for message in messages {
+        fewest = fewest.min(message.blocks());
+        most = most.max(message.blocks());
     }
-    let mut inner = [[zero; GROUPS]; 5];
-    let mut outer = [[zero; GROUPS]; 5];
-    for g in 0..GROUPS {
-        let mut rows = [zero; 16];
-        for lane in 0..16 {
-            rows[lane] = load_16_words(lanes[g][lane].midstates);
-        }
-        let columns = transpose(&rows);
-        for word in 0..5 {
-            inner[word][g] = columns[word];
-            outer[word][g] = columns[5 + word];
-        }
+    for at in 0..fewest {
+        compress(&mut inner, &mut words(&lanes, &tails, at));
     }
-    for at in 0..most {
-        let mut words = [[zero; GROUPS]; 16];
-        for g in 0..GROUPS {
-            let mut rows = [zero; 16];
-            for lane in 0..16 {
-                let block = lanes[g][lane].block(&tails[g][lane], at);
-                rows[lane] = _mm512_shuffle_epi8(load_64(block), swap);
-            }
-            let columns = transpose(&rows);
-            for word in 0..16 {
-                words[word][g] = columns[word];
-            }
-        }
+    for at in fewest..most {
         let before = inner;
-        compress(&mut inner, &mut words);
-        if at >= fewest {
-            for g in 0..GROUPS {
-                let ended = ended(&lanes[g], at);
-                for word in 0..5 {
-                    inner[word][g] = _mm512_mask_mov_epi32(inner[word][g], ended, before[word][g]);
-                }
+        compress(&mut inner, &mut words(&lanes, &tails, at));
+        for g in 0..GROUPS {
+            let ended = ended(&lanes[g], at);
+            for word in 0..5 {
+                inner[g][word] = _mm512_mask_mov_epi32(inner[g][word], ended, before[g][word]);
             }
         }
     }
-    let mut words = [[zero; GROUPS]; 16];
-    for g in 0..GROUPS {
-        for word in 0..5 {
-            words[word][g] = inner[word][g];
-        }
-        words[5][g] = _mm512_set1_epi32(i32::MIN);
-        words[15][g] = _mm512_set1_epi32((64 + 20) * 8);
-    }
-    compress(&mut outer, &mut words);
-    for g in 0..GROUPS {
+    let padding = _mm512_set1_epi32(i32::MIN);
+    let bits = _mm512_set1_epi32((64 + 20) * 8);
+    let digest = |[a, b, c, d, e]: State| {
+        [a, b, c, d, e, padding, zero, zero, zero, zero, zero, zero, zero, zero, zero, bits]
+    };
+    compress(&mut outer, &mut inner.map(digest));
+    for (g, messages) in messages.chunks(16).enumerate() {
         let mut digests = [[0; 16]; 3];
         for word in 0..3 {
-            store_16_words(&mut digests[word], _mm512_shuffle_epi8(outer[word][g], swap));
+            store_16_words(&mut digests[word], _mm512_shuffle_epi8(outer[g][word], swap()));
         }
-        for (lane, message) in messages.iter().skip(16 * g).take(16).enumerate() {
+        for (lane, message) in messages.iter().enumerate() {
             let word = |at: usize| u128::from(digests[at][lane]) << (32 * at);
             tags[message.place % BATCH] = word(0) | word(1) | word(2);
         }
     }
+}
+
+/// The inner and the outer states from transposed midstates.
+#[inline]
+fn states([a, b, c, d, e, f, g, h, i, j, ..]: &Words) -> [State; 2] {
+    [[*a, *b, *c, *d, *e], [*f, *g, *h, *i, *j]]
+}
+
+/// The words of block `at` of each message.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn words<const GROUPS: usize>(
+    lanes: &Lanes<'_, GROUPS>,
+    tails: &[[&Tail; 16]; GROUPS],
+    at: usize,
+) -> [Words; GROUPS] {
+    let swap = swap();
+    from_fn(|g| {
+        let row = |lane: usize| {
+            let block = lanes[g][lane].block(tails[g][lane], at);
+            _mm512_shuffle_epi8(load_64(block), swap)
+        };
+        transpose(&from_fn(row))
+    })
+}
+
+/// The shuffle that swaps the bytes of each word.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn swap() -> __m512i {
+    broadcast(&[3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12])
 }
 
 /// The lanes whose messages have no block `at`.
@@ -120,11 +134,9 @@ fn ended(lanes: &[&Message<'_>; 16], at: usize) -> u16 {
 /// Makes the last blocks of a message.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,bmi2")]
-fn fill(message: &Message<'_>, tail: &mut Tail) {
+fn tail<'a>(message: &Message<'_>, memory: &'a mut MaybeUninit<Tail>) -> &'a Tail {
     let whole = 64 * message.whole().len();
-    if let [first, second] = tail.0.as_chunks_mut().0 {
-        store_64(first, load_part(message.data, whole));
-        store_64(second, _mm512_setzero_si512());
-    }
+    let tail = begin_tail(memory, load_part(message.data, whole));
     message.pad(tail);
+    tail
 }

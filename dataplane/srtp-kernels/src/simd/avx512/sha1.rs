@@ -3,27 +3,31 @@
 
 use core::arch::x86_64::*;
 
-/// A word of sixteen messages in each of `GROUPS` groups.
-pub(super) type Words<const GROUPS: usize> = [__m512i; GROUPS];
+/// Words A to E of sixteen messages.
+pub(super) type State = [__m512i; 5];
 
-/// Adds a block to each state. `words` are the sixteen words of the block; they are used up.
+/// The words of a block of sixteen messages.
+pub(super) type Words = [__m512i; 16];
+
+/// Adds a block to each state. The words are used up.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn compress<const GROUPS: usize>(state: &mut [Words<GROUPS>; 5], words: &mut [Words<GROUPS>; 16]) {
-    let [mut a, mut b, mut c, mut d, mut e] = *state;
+pub(super) fn compress<const GROUPS: usize>(states: &mut [State; GROUPS], words: &mut [Words; GROUPS]) {
+    let [mut a, mut b, mut c, mut d, mut e] =
+        core::array::from_fn(|word| core::array::from_fn::<_, GROUPS, _>(|group| states[group][word]));
     macro_rules! round {
         ($a:ident, $b:ident, $c:ident, $d:ident, $e:ident, $constant:ident, $choice:literal, $t:expr) => {
             for g in 0..GROUPS {
                 if $t >= 16 {
                     let word = _mm512_ternarylogic_epi32::<0x96>(
-                        words[($t + 13) % 16][g],
-                        words[($t + 8) % 16][g],
-                        words[($t + 2) % 16][g],
+                        words[g][($t + 13) % 16],
+                        words[g][($t + 8) % 16],
+                        words[g][($t + 2) % 16],
                     );
-                    words[$t % 16][g] = _mm512_rol_epi32::<1>(_mm512_xor_si512(word, words[$t % 16][g]));
+                    words[g][$t % 16] = _mm512_rol_epi32::<1>(_mm512_xor_si512(word, words[g][$t % 16]));
                 }
                 let chosen = _mm512_ternarylogic_epi32::<$choice>($b[g], $c[g], $d[g]);
-                let keyed = _mm512_add_epi32(words[$t % 16][g], $constant);
+                let keyed = _mm512_add_epi32(words[g][$t % 16], $constant);
                 let sum = _mm512_add_epi32(_mm512_add_epi32($e[g], keyed), chosen);
                 $e[g] = _mm512_add_epi32(sum, _mm512_rol_epi32::<5>($a[g]));
                 $b[g] = _mm512_rol_epi32::<30>($b[g]);
@@ -53,9 +57,9 @@ pub(super) fn compress<const GROUPS: usize>(state: &mut [Words<GROUPS>; 5], word
     twenty!(0x6ed9_eba1, 0x96, 20);
     twenty!(0x8f1b_bcdcu32, 0xe8, 40);
     twenty!(0xca62_c1d6u32, 0x96, 60);
-    for (to, from) in state.iter_mut().zip([a, b, c, d, e]) {
-        for g in 0..GROUPS {
-            to[g] = _mm512_add_epi32(to[g], from[g]);
+    for g in 0..GROUPS {
+        for (to, from) in states[g].iter_mut().zip([a[g], b[g], c[g], d[g], e[g]]) {
+            *to = _mm512_add_epi32(*to, from);
         }
     }
 }
@@ -63,7 +67,7 @@ pub(super) fn compress<const GROUPS: usize>(state: &mut [Words<GROUPS>; 5], word
 /// Turns sixteen rows of sixteen words into sixteen columns.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn transpose(rows: &[__m512i; 16]) -> [__m512i; 16] {
+pub(super) fn transpose(rows: &Words) -> Words {
     let zero = _mm512_setzero_si512();
     let mut pairs = [zero; 16];
     for i in 0..8 {
