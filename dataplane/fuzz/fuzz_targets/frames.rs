@@ -3,17 +3,60 @@
 
 #![no_main]
 
+use std::net::SocketAddrV4;
+
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use pinhole_fuzz::support::packet::{OUR_MACS, ones_sum, udp_sum};
-use pinhole_fuzz::support::{OUR_INSIDE, OUR_OUTSIDE, TestBuffer, inside, phone};
-use pinhole_fuzz::{Calls, Untouched};
+use pinhole_fuzz::support::{OUR_INSIDE, OUR_OUTSIDE, Packet, TestBuffer, inside, phone};
+use pinhole_fuzz::{CALLS, Calls, Untouched};
 
 #[derive(Arbitrary, Debug)]
 struct Frame {
+    layout: Layout,
     /// Whether the frame gets our MAC and media address and right checksums, where it has room for them.
     mended: bool,
-    bytes: Vec<u8>,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Layout {
+    Any(Vec<u8>),
+    /// A stranger's datagram to a call, with some bytes changed or cut off.
+    Near {
+        call: u8,
+        rtcp: bool,
+        tag: Option<u16>,
+        options: u8,
+        payload: Vec<u8>,
+        changes: Vec<(u16, u8)>,
+        len: Option<u16>,
+    },
+}
+
+impl Layout {
+    fn bytes(&self, port: usize) -> Vec<u8> {
+        let (call, rtcp, tag, options, payload, changes, len) = match self {
+            Self::Any(bytes) => return bytes.clone(),
+            Self::Near { call, rtcp, tag, options, payload, changes, len } => {
+                (call, rtcp, tag, options, payload, changes, len)
+            }
+        };
+        let call = CALLS.start() + u32::from(*call) % CALLS.count() as u32;
+        let mut payload = payload[..payload.len().min(1400)].to_vec();
+        if let Some(version) = payload.first_mut() {
+            *version ^= 0x80;
+        }
+        let stranger = SocketAddrV4::new([192, 0, 2, 66].into(), 6666);
+        let packet = Packet::new(stranger, Calls::ours(call, port, *rtcp), &payload);
+        let mut bytes =
+            Packet { tag: *tag, options: vec![1; 4 * usize::from(options % 11)], ..packet }.bytes();
+        for (at, value) in changes {
+            let at = usize::from(*at) % bytes.len();
+            bytes[at] = *value;
+        }
+        bytes.truncate(len.map_or(bytes.len(), usize::from));
+        bytes
+    }
 }
 
 fuzz_target!(|bursts: Vec<(bool, Vec<Frame>)>| {
@@ -40,7 +83,7 @@ fuzz_target!(|bursts: Vec<(bool, Vec<Frame>)>| {
 });
 
 fn laid_out(frame: &Frame, port: usize) -> Vec<u8> {
-    let mut bytes = frame.bytes.clone();
+    let mut bytes = frame.layout.bytes(port);
     bytes.truncate(TestBuffer::SIZE - 64);
     if frame.mended {
         let _ = mend(&mut bytes, port);
