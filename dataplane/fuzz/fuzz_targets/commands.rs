@@ -23,32 +23,33 @@ const MEDIA: std::ops::RangeInclusive<u16> = 20_000..=20_031;
 
 #[derive(Arbitrary, Debug)]
 enum Order {
-    /// A command as it lies in the ring; what is missing is zero.
-    Raw(Vec<u8>),
     /// A command that is nearly right.
     Nearly { kind: u8, slot: u8, generation: u8, legs: [Side; 2], changes: Vec<(u16, u8)> },
+    /// A command as it lies in the ring; what is missing is zero.
+    Raw(Vec<u8>),
     /// A frame to each side: what is open takes it, what is not drops it.
     Frame { local: u8, bytes: Vec<u8> },
 }
 
+/// How a leg differs from a right one: all zero is right.
 #[derive(Arbitrary, Debug)]
 struct Side {
     port: bool,
-    local: u8,
+    shift: u8,
     flags: u8,
     suites: [u8; 2],
     next_hop: u8,
 }
 
 impl Side {
-    fn leg(&self, remote: std::net::SocketAddrV4) -> pinhole_flow::Leg {
-        let local = MEDIA.start() + 2 * u16::from(self.local % 17);
-        let mut leg = leg(u8::from(self.port), local, remote);
+    fn leg(&self, number: u8, slot: u32, remote: std::net::SocketAddrV4) -> pinhole_flow::Leg {
+        // Four slots have ports of their own; the last few are out of range.
+        let pair = (slot as u16 % 4 * 4 + 2 * u16::from(number) + u16::from(self.shift)) % 18;
+        let mut leg = leg(number ^ u8::from(self.port), MEDIA.start() + 2 * pair, remote);
         leg.flags = self.flags & LegFlags::ALL;
         leg.next_hop = u32::from(self.next_hop % 9);
         for (key, suite) in [&mut leg.inbound, &mut leg.outbound].into_iter().zip(self.suites) {
-            *key =
-                Suite::from_code(suite % 8).map_or(MasterKey::NONE, |suite| master(suite, self.local, &[]));
+            *key = Suite::from_code(suite % 8).map_or(MasterKey::NONE, |suite| master(suite, number, &[]));
         }
         leg
     }
@@ -63,10 +64,11 @@ impl Order {
                 command.as_mut_bytes()[..len].copy_from_slice(&bytes[..len]);
             }
             Self::Nearly { kind, slot, generation, legs, changes } => {
-                command.kind = u32::from(kind % 6);
-                command.slot = u32::from(slot % 20);
-                command.generation = u32::from(generation % 4);
-                command.session = session(legs[0].leg(phone()), legs[1].leg(inside()));
+                command.kind = [1, 3, 2, 4, 0, 5][usize::from(kind % 6)];
+                command.slot = u32::from(if *slot < 224 { slot % 4 } else { slot % 32 });
+                command.generation = u32::from(generation % 2);
+                command.session =
+                    session(legs[0].leg(0, command.slot, phone()), legs[1].leg(1, command.slot, inside()));
                 command.next_hop =
                     NextHop { port: slot % 2, valid: 1, vlan: 0, mac: OUR_MACS[0], reserved: [0; 2] };
                 let bytes = command.as_mut_bytes();
@@ -108,7 +110,11 @@ fn carry_out(bench: &mut Bench, command: Command, open: &mut Open) {
     let done = match EventKind::from_code(event.kind) {
         Some(EventKind::Done) => event.detail == 0,
         Some(EventKind::Refused) => {
-            assert!(Refusal::from_code(event.detail).is_some(), "a refusal without a reason: {event:?}");
+            let reason = Refusal::from_code(event.detail);
+            assert!(reason.is_some(), "a refusal without a reason: {event:?}");
+            let mut others = open.iter().filter(|(slot, _)| **slot != command.slot);
+            let taken = others.any(|(_, ports)| !ports.is_disjoint(&ports_of(&command)));
+            assert!(reason != Some(Refusal::PortBusy) || taken, "busy with nobody's session: {event:?}");
             false
         }
         _ => panic!("no acknowledgement: {event:?}"),
