@@ -12,10 +12,16 @@ from pinhole_lab.lab import Lab  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def lab():
+def wires():
+    """The lab's namespaces and wires, with nothing at their ends yet."""
     with Lab(keep=bool(os.environ.get("PINHOLE_LAB_KEEP"))) as made:
-        made.start()
         yield made
+
+
+@pytest.fixture(scope="session")
+def lab(wires):
+    wires.start()
+    return wires
 
 
 @pytest.fixture
