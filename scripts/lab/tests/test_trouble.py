@@ -109,6 +109,42 @@ def test_absent_interface_is_named(lab, appliance):
         one_line(text, device.rpartition("_")[2].partition(":")[2] if "nosuch" in device else device)
 
 
+@pytest.mark.parametrize("change, words", [
+    ({"worker_cores": [999]}, ["worker_cores", "999"]),
+    ({"worker_cores": [0, 0]}, ["worker_cores"]),
+    ({"worker_cores": []}, ["worker_cores"]),
+    ({"engine": "mmx"}, ["engine", "avx512", "portable"]),
+    ({"replay_window": 100}, ["replay_window", "64", "1024"]),
+], ids=lambda value: next(iter(value)) if isinstance(value, dict) else "")
+def test_impossible_worker_settings_are_named(lab, appliance, change, words):
+    both = changed_port()
+    both["dataplane"].update(change)
+    path = appliance.configure(both, lab.state.root / "impossible.toml")
+    status, text = attempt(lab, "pinhole-dataplane", "--config", path)
+    assert status != 0
+    one_line(text, *words)
+
+
+def test_engine_that_the_processor_lacks_is_named(lab, appliance):
+    flags = re.search(r"^flags\s*:(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE).group(1).split()
+    lacking = [engine for engine, needs in {"avx512": "avx512f", "avx2": "avx2"}.items() if needs not in flags]
+    if not lacking:
+        pytest.skip("this processor runs every engine")
+    change = changed_port()
+    change["dataplane"]["engine"] = lacking[0]
+    status, text = attempt(lab, "pinhole-dataplane", "--config",
+                           appliance.configure(change, lab.state.root / "engine.toml"))
+    assert status != 0
+    one_line(text, "engine", lacking[0], "portable")
+
+
+def test_missing_directory_of_a_vhost_socket_is_named(lab, appliance):
+    path = appliance.configure(changed_port(device="vhost:/nowhere/outside.vhost"), lab.state.root / "vhost.toml")
+    status, text = attempt(lab, "pinhole-dataplane", "--config", path)
+    assert status != 0
+    one_line(text, "/nowhere/outside.vhost", "directory")
+
+
 def test_busy_port_is_named_and_taken_once_it_is_free(lab, appliance):
     appliance.controlplane.stop()
     with network.entered("ph-appliance"):
