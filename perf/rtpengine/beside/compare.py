@@ -10,10 +10,9 @@ import time
 
 from pinhole_lab.state import LabError
 
-from . import wires
 from .bench import Bench
 from .relays import Pinhole, Rtpengine
-from .search import LATE_US, Trial, highest
+from .search import LAG_US, LATE_US, highest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 # Ranges in which the first search begins, in packets per second of both directions together.
@@ -114,7 +113,7 @@ class Comparison:
             "softirq_seconds_per_million_by_core": {
                 name: [round(statistics.median(trial.usage.softirq[core] / trial.received * 1e6 for trial in self.best[name]), 2)
                        for core in range(len(self.best[name][0].usage.softirq))] for name in cpu},
-            "calls": self.bench.calls, "rounds": self.rounds, "trial_seconds": self.seconds, "late_us": LATE_US,
+            "calls": self.bench.calls, "rounds": self.rounds, "trial_seconds": self.seconds, "late_us": LATE_US, "lag_us": LAG_US,
             "farm_device": self.bench.device, "engine": self.said["pinhole"].get("engine"),
             "versions": {"rtpengine": Rtpengine.version(), "pinhole": Pinhole.version(self.bench.binaries),
                          "kernel": subprocess.run(["uname", "-r"], capture_output=True, text=True, check=True).stdout.strip()},

@@ -4,9 +4,11 @@ import dataclasses
 
 from .processor import Usage
 
-# A packet that comes later than this after it was due counts as lost: one packet's time, beyond what phones buffer.
-# Without such a bound, the sockets' receive buffers would let a relay pass a short trial far above what it can do.
-LATE_US = 20_000
+# A packet that takes longer counts as lost: no phone's jitter buffer waits for it. Without such a bound, the sockets'
+# receive buffers would let a relay pass a trial far above what it can do.
+LATE_US = 100_000
+# A sender that was further behind than this has not sent at the rate.
+LAG_US = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Trial:
     @property
     def clean(self) -> bool:
         """Whether every packet arrived once, right and in time."""
-        return self.received == self.sent > 0 and not self.wrong and self.delay_us + self.lag_us <= LATE_US
+        return self.received == self.sent > 0 and not self.wrong and self.delay_us <= LATE_US and self.lag_us <= LAG_US
 
     @property
     def verdict(self) -> str:
@@ -46,7 +48,7 @@ class Trial:
             return f"{self.sent - self.received} lost"
         if self.wrong:
             return f"{self.wrong} wrong"
-        return "late" if self.delay_us > self.lag_us else "sender late"
+        return "late" if self.delay_us > LATE_US else "sender late"
 
     @property
     def cpu_per_million(self) -> float:

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from beside.processor import Usage
-from beside.search import LATE_US, Trial, highest
+from beside.search import LAG_US, LATE_US, Trial, highest
 
 USAGE = Usage(1.0, 0.5, (0.9, 0.8), (0.1, 0.1))
 CLEAN = Trial(rate=1000, sent=1000, received=1000, wrong=0, delay_us=500, lag_us=100, usage=USAGE)
@@ -33,8 +33,8 @@ def test_a_relay_that_lets_nothing_through_has_no_rate():
     ({"received": 999}, "1 lost"),
     ({"wrong": 2}, "2 wrong"),
     ({"delay_us": LATE_US + 1}, "late"),
-    ({"lag_us": LATE_US}, "sender late"),
-    ({"delay_us": LATE_US - 100}, "clean"),
+    ({"lag_us": LAG_US + 1}, "sender late"),
+    ({"delay_us": LATE_US, "lag_us": LAG_US}, "clean"),
 ])
 def test_a_trial_is_clean_when_every_packet_arrived_right_and_in_time(change, verdict):
     trial = dataclasses.replace(CLEAN, **change)
