@@ -32,7 +32,8 @@ pub struct Plan {
     pub interval: Duration,
     /// For how long packets are sent.
     pub duration: Duration,
-    /// How long after the last packet that arrived the missing ones are given up.
+    /// How long after the last packet that arrived the missing ones are given up, and after `duration` those
+    /// that could not be sent in time.
     pub patience: Duration,
 }
 
@@ -97,6 +98,13 @@ struct Run {
     /// When the last packet was handed to a port.
     last_sent: u64,
     last_arrival: u64,
+}
+
+impl Run {
+    /// What was not sent so far is not sent any more.
+    fn give_up(&mut self) {
+        self.schedules.iter_mut().for_each(|schedule| schedule.wanted = schedule.sent);
+    }
 }
 
 impl<'port, 'eal> Farm<'port, 'eal> {
@@ -201,8 +209,12 @@ impl<'port, 'eal> Farm<'port, 'eal> {
                 if !stopped && !watch(&run.tally, elapsed) {
                     stopped = true;
                     run.end = run.end.min(now);
-                    run.schedules.iter_mut().for_each(|schedule| schedule.wanted = schedule.sent);
+                    run.give_up();
                 }
+            }
+            // A farm or a relay that is too slow does not make the run longer than that.
+            if now >= run.end + patience {
+                run.give_up();
             }
             let forging = forger.as_ref().is_some_and(|forger| forger.is_at_work()) && !stopped;
             if busy || forging || now < run.end {

@@ -18,6 +18,9 @@ use pinhole_flow::Suite;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+/// How long after the last packet that arrived the missing ones are given up.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Plays both sides of thousands of calls against a running pinhole-dataplane and accounts for every
 /// packet: lost, twice, or with one wrong byte.
 ///
@@ -232,7 +235,7 @@ fn run(command: Command) -> Result<Value, FarmError> {
 fn play(run: &Run, setting: &Setting) -> Result<Value, FarmError> {
     let interval = Duration::from_micros(run.interval_us.into());
     let duration = Duration::from_secs(run.seconds.into());
-    let plan = Plan { interval, duration, patience: Duration::from_millis(500) };
+    let plan = Plan { interval, duration, patience: PATIENCE };
     perform(setting, &mut quiet, |stage| {
         let mut forger = attack::beside(stage, run.forged_share, interval, duration);
         let outcome = match &mut forger {

@@ -169,3 +169,49 @@ impl Forger for Flood {
         Some(path.port)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pinhole_srtp::{rtcp, rtp};
+
+    use super::*;
+
+    #[test]
+    fn every_broken_packet_is_one_that_nobody_may_accept() {
+        let path = |port| Path {
+            port,
+            source_mac: [2; 6],
+            destination_mac: [2; 6],
+            source: SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 4_000),
+            destination: SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 2), 5_000),
+        };
+        let mut flood = Flood {
+            scenario: Scenario::Malformed,
+            paths: vec![[path(0), path(1)]],
+            limit: 0,
+            rate: 1,
+            second: 1,
+            pace: None,
+            sent: 0,
+            heard: 0,
+            random: Random::new(1),
+        };
+        let mut lengths = [0; BROKEN_MAX as usize + 1];
+        let mut ways = [0; 4];
+        for number in 0..20_000 {
+            let Some((path, packet)) = flood.broken(number, 0) else {
+                lengths[0] += 1;
+                continue;
+            };
+            lengths[packet.len()] += 1;
+            let is_rtcp = path.destination.port() == 5_001;
+            ways[path.port * 2 + usize::from(is_rtcp)] += 1;
+            if is_rtcp {
+                assert!(rtcp::parse(&packet).is_err(), "{packet:02x?}");
+            } else if let Ok(header) = rtp::parse(&packet) {
+                assert!(header.padding_fits(&packet).is_err(), "{packet:02x?}");
+            }
+        }
+        assert!(lengths.iter().chain(&ways).all(|count| *count > 50), "{lengths:?} {ways:?}");
+    }
+}
