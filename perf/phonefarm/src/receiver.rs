@@ -123,9 +123,7 @@ impl Receivers {
                 return false;
             };
             prefetch(stream);
-            if let Some(Some(key)) = self.keys.get(flow as usize) {
-                key.prefetch(Kind::Rtp);
-            }
+            self.keys.get(flow as usize).into_iter().for_each(prefetch);
             arrivals.push(Arrival { flow, good: false });
             true
         });
@@ -137,7 +135,11 @@ impl Receivers {
     fn look(&self, frames: &[Mbuf<'_>], arrivals: &mut [Arrival], tally: &mut Tally) {
         for (frame, arrival) in frames.iter().zip(arrivals) {
             let frame = frame.data();
-            let Some(stream) = self.streams.get(arrival.flow as usize) else { continue };
+            let at = arrival.flow as usize;
+            let Some(stream) = self.streams.get(at) else { continue };
+            if let Some(Some(key)) = self.keys.get(at) {
+                key.prefetch(Kind::Rtp);
+            }
             let addressed = frame::headers(frame)
                 .is_some_and(|headers| headers.addresses == stream.addresses)
                 && frame.starts_with(&stream.mac);

@@ -130,14 +130,7 @@ impl Senders {
         pool: &Mempool<'eal>,
         tally: &mut Tally,
     ) -> Option<Fresh> {
-        let ahead = wire.order.get(wire.next + AHEAD).and_then(|flow| self.sources.get(*flow as usize));
-        if let Some(source) = ahead {
-            prefetch(source);
-        }
-        let near = wire.order.get(wire.next + AHEAD / 2).and_then(|flow| self.keys.get(*flow as usize));
-        if let Some(Some(key)) = near {
-            key.prefetch(Kind::Rtp);
-        }
+        self.fetch(wire);
         let flow = *wire.order.get(wire.next)?;
         let source = self.sources.get_mut(flow as usize)?;
         let mut frame = pool.alloc().filter(|frame| frame.tailroom() >= usize::from(source.len));
@@ -157,6 +150,19 @@ impl Senders {
         wire.advance();
         wire.out.extend(frame);
         Some(fresh)
+    }
+
+    /// Fetches what the flows that are next but some need: first their state, then what it points to.
+    #[inline]
+    fn fetch(&self, wire: &Wire<'_, '_>) {
+        let ahead = |packets: usize| wire.order.get(wire.next + packets).map(|flow| *flow as usize);
+        if let Some(flow) = ahead(AHEAD) {
+            self.sources.get(flow).into_iter().for_each(prefetch);
+            self.keys.get(flow).into_iter().for_each(prefetch);
+        }
+        if let Some(Some(key)) = ahead(AHEAD / 2).and_then(|flow| self.keys.get(flow)) {
+            key.prefetch(Kind::Rtp);
+        }
     }
 
     /// Protects the new packets of SRTP flows and fills the checksums in.
