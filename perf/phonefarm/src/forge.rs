@@ -43,7 +43,7 @@ pub trait Forger {
         let _ = (flow, count, frame);
     }
 
-    /// A frame arrived at `port` that no flow expects.
+    /// A UDP datagram arrived at `port` that no flow expects.
     fn stranger(&mut self, port: usize, frame: &[u8]) {
         let _ = (port, frame);
     }

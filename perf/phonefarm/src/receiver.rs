@@ -72,7 +72,7 @@ impl Receivers {
         Ok(Self { streams: streams.collect(), keys, seed })
     }
 
-    /// Receives a burst and accounts for it. Frames that no flow expects go to `stranger`. Returns how many
+    /// Receives a burst and accounts for it. Datagrams that no flow expects go to `stranger`. Returns how many
     /// frames there were.
     pub(crate) fn burst<'eal>(
         &mut self,
@@ -115,11 +115,12 @@ impl Receivers {
             let flow = headers.and_then(|headers| wire.expected(headers.port));
             let Some((flow, stream)) = flow.and_then(|flow| Some((flow, self.streams.get(flow as usize)?)))
             else {
-                match headers {
-                    Some(_) => tally.unexpected += 1,
-                    None => tally.other_frames += 1,
+                if headers.is_some() {
+                    tally.unexpected += 1;
+                    stranger(frame.data());
+                } else {
+                    tally.other_frames += 1;
                 }
-                stranger(frame.data());
                 return false;
             };
             prefetch(stream);
