@@ -43,10 +43,10 @@ def assert_sound(heard, least):
 
 
 def assert_dropped(result, forged, *causes):
-    """The attacker's packets, all that a full wire has let through, were dropped for these causes and no others."""
+    """The attacker's packets, but for what a wire that was full did not take, were dropped for these causes and no others."""
     drops = result["legit"]["data_plane"]["drops"]
     assert set(drops) <= set(causes), drops
-    assert forged * 0.999 <= sum(drops.values()) <= forged, drops
+    assert forged * 0.9 <= sum(drops.values()) <= forged, drops
     return drops
 
 
