@@ -17,6 +17,9 @@ use crate::worker::{PolledPort, Way};
 
 /// Descriptors of each queue.
 const DESCRIPTORS: u16 = 1024;
+/// The same for AF_XDP: as many buffers as the driver gives the kernel to receive into. With fewer descriptors, frames
+/// would be lost that there are buffers for.
+const XDP_DESCRIPTORS: u16 = 2048;
 /// Buffers that a twin and its rings can hold at most.
 const BUFFERS_PER_TWIN: u32 = 2 * DESCRIPTORS as u32;
 /// Buffers of a worker: bursts in hand, its cache, and what waits for it in hand-off rings.
@@ -132,8 +135,8 @@ fn buffers(ports: &[&PortSettings], workers: u32) -> u32 {
 /// Buffers that a wire's queue and its rings can hold at most.
 fn buffers_per_queue(device: &Device) -> u32 {
     match device {
-        // The fill and completion rings come on top of the others.
-        Device::AfXdp(_) => 6 * u32::from(DESCRIPTORS),
+        // Received ones, and those in the transmit and completion rings.
+        Device::AfXdp(_) => 3 * u32::from(XDP_DESCRIPTORS),
         Device::Pci(_) | Device::AfPacket(_) => 2 * u32::from(DESCRIPTORS),
         // Frames are copied to and from the peer's memory at once.
         Device::Vhost(_) => 0,
@@ -168,7 +171,13 @@ fn open_pair<'eal>(
         mtu: Some(settings.mtu),
         ..PortConfig::default()
     };
-    let (wire, steering) = open_wire(eal, pool, number, settings, &config, workers)?;
+    let of_wire = match settings.device {
+        Device::AfXdp(_) => {
+            PortConfig { rx_descriptors: XDP_DESCRIPTORS, tx_descriptors: XDP_DESCRIPTORS, ..config }
+        }
+        _ => config,
+    };
+    let (wire, steering) = open_wire(eal, pool, number, settings, &of_wire, workers)?;
     let own = wire.mac().map_err(failed)?;
     let mac = our_mac(settings, own);
     if mac != own {
