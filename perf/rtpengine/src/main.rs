@@ -9,6 +9,7 @@ mod open;
 mod play;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use phonefarm::Device;
@@ -64,7 +65,17 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Play { calls, outside, inside, outside_mac, inside_mac, direct, core } => {
             let relay = (!direct).then_some([outside_mac.0, inside_mac.0]);
