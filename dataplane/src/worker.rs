@@ -125,6 +125,7 @@ impl<'port, 'eal> Worker<'port, 'eal> {
             self.ended_ns = Some(now);
         }
         if stats.polls.is_multiple_of(HOUSEKEEPING) {
+            self.relay.housekeeping(start);
             let commands = self.end.commands.iter().map(|ring| ring.corrupt());
             let events = self.end.events.iter().map(|ring| ring.corrupt());
             stats.ring_corrupt = commands.chain(events).sum();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use pinhole_flow::{MasterKey, Suite};
+use pinhole_flow::{MasterKey, Mki, Suite};
 use zeroize::Zeroize;
 
 use crate::transactions::{Side, TxId};
@@ -106,8 +106,8 @@ pub(crate) struct StreamCrypto {
     /// Tag of the crypto line in the last offer and answer.
     pub(crate) tag: u32,
     pub(crate) suite: Suite,
-    /// The phone's key, unknown until it has answered.
-    pub(crate) phone: Option<MasterKey>,
+    /// The phone's key and its MKI, unknown until it has answered.
+    pub(crate) phone: Option<(MasterKey, Mki)>,
     /// Our key.
     pub(crate) ours: MasterKey,
 }

@@ -216,7 +216,7 @@ impl Proxy {
         let crypto = StreamCrypto {
             tag: note.t,
             suite: outside.outbound.suite()?,
-            phone: Some(outside.inbound).filter(|key| *key != MasterKey::NONE),
+            phone: Some((outside.inbound, outside.mki)).filter(|(key, _)| *key != MasterKey::NONE),
             ours: outside.outbound,
         };
         let stream = Stream {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use pinhole_admin::EventKind;
-use pinhole_flow::{LegFlags, MasterKey, Session, Suite, leg::mapped};
+use pinhole_flow::{LegFlags, MasterKey, Mki, Session, Suite, leg::mapped};
 use pinhole_sdp::{Direction, Limits as SdpLimits, SdpError, SessionDescription, crypto};
 use pinhole_sip::{Message, Method, name};
 use zeroize::Zeroizing;
@@ -330,7 +330,7 @@ impl Proxy {
         let mut orders: Session = session.orders;
         let [outside, inside] = &mut orders.legs;
         outside.flags = LegFlags::LEARN | if mux { LegFlags::RTCP_MUX } else { 0 };
-        outside.inbound = crypto.phone.unwrap_or(MasterKey::NONE);
+        (outside.inbound, outside.mki) = crypto.phone.unwrap_or((MasterKey::NONE, Mki::NONE));
         outside.outbound = crypto.ours;
         // A phone says where it thinks it is. Until it has sent an authentic packet we send only to where
         // its TLS connection comes from: nobody can have media sent to a third party.

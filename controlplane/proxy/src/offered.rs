@@ -1,6 +1,6 @@
 //! Reading an offer: what of it can be carried, and under which keys.
 
-use pinhole_flow::{MasterKey, Suite};
+use pinhole_flow::{MasterKey, Mki, Suite};
 use pinhole_sdp::{Direction, SessionDescription, crypto};
 use zeroize::Zeroizing;
 
@@ -85,7 +85,7 @@ impl Proxy {
             self.config.suites.contains(&suite).then_some(())?;
             Some((line.tag, suite, key_of(line)?))
         };
-        let usable: Vec<(u32, Suite, MasterKey)> = lines.iter().filter_map(readable).collect();
+        let usable: Vec<(u32, Suite, (MasterKey, Mki))> = lines.iter().filter_map(readable).collect();
         if let Some(current) = current
             && let Some((tag, ..)) =
                 usable.iter().find(|(_, suite, key)| *suite == current.suite && Some(*key) == current.phone)
@@ -131,7 +131,7 @@ impl Proxy {
     fn new_key(&mut self, suite: Suite) -> MasterKey {
         let mut bytes = Zeroizing::new(vec![0; suite.key_len() + suite.salt_len()]);
         self.random(&mut bytes);
-        MasterKey::new(suite, &bytes, &[]).unwrap_or(MasterKey::NONE)
+        MasterKey::new(suite, &bytes).unwrap_or(MasterKey::NONE)
     }
 }
 
@@ -146,10 +146,10 @@ fn blank_line(proto: &str) -> OfferedLine {
     }
 }
 
-/// The key of a crypto line. Of several the first, with which the sender begins: a leg has one key, and
-/// packets with the MKI of another are dropped and counted.
-pub(crate) fn key_of(line: &crypto::Attribute) -> Option<MasterKey> {
+/// The key of a crypto line and its MKI. Of several the first, with which the sender begins: a leg has one
+/// key, and packets with the MKI of another are dropped and counted.
+pub(crate) fn key_of(line: &crypto::Attribute) -> Option<(MasterKey, Mki)> {
     let key = line.keys.first()?;
     let mki = key.mki.as_ref().map_or(&[][..], |mki| mki.bytes());
-    MasterKey::new(Suite::from_name(&line.suite)?, &key.key_and_salt, mki)
+    Some((MasterKey::new(Suite::from_name(&line.suite)?, &key.key_and_salt)?, Mki::new(mki)?))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use pinhole_flow::{Command, CommandKind, Event, EventKind, Leg, MasterKey, Session};
+use pinhole_flow::{Command, CommandKind, Event, EventKind, Leg, MasterKey, Mki, Session};
 
 use crate::config::ProxyConfig;
 use crate::dialogs::SetId;
@@ -288,6 +288,8 @@ fn blank_leg() -> Leg {
         remote_ip: [0; 16],
         inbound: MasterKey::NONE,
         outbound: MasterKey::NONE,
+        mki: Mki::NONE,
+        reserved2: [0; 7],
     }
 }
 

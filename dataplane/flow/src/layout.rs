@@ -19,14 +19,14 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::ring::Places;
 use crate::steering::CLASSES;
 use crate::{
-    Command, Event, Leg, LegLive, LegStats, MasterKey, NextHop, Note, PortStats, Session, SessionSlot,
+    Command, Event, Leg, LegLive, LegStats, MasterKey, Mki, NextHop, Note, PortStats, Session, SessionSlot,
     StreamState, WorkerStats,
 };
 
 /// `PINHOLE` and a zero byte.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"PINHOLE\0");
 /// Version of the contract: what the fields mean. Raised when the meaning changes but the layout doesn't.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 /// Most signalling shards.
 pub const MAX_SHARDS: usize = 16;
 /// Most workers that a region has room for.
@@ -277,16 +277,17 @@ describe! {
         control_bytes, max_sessions, workers, ports, replay_window, worker_cores, engine,
         version,
     }
-    MasterKey { suite, mki_len, salt, key, mki }
+    MasterKey { suite, reserved, salt, key }
+    Mki { len, bytes }
     Leg {
         port, flags, dscp, reserved, local_rtp, local_rtcp, remote_rtp, remote_rtcp, next_hop, remote_ip,
-        inbound, outbound,
+        inbound, outbound, mki, reserved2,
     }
     Session { legs }
     NextHop { port, valid, vlan, mac, reserved }
     Command { kind, slot, generation, sequence, session, next_hop }
     Event { kind, slot, generation, sequence, detail, command }
-    StreamState { index, window, rtcp_window, rtcp_index, ssrc, flags, reserved }
+    StreamState { index, window, rtcp_window, rtcp_index, ssrc, flags, offset, offset_before }
     LegStats {
         rx_packets, rx_bytes, tx_packets, tx_bytes, rtcp_rx, rtcp_tx, expected, last_rx_ns, jitter_q4,
         payload_type, drops,

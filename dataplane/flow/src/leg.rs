@@ -11,30 +11,28 @@ use crate::Suite;
 /// Longest master key identifier in bytes (RFC 4568 section 6.1 allows 1 to 128).
 pub const MKI_MAX: usize = 128;
 
-/// The master key of one direction of a leg, with its salt and optional MKI. All zero: no SRTP.
+/// The master key of one direction of a leg, with its salt. All zero: no SRTP.
 #[derive(Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Zeroize)]
 #[repr(C)]
 pub struct MasterKey {
     /// Code of the [`Suite`]; 0: this direction is plain RTP.
     pub suite: u8,
-    /// Bytes of `mki` in use; 0: packets carry no MKI.
-    pub mki_len: u8,
+    /// Zero.
+    pub reserved: u8,
     /// The master salt; GCM suites use the first 12 bytes.
     pub salt: [u8; 14],
     /// The master key; 128-bit suites use the first 16 bytes.
     pub key: [u8; 32],
-    /// The master key identifier.
-    pub mki: [u8; MKI_MAX],
 }
 
 impl MasterKey {
     /// Plain RTP.
-    pub const NONE: Self = Self { suite: 0, mki_len: 0, salt: [0; 14], key: [0; 32], mki: [0; MKI_MAX] };
+    pub const NONE: Self = Self { suite: 0, reserved: 0, salt: [0; 14], key: [0; 32] };
 
     /// A master key from the concatenation of key and salt, as `inline:` carries it.
-    /// `None` if the lengths don't fit the suite or the MKI is longer than [`MKI_MAX`].
-    pub fn new(suite: Suite, key_and_salt: &[u8], mki: &[u8]) -> Option<Self> {
-        if key_and_salt.len() != suite.key_len() + suite.salt_len() || mki.len() > MKI_MAX {
+    /// `None` if the length does not fit the suite.
+    pub fn new(suite: Suite, key_and_salt: &[u8]) -> Option<Self> {
+        if key_and_salt.len() != suite.key_len() + suite.salt_len() {
             return None;
         }
         let mut out = Self::NONE;
@@ -42,8 +40,6 @@ impl MasterKey {
         out.suite = suite.code();
         out.key.get_mut(..key.len())?.copy_from_slice(key);
         out.salt.get_mut(..salt.len())?.copy_from_slice(salt);
-        out.mki_len = u8::try_from(mki.len()).ok()?;
-        out.mki.get_mut(..mki.len())?.copy_from_slice(mki);
         Some(out)
     }
 
@@ -63,17 +59,45 @@ impl MasterKey {
         let len = self.suite().map_or(0, Suite::salt_len);
         self.salt.get(..len).unwrap_or_default()
     }
-
-    /// The MKI's bytes in use.
-    pub fn mki(&self) -> &[u8] {
-        self.mki.get(..usize::from(self.mki_len)).unwrap_or_default()
-    }
 }
 
 impl fmt::Debug for MasterKey {
     /// Never prints key material.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MasterKey({})", self.suite().map_or("none", Suite::name))
+    }
+}
+
+/// A master key identifier, of 0 to [`MKI_MAX`] bytes; all zero: none.
+#[derive(Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Zeroize)]
+#[repr(C)]
+pub struct Mki {
+    /// Bytes in use; 0: packets carry no MKI.
+    pub len: u8,
+    /// The bytes.
+    pub bytes: [u8; MKI_MAX],
+}
+
+impl Mki {
+    /// No MKI.
+    pub const NONE: Self = Self { len: 0, bytes: [0; MKI_MAX] };
+
+    /// An MKI of these bytes; `None` if they are more than [`MKI_MAX`].
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        let mut out = Self { len: u8::try_from(bytes.len()).ok()?, ..Self::NONE };
+        out.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(out)
+    }
+
+    /// The bytes in use; `None` if the length makes no sense.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        self.bytes.get(..usize::from(self.len))
+    }
+}
+
+impl fmt::Debug for Mki {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mki({:02x?})", self.bytes().unwrap_or_default())
     }
 }
 
@@ -120,6 +144,11 @@ pub struct Leg {
     pub inbound: MasterKey,
     /// Key of packets that are sent on this leg.
     pub outbound: MasterKey,
+    /// MKI of packets that arrive on this leg. Those that are sent carry none: we choose the key that
+    /// they are sent under, and have but one.
+    pub mki: Mki,
+    /// Zero.
+    pub reserved2: [u8; 7],
 }
 
 impl Leg {

@@ -39,7 +39,7 @@ mod shard;
 
 pub use drop_cause::DropCause;
 pub use layout::{Header, LAYOUT_HASH, MAX_PORTS, MAX_SHARDS, MAX_WORKERS, NEXT_HOPS};
-pub use leg::{Leg, LegFlags, MasterKey, NextHop, Session};
+pub use leg::{Leg, LegFlags, MasterKey, Mki, NextHop, Session};
 pub use message::{Command, CommandKind, Event, EventKind, Refusal};
 pub use ring::{Consumer, Full, Producer};
 pub use settings::{

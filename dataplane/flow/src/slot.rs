@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::{DropCause, Session};
 
 /// How many SSRCs one direction of a leg keeps states for.
-pub const STREAMS: usize = 8;
+pub const STREAMS: usize = 6;
 /// Bytes of a [`Note`].
 pub const NOTE_MAX: usize = 1024;
 
@@ -30,17 +30,22 @@ pub struct StreamState {
     pub index: u64,
     /// Which packets were seen or sent: bit `n` of the 128 is index `index - n`.
     pub window: [u64; 2],
-    /// The same of SRTCP, inbound only: outbound each index is one more than the last.
-    pub rtcp_window: [u64; 2],
+    /// The same of SRTCP, inbound only, for 64 packets: outbound each index is one more than the last.
+    pub rtcp_window: u64,
     /// Highest SRTCP index seen or sent (31 bits).
     pub rtcp_index: u32,
     /// The SSRC.
     pub ssrc: u32,
     /// Bit 0: the entry is in use. Bit 1: `index` is valid. Bit 2: `rtcp_index` is valid. Bit 3:
-    /// `index` is of an earlier key, and nothing was authenticated under the new one yet.
+    /// `index` is of an earlier key, and nothing was authenticated under the new one yet. Bit 4: the
+    /// sender may set its sequence numbers back, once. Bit 5: the key was in force before, and nothing
+    /// was authenticated since it came back. Bit 6: what `index` was before the sender set its sequence
+    /// numbers back; the SSRC has another entry.
     pub flags: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Outbound: what is added to the sender's sequence numbers.
+    pub offset: u16,
+    /// Outbound: what was added before the sender last set them back.
+    pub offset_before: u16,
 }
 
 /// Counters of one leg. Written by the worker only, never reset while the session lives.

@@ -94,8 +94,8 @@ impl Run {
         let calls = Calls::open();
         let keys = [0, 1].map(|leg| {
             let sealer = |slot: usize| {
-                let key = calls.bench.slots[slot].session.legs[leg].inbound;
-                (key.suite != 0).then(|| Sealer::new(&key)).into_iter().collect()
+                let leg = &calls.bench.slots[slot].session.legs[leg];
+                (leg.inbound.suite != 0).then(|| Sealer::new(&leg.inbound, &leg.mki)).into_iter().collect()
             };
             (0..=*CALLS.end() as usize).map(sealer).collect()
         });
@@ -121,6 +121,9 @@ impl Run {
             Event::Rekey(number) => self.rekey(Self::call(*number)),
             Event::Reoffer(number) => {
                 let slot = Self::call(*number);
+                // A sender may set its sequence numbers back then: what is in no window any more may come
+                // once again.
+                self.relayed.retain(|(call, _, _, identity)| *call != slot || identity.rtcp);
                 self.calls.bench.update(slot, self.calls.bench.slots[slot as usize].session);
             }
             Event::Wait(tenths) => self.calls.bench.now += u64::from(*tenths) * SECOND / 10,
@@ -193,9 +196,8 @@ impl Run {
         let mut session = self.calls.bench.slots[slot as usize].session;
         let keys = &mut self.keys[0][slot as usize];
         let Some(suite) = session.legs[0].inbound.suite() else { return };
-        let mki = session.legs[0].inbound.mki().to_vec();
-        session.legs[0].inbound = master(suite, 100 + keys.len() as u8, &mki);
-        keys.push(Sealer::new(&session.legs[0].inbound));
+        session.legs[0].inbound = master(suite, 100 + keys.len() as u8);
+        keys.push(Sealer::new(&session.legs[0].inbound, &session.legs[0].mki));
         self.calls.bench.update(slot, session);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use pinhole_flow::Suite;
+use pinhole_flow::{Mki, Suite};
 use pinhole_fuzz::support::peer::master;
 use pinhole_srtp::Direction;
 use pinhole_srtp::kernels::{Engine, Job, Kind, Outcome, available};
@@ -45,9 +45,9 @@ struct Equipped {
 static ENGINES: LazyLock<Vec<Equipped>> = LazyLock::new(|| {
     let equip = |engine: Box<dyn Engine>| {
         let keys = (0..18u8).map(|n| {
-            let mki = [7; 128];
-            let key = master(Suite::ALL[usize::from(n % 6)], n, &mki[..[0, 4, 128][usize::from(n / 6)]]);
-            Direction::derive(&key, &*engine).unwrap().unwrap()
+            let key = master(Suite::ALL[usize::from(n % 6)], n);
+            let mki = Mki::new(&[7; 128][..[0, 4, 128][usize::from(n / 6)]]).unwrap();
+            Direction::with_mki(&key, &mki, &*engine).unwrap().unwrap()
         });
         Equipped { keys: keys.collect(), engine }
     };

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddrV4;
 
-use pinhole_flow::{LegFlags, NextHop, Suite};
+use pinhole_flow::{LegFlags, Mki, NextHop, Suite};
 
 use crate::support::packet::{OUR_MACS, PEER_MAC};
 use crate::support::peer::master;
@@ -90,8 +90,8 @@ impl Calls {
                 (within.inbound, within.outbound) = inside_keys();
             }
             IDENTIFIED => {
-                keyed.inbound = master(suite, 10 * slot as u8, b"mki");
-                peer = Peer::new(&keyed.inbound, &keyed.outbound);
+                keyed.mki = Mki::new(b"mki").unwrap();
+                peer = Peer::with_mki(&keyed.inbound, b"mki", &keyed.outbound);
             }
             UNKEYED => keyed = pinhole_flow::Leg { flags: LegFlags::LEARN, ..outside },
             PLAIN => keyed = outside,
@@ -130,7 +130,7 @@ impl Calls {
 }
 
 fn inside_keys() -> (pinhole_flow::MasterKey, pinhole_flow::MasterKey) {
-    (master(Suite::AeadAes128Gcm, 201, &[]), master(Suite::AeadAes128Gcm, 202, &[]))
+    (master(Suite::AeadAes128Gcm, 201), master(Suite::AeadAes128Gcm, 202))
 }
 
 fn inside_peer() -> Peer {

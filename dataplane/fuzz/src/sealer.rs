@@ -1,6 +1,6 @@
 //! SRTP of a sender that is free in what it sends: any index, any header that parses.
 
-use pinhole_flow::MasterKey;
+use pinhole_flow::{MasterKey, Mki};
 use pinhole_srtp::kernels::{E_BIT, Engine, Kind, Outcome, Portable};
 use pinhole_srtp::{Direction, rtcp, rtp};
 
@@ -19,9 +19,9 @@ pub struct Identity {
 pub struct Sealer(Direction);
 
 impl Sealer {
-    /// A sender under this key.
-    pub fn new(key: &MasterKey) -> Self {
-        Self(Direction::derive(key, &Portable).unwrap().unwrap())
+    /// A sender under this key, with this MKI in its packets.
+    pub fn new(key: &MasterKey, mki: &Mki) -> Self {
+        Self(Direction::with_mki(key, mki, &Portable).unwrap().unwrap())
     }
 
     /// Protects a packet under rollover counter `roc`, or as RTCP under the index `roc`. `None` if its header

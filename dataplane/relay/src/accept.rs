@@ -27,7 +27,10 @@ pub fn unprotect<B: PacketBuffer>(
     let mut jobs: ArrayVec<Job<'_>, BURST> = ArrayVec::new();
     for (work, frame) in works.iter_mut().zip(frames.iter_mut()) {
         let Phase::Sealed(guess) = work.phase else { continue };
-        let direction = leg_of(work, tables).and_then(|leg| leg.inbound.as_ref());
+        let direction = leg_of(work, tables).and_then(|leg| match work.old_key {
+            true => leg.before.as_ref().and_then(|before| before.direction.as_ref()),
+            false => leg.inbound.as_ref(),
+        });
         let packet = work.payload_mut(frame.data_mut(), 0);
         let (Some(direction), Some(packet)) = (direction, packet) else {
             // Not reached: both were there when the packet was admitted.
@@ -44,54 +47,57 @@ pub fn unprotect<B: PacketBuffer>(
     let sealed = works.iter_mut().zip(frames.iter_mut());
     let sealed = sealed.filter(|(work, _)| matches!(work.phase, Phase::Sealed(_)));
     for ((work, frame), (outcome, len)) in sealed.zip(outcomes) {
-        unseal(work, frame, outcome, len, tables);
+        unseal(work, frame, outcome, len);
     }
     done
 }
 
-/// Notes an engine's verdict. A packet whose tag does not match stays sealed: another index may fit.
-fn unseal<B: PacketBuffer>(work: &mut Work, frame: &mut B, outcome: Outcome, len: usize, tables: &Tables) {
+/// Notes an engine's verdict. A packet that fails is left as it was: another index or key may fit.
+fn unseal<B: PacketBuffer>(work: &mut Work, frame: &mut B, outcome: Outcome, len: usize) {
     let Phase::Sealed(guess) = work.phase else { return };
-    match outcome {
+    work.phase = match outcome {
         Outcome::Done => {
             work.datagram.payload_len = len;
             frame.truncate(work.datagram.payload_at + len);
-            work.phase = Phase::Unsealed(guess);
+            Phase::Unsealed(guess)
         }
-        Outcome::MkiMismatch if looks_plain(work, frame.data(), tables) => {
-            work.drop(DropCause::PlainOnSecure)
+        Outcome::MkiMismatch => Phase::Failed(guess, DropCause::MkiMismatch),
+        Outcome::TooShort => Phase::Failed(guess, DropCause::PlainOnSecure),
+        Outcome::AuthFailed | Outcome::Pending | Outcome::NoRoom | Outcome::ForeignKeys => {
+            Phase::Failed(guess, DropCause::AuthFailed)
         }
-        Outcome::MkiMismatch => work.drop(DropCause::MkiMismatch),
-        Outcome::TooShort => work.drop(DropCause::PlainOnSecure),
-        Outcome::AuthFailed | Outcome::Pending | Outcome::NoRoom | Outcome::ForeignKeys => {}
     }
 }
 
-/// Commits what is unsealed, and gives what failed another index, or up. In order of arrival.
+/// Commits what is unsealed, and gives what failed another index or key, or up. In order of arrival.
+/// Returns how many packets were accepted under the key before.
 pub fn commit<B: PacketBuffer>(
     works: &mut Works,
     frames: &Frames<B>,
     tables: &mut Tables,
     slots: &mut [SessionSlot],
-) {
+    now_ns: u64,
+) -> u64 {
+    let mut old_key = 0;
     for work in works.iter_mut() {
         if let Phase::Unsealed(guess) = work.phase {
             let next = commit_one(work, &guess, tables, slots);
+            old_key += u64::from(work.old_key && next.is_ok());
             work.proceed(next);
         }
     }
     for (work, frame) in works.iter_mut().zip(frames) {
-        if let Phase::Sealed(guess) = work.phase {
-            let live = work.pinhole.and_then(|hole| live(slots, hole.slot, hole.leg));
-            let again = live.and_then(|live| guess.again(&live.inbound)).map(Phase::Sealed);
+        if let Phase::Failed(guess, cause) = work.phase {
+            let next = try_again(work, frame.data(), &guess, cause, tables, slots, now_ns);
             // Only what is given up is worth a diagnosis.
-            let next = again.ok_or_else(|| match looks_plain(work, frame.data(), tables) {
+            let next = next.ok_or_else(|| match looks_plain(work, frame.data(), tables) {
                 true => DropCause::PlainOnSecure,
-                false => DropCause::AuthFailed,
+                false => cause,
             });
-            work.proceed(next);
+            work.proceed(next.map(Phase::Sealed));
         }
     }
+    old_key
 }
 
 fn commit_one(
@@ -102,14 +108,55 @@ fn commit_one(
 ) -> Result<Phase, DropCause> {
     let hole = work.pinhole.ok_or(DropCause::ClosedPinhole)?;
     let live = live(slots, hole.slot, hole.leg).ok_or(DropCause::ClosedPinhole)?;
-    guess.commit(&mut live.inbound)?;
-    if let Some(leg) = tables.leg_mut(hole.slot, hole.leg) {
-        leg.recent_inbound.touch(guess.ssrc);
-        if guess.kind == Kind::Rtp {
-            leg.last_secure_len = work.wire_len;
-        }
+    let leg = tables.leg_mut(hole.slot, hole.leg).ok_or(DropCause::ClosedPinhole)?;
+    if work.old_key {
+        let before = leg.before.as_mut().ok_or(DropCause::AuthFailed)?;
+        guess.commit(&mut before.streams, &mut before.windows)?;
+        return Ok(Phase::Committed(*guess));
+    }
+    guess.commit(&mut live.inbound, &mut leg.windows)?;
+    leg.recent_inbound.touch(guess.ssrc);
+    if guess.kind == Kind::Rtp {
+        leg.last_secure_len = work.wire_len;
     }
     Ok(Phase::Committed(*guess))
+}
+
+/// What to try next for a packet that failed: another index, and for a while after a change of key the
+/// key before.
+fn try_again(
+    work: &mut Work,
+    frame: &[u8],
+    guess: &Guess,
+    cause: DropCause,
+    tables: &Tables,
+    slots: &mut [SessionSlot],
+    now_ns: u64,
+) -> Option<Guess> {
+    let hole = work.pinhole?;
+    let before = tables.leg(hole.slot, hole.leg)?.before.as_deref();
+    if cause == DropCause::AuthFailed {
+        let again = match (work.old_key, before) {
+            (true, Some(before)) => guess.again(&before.streams, None),
+            _ => {
+                let live = live(slots, hole.slot, hole.leg)?;
+                guess.again(&live.inbound, before.map(|before| &before.streams[..]))
+            }
+        };
+        if again.is_some() {
+            return again;
+        }
+    }
+    let before = before.filter(|before| !work.old_key && now_ns < before.until_ns)?;
+    let direction = before.direction.as_ref()?;
+    work.old_key = true;
+    match &work.header {
+        Some(header) => Some(Guess::rtp(&before.streams, header)),
+        None => {
+            let packet = work.payload(frame);
+            Guess::rtcp(direction, packet, &rtcp::parse(packet).ok()?)
+        }
+    }
 }
 
 /// Learns from what was committed, counts it and what was plain from the start, and gives it all the
@@ -129,7 +176,8 @@ pub fn accept<B: PacketBuffer>(
             _ => continue,
         };
         let Some(hole) = work.pinhole else { continue };
-        if let Some(guess) = guess {
+        // A phone that is elsewhere may have the new key already.
+        if let Some(guess) = guess.filter(|_| !work.old_key) {
             learn_source(work, &guess, hole, tables, slots, now_ns, events);
         }
         let (Some(leg), Some(live)) = (tables.leg_mut(hole.slot, hole.leg), live(slots, hole.slot, hole.leg))

@@ -69,10 +69,25 @@ fn next_stop(
 }
 
 /// Gives each packet that leaves by an SRTP leg its index.
-pub fn assign(works: &mut Works, tables: &mut Tables, slots: &mut [SessionSlot]) {
-    for work in works.iter_mut() {
+pub fn assign<B: PacketBuffer>(
+    works: &mut Works,
+    frames: &mut Frames<B>,
+    tables: &mut Tables,
+    slots: &mut [SessionSlot],
+) {
+    for (work, frame) in works.iter_mut().zip(frames) {
         if let Phase::Routed(departure) = work.phase {
             let next = assign_one(work, departure, tables, slots);
+            if let (Some(header), Ok(Phase::Indexed(_, index))) = (&mut work.header, &next)
+                && header.sequence != *index as u16
+            {
+                // The sender has set its sequence numbers back.
+                header.sequence = *index as u16;
+                let sequence = header.sequence.to_be_bytes();
+                if let Some(field) = work.payload_mut(frame.data_mut(), 0).and_then(|rtp| rtp.get_mut(2..4)) {
+                    field.copy_from_slice(&sequence);
+                }
+            }
             work.proceed(next);
         }
     }
@@ -171,6 +186,7 @@ fn arrive(work: &mut Work, port: u8, departure: &Departure) {
     work.hops += 1;
     work.pinhole = None;
     work.wire_len = work.datagram.payload_len;
+    work.old_key = false;
     work.datagram.source = departure.source;
     work.datagram.port = departure.destination.port();
     work.datagram.dscp = departure.dscp;

@@ -35,12 +35,15 @@ impl Recent {
         }
     }
 
-    /// Frees the state of the SSRC that was quiet longest, if no state is free.
+    /// Frees the states of the SSRC that was quiet longest, if no state is free.
     pub fn make_room(&self, states: &mut [StreamState; STREAMS]) {
-        let oldest = self.ssrcs.get(..self.len).and_then(<[u32]>::last);
-        if states.iter().all(in_use)
-            && let Some(state) = states.iter_mut().find(|state| Some(&state.ssrc) == oldest)
-        {
+        let used = self.ssrcs.get(..self.len).unwrap_or_default();
+        let age = |ssrc: u32| used.iter().position(|known| *known == ssrc).unwrap_or(STREAMS);
+        let oldest = states.iter().map(|state| state.ssrc).max_by_key(|ssrc| age(*ssrc));
+        if !states.iter().all(in_use) {
+            return;
+        }
+        for state in states.iter_mut().filter(|state| Some(state.ssrc) == oldest) {
             *state = StreamState::default();
         }
     }

@@ -9,6 +9,7 @@ use crate::buffer::PacketBuffer;
 use crate::config::{ConfigError, RelayConfig};
 use crate::depart::{assign, protect, route, turn};
 use crate::frame::{self, Parsed};
+use crate::observe::{Observer, Stage};
 use crate::output::{Arrival, Frames, Handoff, Output};
 use crate::readdress::{Headers, readdress};
 use crate::slots::live;
@@ -40,6 +41,18 @@ impl Relay {
         self.tables.command(command, slots, now_ns, &*self.engine)
     }
 
+    /// Wipes what its time is over for: keys that were replaced. To be called now and then between
+    /// bursts, several times a second.
+    pub fn housekeeping(&mut self, now_ns: u64) {
+        self.tables.housekeeping(now_ns);
+    }
+
+    /// Whether a leg (0 or 1) of the session in a slot still holds keys that were replaced.
+    pub fn holds_old_key(&self, slot: u32, leg: u8) -> bool {
+        let leg = slot.checked_sub(self.tables.number(0)).and_then(|slot| self.tables.leg(slot, leg));
+        leg.and_then(|leg| leg.before.as_ref()).is_some_and(|before| before.direction.is_some())
+    }
+
     /// Relays a burst of frames that came to data-plane port `port` at `now_ns` (CLOCK_MONOTONIC
     /// nanoseconds), from the wire or from another worker. Takes every frame out of `frames` and puts each into exactly one place of
     /// `output`, which the caller has emptied. Drops and hairpins are counted in `stats` and, once a
@@ -55,21 +68,45 @@ impl Relay {
         stats: &mut WorkerStats,
         output: &mut Output<B>,
     ) {
+        self.burst_observed(now_ns, port, arrival, frames, slots, stats, output, &mut ());
+    }
+
+    /// The same, with an observer.
+    #[allow(clippy::too_many_arguments, reason = "as above")]
+    pub fn burst_observed<B: PacketBuffer>(
+        &mut self,
+        now_ns: u64,
+        port: u8,
+        arrival: Arrival,
+        frames: &mut Frames<B>,
+        slots: &mut [SessionSlot],
+        stats: &mut WorkerStats,
+        output: &mut Output<B>,
+        observer: &mut impl Observer,
+    ) {
         let mut works = self.parse(port, arrival, frames);
+        observer.passed(Stage::Parse);
         while works.iter().any(|work| work.phase == Phase::Arrived) {
             admit(&mut works, frames, &self.tables, slots);
+            observer.passed(Stage::Admit);
             // Ends: a guess is tried again only a few times.
             while unprotect(&mut works, frames, &self.tables, &*self.engine) > 0 {
-                commit(&mut works, frames, &mut self.tables, slots);
+                observer.passed(Stage::Unprotect);
+                stats.old_key += commit(&mut works, frames, &mut self.tables, slots, now_ns);
+                observer.passed(Stage::Commit);
             }
             accept(&mut works, frames, &mut self.tables, slots, now_ns, &mut output.events);
+            observer.passed(Stage::Commit);
             route(&mut works, &self.tables);
-            assign(&mut works, &mut self.tables, slots);
+            assign(&mut works, frames, &mut self.tables, slots);
+            observer.passed(Stage::Route);
             protect(&mut works, frames, &self.tables, &*self.engine);
+            observer.passed(Stage::Protect);
             // Ends: a packet arrives again only a few times.
             stats.hairpins += turn(&mut works, &self.tables, slots);
         }
         self.deliver(&works, arrival, frames, slots, stats, output);
+        observer.passed(Stage::Deliver);
     }
 
     fn parse<B: PacketBuffer>(&self, index: u8, arrival: Arrival, frames: &mut Frames<B>) -> Works {

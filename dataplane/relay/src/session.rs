@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use pinhole_flow::leg::{mapped, unmapped_v4};
-use pinhole_flow::{Leg, LegFlags, LegLive, Session};
+use pinhole_flow::slot::STREAMS;
+use pinhole_flow::{Leg, LegFlags, LegLive, Session, StreamState};
 use pinhole_srtp::kernels::Engine;
-use pinhole_srtp::{Direction, KeyError};
-use zeroize::Zeroize;
+use pinhole_srtp::{Direction, KeyError, Windows};
 
 use crate::learn::Source;
 use crate::recent::Recent;
@@ -42,8 +42,26 @@ pub struct LegContext {
     pub recent_inbound: Recent,
     /// SSRCs that were sent lately.
     pub recent_outbound: Recent,
-    /// The orders as they came, with the master keys, to tell a new key from the same one.
-    pub leg: Leg,
+    /// What of the replay windows has no room in the slot.
+    pub windows: Windows,
+    /// The inbound key that was in force before this one.
+    pub before: Option<Box<KeyBefore>>,
+}
+
+/// An inbound key that was replaced. Packets in flight are accepted under it for a bounded time; what
+/// was seen under it is remembered until the key changes once more, in case it comes back.
+#[derive(Debug)]
+pub struct KeyBefore {
+    /// Tells whether a key is this one.
+    pub fingerprint: [u8; 16],
+    /// The session keys; `None` once the time is over.
+    pub direction: Option<Direction>,
+    /// When it is over.
+    pub until_ns: u64,
+    /// States of the SSRCs that arrived under it.
+    pub streams: [StreamState; STREAMS],
+    /// What of their windows has no room there.
+    pub windows: Windows,
 }
 
 /// The orders of a leg, checked.
@@ -124,25 +142,28 @@ pub fn parse(session: &Session) -> Option<[LegOrders; 2]> {
 }
 
 impl Context {
-    /// A session that is new, its keys derived.
+    /// A session that is new, its keys derived and expanded for `engine`, its replay windows of a size.
     pub fn new(
         generation: u32,
         session: &Session,
         orders: [LegOrders; 2],
+        window: u32,
         engine: &dyn Engine,
     ) -> Result<Self, KeyError> {
         let ([first, second], [first_orders, second_orders]) = (&session.legs, orders);
-        let legs =
-            [LegContext::new(first, first_orders, engine)?, LegContext::new(second, second_orders, engine)?];
+        let legs = [
+            LegContext::new(first, first_orders, window, engine)?,
+            LegContext::new(second, second_orders, window, engine)?,
+        ];
         Ok(Self { generation, legs })
     }
 }
 
 impl LegContext {
-    fn new(leg: &Leg, orders: LegOrders, engine: &dyn Engine) -> Result<Self, KeyError> {
+    fn new(leg: &Leg, orders: LegOrders, window: u32, engine: &dyn Engine) -> Result<Self, KeyError> {
         Ok(Self {
             orders,
-            inbound: Direction::derive(&leg.inbound, engine)?,
+            inbound: Direction::with_mki(&leg.inbound, &leg.mki, engine)?,
             outbound: Direction::derive(&leg.outbound, engine)?,
             rtp_source: None,
             rtcp_source: None,
@@ -150,22 +171,23 @@ impl LegContext {
             last_secure_len: 0,
             recent_inbound: Recent::default(),
             recent_outbound: Recent::default(),
-            leg: *leg,
+            windows: Windows::new(if leg.inbound.suite == 0 { 0 } else { window }),
+            before: None,
         })
     }
 
-    /// Takes over from `old`, whose orders this leg's replace, what outlives an update.
-    pub fn inherit(&mut self, old: &mut Self) {
+    /// Takes over from `old`, whose orders this leg's replace, what outlives an update. `same_key`: of
+    /// packets that arrive.
+    pub fn inherit(&mut self, old: &mut Self, same_key: bool) {
         self.reception = old.reception;
         self.recent_inbound = old.recent_inbound;
         self.recent_outbound = old.recent_outbound;
-        if self.leg.inbound == old.leg.inbound {
+        if same_key {
             self.last_secure_len = old.last_secure_len;
         }
         // The same phone under a new key, or with a new address before it has sent from there, is still
         // where it was; a new address with a new key is another phone.
-        let same_phone =
-            self.leg.inbound == old.leg.inbound || self.orders.remote_rtp == old.orders.remote_rtp;
+        let same_phone = same_key || self.orders.remote_rtp == old.orders.remote_rtp;
         if self.orders.learn && self.orders.port == old.orders.port && same_phone {
             self.rtp_source = old.rtp_source;
             self.rtcp_source = old.rtcp_source;
@@ -195,12 +217,5 @@ impl LegContext {
         let shown = self.learned(false).or(self.learned(true));
         live.mac = shown.map_or([0; 6], |source| source.mac);
         live.vlan = shown.map_or(0, |source| source.vlan);
-    }
-}
-
-impl Drop for LegContext {
-    /// Wipes the master keys; the session keys wipe themselves.
-    fn drop(&mut self) {
-        self.leg.zeroize();
     }
 }

@@ -4,14 +4,14 @@ use std::net::Ipv4Addr;
 
 use pinhole_flow::slot::state;
 use pinhole_flow::steering::worker_of;
-use pinhole_flow::{Command, CommandKind, Event, EventKind, LegLive, NextHop, Refusal, Session, SessionSlot};
-use pinhole_srtp::inbound::carry_over;
+use pinhole_flow::{Command, CommandKind, Event, EventKind, NextHop, Refusal, Session, SessionSlot};
 use pinhole_srtp::kernels::Engine;
 use zerocopy::FromZeros;
 use zeroize::Zeroize;
 
 use crate::config::{RelayConfig, RelayPort};
 use crate::pinhole::{Pinhole, PinholeTable};
+use crate::rekey::{GRACE_NS, Grace, Graces, renew};
 use crate::session::{self, Context, LegContext, LegOrders};
 use crate::slots::shared;
 
@@ -27,7 +27,10 @@ pub struct Tables {
     pub pinholes: PinholeTable,
     slots: Vec<Slot>,
     next_hops: Vec<NextHop>,
+    graces: Graces,
     open: u32,
+    /// Size of the replay windows.
+    window: u32,
     worker: u32,
     workers: u32,
     /// Number that the control plane has for slot 0.
@@ -36,7 +39,7 @@ pub struct Tables {
 
 #[derive(Debug, Default)]
 struct Slot {
-    context: Option<Box<Context>>,
+    context: Option<Context>,
     /// Generation that was closed last: it is not opened again.
     closed: Option<u32>,
 }
@@ -52,7 +55,9 @@ impl Tables {
                 .take(config.max_sessions.min(SLOT_LIMIT) as usize)
                 .collect(),
             next_hops: vec![unresolved; config.next_hops as usize],
+            graces: Graces::new(),
             open: 0,
+            window: config.replay_window,
             worker: config.worker,
             workers: config.workers,
             first_slot: config.first_slot,
@@ -78,7 +83,7 @@ impl Tables {
 
     /// The session in a slot.
     pub fn context(&self, slot: u32) -> Option<&Context> {
-        self.slots.get(slot as usize)?.context.as_deref()
+        self.slots.get(slot as usize)?.context.as_ref()
     }
 
     /// A leg of the session in a slot.
@@ -88,7 +93,7 @@ impl Tables {
 
     /// A leg of the session in a slot, to be changed.
     pub fn leg_mut(&mut self, slot: u32, leg: u8) -> Option<&mut LegContext> {
-        self.slots.get_mut(slot as usize)?.context.as_deref_mut()?.legs.get_mut(usize::from(leg))
+        self.slots.get_mut(slot as usize)?.context.as_mut()?.legs.get_mut(usize::from(leg))
     }
 
     /// The data-plane port that has `address` as its media address.
@@ -112,7 +117,9 @@ impl Tables {
         let slot = command.slot.checked_sub(self.first_slot).ok_or(Refusal::BadIndex);
         let result = match CommandKind::from_code(command.kind) {
             Some(CommandKind::Open) => slot.and_then(|slot| self.open(slot, command, slots, now_ns, engine)),
-            Some(CommandKind::Update) => slot.and_then(|slot| self.update(slot, command, slots, engine)),
+            Some(CommandKind::Update) => {
+                slot.and_then(|slot| self.update(slot, command, slots, now_ns, engine))
+            }
             Some(CommandKind::Close) => slot.and_then(|slot| self.close(slot, command, slots)),
             Some(CommandKind::NextHop) => self.set_next_hop(command),
             None => Err(Refusal::UnknownKind),
@@ -148,7 +155,7 @@ impl Tables {
             None => {}
         }
         let orders = self.check(number, &command.session)?;
-        let context = Context::new(command.generation, &command.session, orders, engine)
+        let context = Context::new(command.generation, &command.session, orders, self.window, engine)
             .map_err(|_| Refusal::BadLeg)?;
         let entry = shared(slots, number).ok_or(Refusal::BadIndex)?;
         let worker = self.worker;
@@ -164,7 +171,7 @@ impl Tables {
         });
         self.set_pinholes(number, &orders, true);
         if let Some(slot) = self.slots.get_mut(number as usize) {
-            slot.context = Some(Box::new(context));
+            slot.context = Some(context);
             self.open += 1;
         }
         Ok(())
@@ -175,31 +182,36 @@ impl Tables {
         number: u32,
         command: &Command,
         slots: &mut [SessionSlot],
+        now_ns: u64,
         engine: &dyn Engine,
     ) -> Result<(), Refusal> {
         let slot = self.slots.get(number as usize).ok_or(Refusal::BadIndex)?;
-        let open = slot.context.as_deref().filter(|context| context.generation == command.generation);
+        let open = slot.context.as_ref().filter(|context| context.generation == command.generation);
         let old = open.ok_or(Refusal::NotOpen)?.legs.each_ref().map(|leg| leg.orders);
         let orders = self.check(number, &command.session)?;
-        let mut fresh = Context::new(command.generation, &command.session, orders, engine)
+        let mut fresh = Context::new(command.generation, &command.session, orders, self.window, engine)
             .map_err(|_| Refusal::BadLeg)?;
         let entry = shared(slots, number).ok_or(Refusal::BadIndex)?;
         self.set_pinholes(number, &old, false);
         self.set_pinholes(number, &orders, true);
         let slot = self.slots.get_mut(number as usize);
-        let Some(old) = slot.and_then(|slot| slot.context.as_deref_mut()) else {
+        let Some(old) = slot.and_then(|slot| slot.context.as_mut()) else {
             return Err(Refusal::NotOpen);
         };
+        let (generation, until_ns, graces) = (command.generation, now_ns + GRACE_NS, &mut self.graces);
         entry.change(|shared| {
-            for ((fresh, old), live) in fresh.legs.iter_mut().zip(&mut old.legs).zip(&mut shared.live) {
-                fresh.inherit(old);
-                renew_states(live, old, fresh);
+            let legs = fresh.legs.iter_mut().zip(&mut old.legs).zip(&mut shared.live);
+            let orders = shared.session.legs.iter().zip(&command.session.legs);
+            for (leg, (((fresh, old), live), (was, is))) in (0..).zip(legs.zip(orders)) {
+                if renew(live, old, fresh, was, is, now_ns) {
+                    graces.push_back(Grace { slot: number, generation, leg, until_ns });
+                }
             }
             shared.sequence = command.sequence;
             shared.session = command.session;
             publish(&fresh, shared);
         });
-        // The old keys are wiped as their context is dropped.
+        // The old keys are wiped as their context is dropped, but for those that are still accepted.
         *old = fresh;
         Ok(())
     }
@@ -224,6 +236,22 @@ impl Tables {
         // Dropping the context wipes its keys, before the acknowledgement.
         drop(context);
         Ok(())
+    }
+
+    /// Wipes the keys that are no longer accepted.
+    pub fn housekeeping(&mut self, now_ns: u64) {
+        while self.graces.front().is_some_and(|grace| grace.until_ns <= now_ns) {
+            let Some(grace) = self.graces.pop_front() else { return };
+            let context = self.slots.get_mut(grace.slot as usize).and_then(|slot| slot.context.as_mut());
+            let context = context.filter(|context| context.generation == grace.generation);
+            let leg = context.and_then(|context| context.legs.get_mut(usize::from(grace.leg)));
+            // There may be a later change of key, with a grace of its own.
+            if let Some(before) = leg.and_then(|leg| leg.before.as_mut())
+                && before.until_ns <= now_ns
+            {
+                before.direction = None;
+            }
+        }
     }
 
     fn set_next_hop(&mut self, command: &Command) -> Result<(), Refusal> {
@@ -273,15 +301,4 @@ fn publish(context: &Context, shared: &mut SessionSlot) {
     for (leg, live) in context.legs.iter().zip(&mut shared.live) {
         leg.publish(live);
     }
-}
-
-/// What an update does to stream states. The same key keeps them, and with them ROC and replay window.
-/// A new inbound key keeps the ROCs alone (RFC 3711 section 3.3.1). Outbound states stay in any case:
-/// the receiver expects the ROC to go on. Then there must be room for the SSRC that signalling announces.
-fn renew_states(live: &mut LegLive, old: &LegContext, new: &LegContext) {
-    if old.leg.inbound != new.leg.inbound {
-        carry_over(&mut live.inbound);
-    }
-    new.recent_inbound.make_room(&mut live.inbound);
-    new.recent_outbound.make_room(&mut live.outbound);
 }

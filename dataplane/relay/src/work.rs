@@ -22,6 +22,8 @@ pub enum Phase {
     Arrived,
     /// For an open pinhole and well formed; to be unprotected under the guessed index.
     Sealed(Guess),
+    /// Not authentic under the guessed index, or not even of the right shape, for this cause.
+    Failed(Guess, DropCause),
     /// Unprotected under the guessed index, which is authentic; to be committed.
     Unsealed(Guess),
     /// Authentic and committed, once: a burst may be unprotected in several passes.
@@ -59,6 +61,8 @@ pub struct Work {
     pub pinhole: Option<Pinhole>,
     /// RTP or RTCP.
     pub kind: Kind,
+    /// It is tried under, or was accepted under, the key before the last change of key.
+    pub old_key: bool,
     /// SSRC; for RTCP its sender's.
     pub ssrc: u32,
     /// The RTP header; `None` for RTCP.
@@ -118,6 +122,7 @@ impl Work {
             datagram,
             pinhole: None,
             kind: Kind::Rtp,
+            old_key: false,
             ssrc: 0,
             header: None,
         }

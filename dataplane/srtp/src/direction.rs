@@ -1,6 +1,6 @@
 //! One direction of a leg.
 
-use pinhole_flow::{MasterKey, Suite};
+use pinhole_flow::{MasterKey, Mki, Suite};
 use pinhole_srtp_kernels::{Engine, Job, Keys, Kind, Outcome};
 
 use crate::derive;
@@ -26,17 +26,23 @@ impl Direction {
     /// Derives the session keys of a master key (RFC 3711 section 4.3, key derivation rate 0) and
     /// expands them for `engine`, which alone takes this direction's jobs. `Ok(None)` for plain RTP.
     pub fn derive(master: &MasterKey, engine: &dyn Engine) -> Result<Option<Self>, KeyError> {
+        Self::with_mki(master, &Mki::NONE, engine)
+    }
+
+    /// The same, with an MKI in each packet.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn with_mki(master: &MasterKey, mki: &Mki, engine: &dyn Engine) -> Result<Option<Self>, KeyError> {
         if master.suite == 0 {
             return Ok(None);
         }
         let suite = master.suite().ok_or(KeyError::UnknownSuite(master.suite))?;
-        if usize::from(master.mki_len) > master.mki.len() {
-            return Err(KeyError::MkiTooLong(master.mki_len));
-        }
+        let bytes = mki.bytes().ok_or(KeyError::MkiTooLong(mki.len))?;
         let rtp = derive::session_keys(suite, master, Kind::Rtp);
         let rtcp = derive::session_keys(suite, master, Kind::Rtcp);
-        let keys = engine.expand(suite, &rtp, &rtcp, master.mki());
-        Ok(Some(Self { keys: keys.map_err(|_| KeyError::MkiTooLong(master.mki_len))? }))
+        let keys = engine.expand(suite, &rtp, &rtcp, bytes);
+        Ok(Some(Self { keys: keys.map_err(|_| KeyError::MkiTooLong(mki.len))? }))
     }
 
     /// The expanded keys, for a [`Job`].

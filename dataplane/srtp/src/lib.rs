@@ -23,8 +23,9 @@ pub mod outbound;
 pub mod rtcp;
 pub mod rtp;
 
-pub use derive::session_keys;
+pub use derive::{fingerprint, session_keys};
 pub use direction::{Direction, KeyError};
 pub use inbound::Guess;
 pub use pinhole_srtp_kernels as kernels;
-pub use streams::Refused;
+pub use streams::{Refused, allow_reset};
+pub use window::Windows;

@@ -10,6 +10,12 @@ pub(crate) const RTP: u32 = 2;
 pub(crate) const RTCP: u32 = 4;
 /// The ROC was carried over from an earlier key and nothing was authenticated since.
 pub(crate) const CARRIED: u32 = 8;
+/// The sender may set its sequence numbers back, once.
+pub(crate) const MAY_RESET: u32 = 16;
+/// The key was in force before, and nothing was authenticated since it came back.
+pub(crate) const RESTORED: u32 = 32;
+/// What `index` was before the sender set its sequence numbers back: the SSRC has another entry.
+pub(crate) const BEFORE: u32 = 64;
 
 /// Why an authentic packet is not accepted, or an outgoing packet not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +24,7 @@ pub enum Refused {
     #[error("packet index seen before")]
     Replayed,
     /// The index is older than the replay window, or before the start of the stream.
-    #[error("packet older than the replay window of 128 packets")]
+    #[error("packet older than the replay window")]
     TooOld,
     /// The direction has as many SSRCs as it may have.
     #[error("more SSRCs than one direction of a leg may have")]
@@ -40,16 +46,37 @@ impl From<Refused> for DropCause {
 
 /// The state of an SSRC.
 pub(crate) fn find(streams: &[StreamState], ssrc: u32) -> Option<&StreamState> {
-    streams.iter().find(|state| state.flags & USED != 0 && state.ssrc == ssrc)
+    streams.iter().find(|state| state.flags & (USED | BEFORE) == USED && state.ssrc == ssrc)
 }
 
-/// The state of an SSRC or an unused entry for it, not yet marked as used.
-pub(crate) fn find_or_free(streams: &mut [StreamState], ssrc: u32) -> Result<&mut StreamState, Refused> {
-    let known = streams.iter().position(|state| state.flags & USED != 0 && state.ssrc == ssrc);
-    let at = known.or_else(|| streams.iter().position(|state| state.flags & USED == 0));
-    let state = at.and_then(|at| streams.get_mut(at)).ok_or(Refused::SsrcLimit)?;
-    if known.is_none() {
+/// Where the state is that an SSRC had before its sender set its sequence numbers back.
+pub(crate) fn position_before(streams: &[StreamState], ssrc: u32) -> Option<usize> {
+    streams.iter().position(|state| state.flags & BEFORE != 0 && state.ssrc == ssrc)
+}
+
+/// Where an unused entry is.
+pub(crate) fn position_free(streams: &[StreamState]) -> Option<usize> {
+    streams.iter().position(|state| state.flags & USED == 0)
+}
+
+/// Where the state of an SSRC is, or an entry that was free and is now prepared for it, but not yet
+/// marked as used.
+pub(crate) fn position(streams: &mut [StreamState], ssrc: u32) -> Result<usize, Refused> {
+    let mut all = streams.iter();
+    if let Some(at) = all.position(|state| state.flags & (USED | BEFORE) == USED && state.ssrc == ssrc) {
+        return Ok(at);
+    }
+    let at = position_free(streams).ok_or(Refused::SsrcLimit)?;
+    if let Some(state) = streams.get_mut(at) {
         *state = StreamState { ssrc, ..StreamState::default() };
     }
-    Ok(state)
+    Ok(at)
+}
+
+/// Lets each sender set its sequence numbers back, once: for both directions of a leg whose session
+/// was updated, since that is when signalling has told of a new offer.
+pub fn allow_reset(streams: &mut [StreamState]) {
+    for state in streams.iter_mut().filter(|state| state.flags & (RTP | BEFORE) == RTP) {
+        state.flags |= MAY_RESET;
+    }
 }

@@ -1,37 +1,115 @@
-//! The replay window of 128 packets (RFC 3711 section 3.3.2): bit `n` stands for index `highest - n`.
+//! The replay window (RFC 3711 section 3.3.2): bit `n` stands for index `highest - n`.
+//!
+//! The first 128 bits of a stream's window lie in its [`StreamState`](pinhole_flow::StreamState); those
+//! of a wider one lie in [`Windows`], which is the worker's own.
+
+use pinhole_flow::slot::STREAMS;
 
 use crate::Refused;
 
-/// How many packets the window spans.
-pub(crate) const SIZE: u64 = 128;
+/// Words of a window that lie in the stream state.
+const NEAR: usize = 2;
+/// Words of the widest window there is, 1024 packets.
+const MOST: usize = 16;
 
-fn bits(window: [u64; 2]) -> u128 {
-    let [low, high] = window;
-    u128::from(high) << 64 | u128::from(low)
+/// How many packets the windows of one direction span, and what of them has no room in the states.
+#[derive(Clone, Debug)]
+pub struct Windows {
+    span: u32,
+    /// The words from the third on, stream by stream; empty unless windows are wider than 128.
+    wide: Box<[u64]>,
 }
 
-/// Whether `index` may be accepted.
-pub(crate) fn check(highest: u64, window: [u64; 2], index: u64) -> Result<(), Refused> {
-    match highest.checked_sub(index) {
-        None => Ok(()),
-        Some(age) if age >= SIZE => Err(Refused::TooOld),
-        Some(age) if bits(window) >> age & 1 == 1 => Err(Refused::Replayed),
-        Some(_) => Ok(()),
+impl Windows {
+    /// Empty windows of `span` packets: a multiple of 64 from 64 to 1024. Any other is taken for the next.
+    pub fn new(span: u32) -> Self {
+        let words = (span.div_ceil(64) as usize).clamp(1, MOST);
+        let wide = vec![0; STREAMS * words.saturating_sub(NEAR)];
+        Self { span: 64 * words as u32, wide: wide.into() }
+    }
+
+    /// How many packets a window spans.
+    pub(crate) fn span(&self) -> u64 {
+        self.span.into()
+    }
+
+    /// The words of the stream at `at` that its state has no room for.
+    pub(crate) fn wide(&self, at: usize) -> &[u64] {
+        let words = self.wide.len() / STREAMS;
+        self.wide.get(at * words..(at + 1) * words).unwrap_or_default()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn wide_mut(&mut self, at: usize) -> &mut [u64] {
+        let words = self.wide.len() / STREAMS;
+        self.wide.get_mut(at * words..(at + 1) * words).unwrap_or_default()
+    }
+
+    /// Copies the words of one stream to those of another.
+    pub(crate) fn copy(&mut self, from: usize, to: usize) {
+        let words = self.wide.len() / STREAMS;
+        if from.max(to) < STREAMS {
+            self.wide.copy_within(from * words..(from + 1) * words, to * words);
+        }
     }
 }
 
-/// The highest index and the window after `index`, which [`check`] has passed, was accepted.
-pub(crate) fn record(highest: u64, window: [u64; 2], index: u64) -> (u64, [u64; 2]) {
-    let old = bits(window);
-    let (highest, new) = match index.checked_sub(highest) {
-        Some(advance) => {
-            let kept = u32::try_from(advance).ok().and_then(|advance| old.checked_shl(advance));
-            (index, kept.unwrap_or(0) | 1)
-        }
-        None => {
-            let age = u32::try_from(highest - index).ok().and_then(|age| 1u128.checked_shl(age));
-            (highest, old | age.unwrap_or(0))
-        }
-    };
-    (highest, [new as u64, (new >> 64) as u64])
+impl Default for Windows {
+    /// Windows of 128 packets.
+    fn default() -> Self {
+        Self::new(128)
+    }
+}
+
+/// A stream's window, to be read: near words, wide words, how many packets it spans.
+pub(crate) fn check(
+    highest: u64,
+    near: [u64; NEAR],
+    wide: &[u64],
+    span: u64,
+    index: u64,
+) -> Result<(), Refused> {
+    let Some(age) = highest.checked_sub(index) else { return Ok(()) };
+    if age >= span {
+        return Err(Refused::TooOld);
+    }
+    // Below 1024.
+    let word = (age / 64) as usize;
+    let bits = near.iter().chain(wide).nth(word).copied().unwrap_or(0);
+    if bits >> (age % 64) & 1 == 1 { Err(Refused::Replayed) } else { Ok(()) }
+}
+
+/// Takes note of `index`, which [`check`] has passed, and returns the highest index after it.
+pub(crate) fn record(highest: u64, near: &mut [u64; NEAR], wide: &mut [u64], index: u64) -> u64 {
+    let advance = index.checked_sub(highest);
+    if let Some(advance) = advance {
+        shift(near, wide, advance);
+    }
+    let age = if advance.is_some() { 0 } else { highest - index };
+    if let Some(word) = near.iter_mut().chain(wide).nth((age / 64) as usize) {
+        *word |= 1 << (age % 64);
+    }
+    highest.max(index)
+}
+
+/// Makes every bit `by` packets older.
+fn shift(near: &mut [u64; NEAR], wide: &mut [u64], by: u64) {
+    if wide.is_empty() {
+        let [low, high] = *near;
+        let old = u128::from(high) << 64 | u128::from(low);
+        let new = u32::try_from(by).ok().and_then(|by| old.checked_shl(by)).unwrap_or(0);
+        *near = [new as u64, (new >> 64) as u64];
+        return;
+    }
+    let mut old = [0; MOST];
+    for (to, from) in old.iter_mut().zip(near.iter().chain(wide.iter())) {
+        *to = *from;
+    }
+    let (words, bits) = (usize::try_from(by / 64).unwrap_or(MOST), (by % 64) as u32);
+    let old = |at: Option<usize>| at.and_then(|at| old.get(at)).copied().unwrap_or(0);
+    for (at, to) in near.iter_mut().chain(wide).enumerate() {
+        let from = at.checked_sub(words);
+        let carried = old(from.and_then(|from| from.checked_sub(1))).checked_shr(64 - bits).unwrap_or(0);
+        *to = old(from) << bits | carried;
+    }
 }

@@ -9,9 +9,9 @@ use std::cell::Cell;
 
 use common::{key_and_salt, rtcp_packet, rtp_packet};
 use pinhole_flow::slot::STREAMS;
-use pinhole_flow::{MasterKey, StreamState, Suite};
+use pinhole_flow::{MasterKey, Mki, StreamState, Suite};
 use pinhole_srtp::kernels::{Kind, Outcome, every_variant};
-use pinhole_srtp::{Direction, Guess, outbound, rtcp, rtp};
+use pinhole_srtp::{Direction, Guess, Windows, outbound, rtcp, rtp};
 
 struct Counting;
 
@@ -41,8 +41,10 @@ fn a_packet_is_protected_and_unprotected_without_allocation() {
     let engines = every_variant();
     let all = engines.iter().flat_map(|engine| Suite::ALL.map(|suite| (engine, suite)));
     for (engine, suite) in all {
-        let master = MasterKey::new(suite, &key_and_salt(suite, 1), &[1, 2, 3, 4]).unwrap();
-        let direction = Direction::derive(&master, &**engine).unwrap().unwrap();
+        let master = MasterKey::new(suite, &key_and_salt(suite, 1)).unwrap();
+        let mki = Mki::new(&[1, 2, 3, 4]).unwrap();
+        let direction = Direction::with_mki(&master, &mki, &**engine).unwrap().unwrap();
+        let mut windows = Windows::new(1024);
         let mut outgoing = [StreamState::default(); STREAMS];
         let mut incoming = [StreamState::default(); STREAMS];
         let mut rtp_packet = rtp_packet(7, 1, &[0; 160]);
@@ -73,8 +75,8 @@ fn a_packet_is_protected_and_unprotected_without_allocation() {
         ];
         engine.unprotect(&mut jobs);
         assert!(jobs.iter().all(|job| job.outcome == Outcome::Done));
-        guess.commit(&mut incoming).unwrap();
-        rtcp_guess.commit(&mut incoming).unwrap();
+        guess.commit(&mut incoming, &mut windows).unwrap();
+        rtcp_guess.commit(&mut incoming, &mut windows).unwrap();
         assert_eq!(ALLOCATIONS.with(Cell::get), before, "{}, {}", engine.name(), suite.name());
     }
 }

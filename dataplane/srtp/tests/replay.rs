@@ -11,7 +11,7 @@ use pinhole_flow::StreamState;
 use pinhole_flow::Suite;
 use pinhole_flow::slot::STREAMS;
 use pinhole_srtp::kernels::Kind;
-use pinhole_srtp::{Guess, Refused, outbound, rtp};
+use pinhole_srtp::{Guess, Refused, Windows, outbound, rtp};
 use proptest::prelude::*;
 
 const SSRC: u32 = 0xfeed_f00d;
@@ -141,7 +141,7 @@ proptest! {
                 guess.index = at;
             }
             prop_assert_eq!(guess.index, at);
-            prop_assert_eq!(guess.commit(&mut streams), model.accept(at));
+            prop_assert_eq!(guess.commit(&mut streams, &mut Windows::default()), model.accept(at));
         }
     }
 
@@ -176,16 +176,16 @@ proptest! {
 
     #[test]
     fn any_kind_of_state_found_in_shared_memory_is_survived(
-        index: u64, window: [u64; 2], rtcp_window: [u64; 2], rtcp_index: u32, flags: u32, sequence: u16,
+        index: u64, window: [u64; 2], rtcp_window: u64, rtcp_index: u32, flags: u32, sequence: u16, offset: u16,
     ) {
-        let state = StreamState { index, window, rtcp_window, rtcp_index, ssrc: SSRC, flags, reserved: 0 };
+        let state = StreamState { index, window, rtcp_window, rtcp_index, ssrc: SSRC, flags, offset, offset_before: !offset };
         let mut streams = [state; STREAMS];
         let header = rtp::parse(&rtp_packet(SSRC, sequence, b"")).unwrap();
         let mut guess = Guess::rtp(&streams, &header);
-        let _ = guess.again(&streams).and_then(|guess| guess.again(&streams));
-        let _ = guess.commit(&mut streams);
+        let _ = guess.again(&streams, None).and_then(|guess| guess.again(&streams, Some(&streams)));
+        let _ = guess.commit(&mut streams, &mut Windows::default());
         guess.kind = Kind::Rtcp;
-        let _ = guess.commit(&mut streams);
+        let _ = guess.commit(&mut streams, &mut Windows::default());
         let _ = outbound::assign_rtp(&mut streams, SSRC, sequence);
         let _ = outbound::assign_rtcp(&mut streams, SSRC);
     }

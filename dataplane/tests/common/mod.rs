@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pinhole_flow::leg::mapped;
-use pinhole_flow::{Command as Order, EventKind, Leg, MasterKey, NextHop, Session, ShardEnd};
+use pinhole_flow::{Command as Order, EventKind, Leg, MasterKey, Mki, NextHop, Session, ShardEnd};
 
 pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 5);
 pub const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 20, 0, 5);
@@ -150,6 +150,8 @@ pub fn plain_leg(port: u8, local: u16, next_hop: u32, remote: (Ipv4Addr, u16)) -
         remote_ip: mapped(remote.0.into()),
         inbound: MasterKey::NONE,
         outbound: MasterKey::NONE,
+        mki: Mki::NONE,
+        reserved2: [0; 7],
     }
 }
 

@@ -29,5 +29,5 @@ pub fn random_key(suite: Suite) -> Result<MasterKey, FarmError> {
     let mut bytes = [0; 46];
     let used = bytes.get_mut(..suite.key_len() + suite.salt_len()).unwrap_or_default();
     getrandom::fill(used).map_err(FarmError::Random)?;
-    Ok(MasterKey::new(suite, used, &[]).unwrap_or(MasterKey::NONE))
+    Ok(MasterKey::new(suite, used).unwrap_or(MasterKey::NONE))
 }

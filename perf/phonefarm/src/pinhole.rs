@@ -8,7 +8,7 @@ use pinhole_flow::leg::mapped;
 use pinhole_flow::steering::worker_of;
 use pinhole_flow::{
     Command, CommandKind, Contract, DataplaneSettings, Device as DataplaneDevice, DropCause, Event,
-    EventKind, Leg, LegFlags, MasterKey, NextHop, PortSettings, Refusal, Session, ShardEnd, SlotView,
+    EventKind, Leg, LegFlags, MasterKey, Mki, NextHop, PortSettings, Refusal, Session, ShardEnd, SlotView,
     StreamState, Suite, WorkerStats,
 };
 use serde::Deserialize;
@@ -212,6 +212,8 @@ impl Control {
             remote_ip: mapped(address.into()),
             inbound,
             outbound,
+            mki: Mki::NONE,
+            reserved2: [0; 7],
         };
         let session = Session {
             legs: [

@@ -64,7 +64,7 @@ fn read_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MasterKey, D::
     let byte = |pair: Option<&str>| u8::from_str_radix(pair.filter(|pair| pair.len() == 2)?, 16).ok();
     let bytes: Option<Vec<u8>> = pairs.map(byte).collect();
     bytes
-        .and_then(|bytes| MasterKey::new(SUITE, &bytes, &[]))
+        .and_then(|bytes| MasterKey::new(SUITE, &bytes))
         .ok_or_else(|| de::Error::custom("a key is 60 hexadecimal digits: 16 bytes of key, 14 of salt"))
 }
 

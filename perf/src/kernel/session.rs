@@ -14,7 +14,7 @@ pub(super) fn key_and_salt(suite: Suite, flow: usize) -> Vec<u8> {
 
 /// The session keys of a flow's RTP.
 pub(super) fn keys(suite: Suite, flow: usize) -> anyhow::Result<SessionKeys> {
-    let master = MasterKey::new(suite, &key_and_salt(suite, flow), &[])
+    let master = MasterKey::new(suite, &key_and_salt(suite, flow))
         .ok_or_else(|| anyhow::anyhow!("master key of {} refused", suite.name()))?;
     Ok(session_keys(suite, &master, Kind::Rtp))
 }

@@ -1,6 +1,6 @@
 //! What phones write in `a=crypto`, and what the data plane is told of it.
 
-use pinhole_flow::{MasterKey, Suite};
+use pinhole_flow::{Leg, MasterKey, Suite};
 use pinhole_proxy::Counter;
 
 use crate::stage::*;
@@ -13,6 +13,12 @@ fn offer(lines: &[&str]) -> String {
 
 /// A call with this offer: the keys that the data plane has of the phone and from us, and our answer.
 fn call(lines: &[&str]) -> ([MasterKey; 2], String) {
+    let (leg, answer) = leg_of(lines);
+    ([leg.inbound, leg.outbound], answer)
+}
+
+/// A call with this offer: the phone's leg, and our answer.
+fn leg_of(lines: &[&str]) -> (Leg, String) {
     let mut stage = Stage::new();
     stage.connect(PHONE_A, 1);
     let invite = stage.invite_of_phone("call-1", &offer(lines));
@@ -21,8 +27,7 @@ fn call(lines: &[&str]) -> ([MasterKey; 2], String) {
     let request = stage.at_cm();
     stage.cm_sends(reply(&request, 200, "OK", "cmtag", &answer_inside()));
     let answer = sdp_line(&stage.at_phone(), "a=crypto:");
-    let leg = stage.commands[0].session.legs[0];
-    ([leg.inbound, leg.outbound], answer)
+    (stage.commands[0].session.legs[0], answer)
 }
 
 fn refused(lines: &[&str]) {
@@ -38,18 +43,18 @@ fn refused(lines: &[&str]) {
 
 #[test]
 fn mki_of_the_phone_is_what_its_packets_must_carry() {
-    let ([phone, ours], answer) = call(&[&format!("1 AES_CM_128_HMAC_SHA1_80 {KEY_A}|2^20|258:4")]);
-    assert_eq!(phone.mki(), [0, 0, 1, 2]);
-    assert_eq!(ours.mki_len, 0, "ours has none");
+    let (leg, answer) = leg_of(&[&format!("1 AES_CM_128_HMAC_SHA1_80 {KEY_A}|2^20|258:4")]);
+    assert_eq!(leg.mki.bytes(), Some(&[0, 0, 1, 2][..]));
     assert!(answer.starts_with("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:") && !answer.contains('|'));
-    let ([longest, _], _) = call(&[&format!("1 AES_CM_128_HMAC_SHA1_80 {KEY_A}|1:128")]);
-    assert_eq!((longest.mki().len(), longest.mki().last()), (128, Some(&1)));
+    let (longest, _) = leg_of(&[&format!("1 AES_CM_128_HMAC_SHA1_80 {KEY_A}|1:128")]);
+    let longest = longest.mki.bytes().unwrap();
+    assert_eq!((longest.len(), longest.last()), (128, Some(&1)));
 }
 
 #[test]
 fn first_of_several_keys_is_the_one_in_use() {
-    let ([phone, _], _) = call(&[&format!("1 AES_CM_128_HMAC_SHA1_80 {KEY_A}|1:1;{KEY_B}|2:1")]);
-    assert_eq!((phone.mki(), phone.key()), (&[1][..], &[0; 16][..]));
+    let (leg, _) = leg_of(&[&format!("1 AES_CM_128_HMAC_SHA1_80 {KEY_A}|1:1;{KEY_B}|2:1")]);
+    assert_eq!((leg.mki.bytes(), leg.inbound.key()), (Some(&[1][..]), &[0; 16][..]));
 }
 
 #[test]

@@ -3,7 +3,7 @@ use zerocopy::FromZeros;
 use super::*;
 use crate::layout::COMMANDS;
 use crate::slot::{NOTE_MAX, state};
-use crate::{Command, Event, EventKind, MasterKey, NoteError, Session, Suite, WorkerEnd};
+use crate::{Command, Event, EventKind, MasterKey, Mki, NoteError, Session, Suite, WorkerEnd};
 
 pub(crate) fn settings(max_sessions: u32) -> DataplaneSettings {
     let text = format!(
@@ -38,7 +38,8 @@ fn filled(byte: u8) -> Session {
     let mut session = Session::new_zeroed();
     for leg in &mut session.legs {
         leg.remote_ip = [byte; 16];
-        leg.inbound = MasterKey::new(Suite::AeadAes128Gcm, &[byte; 28], &[byte; 4]).unwrap();
+        leg.inbound = MasterKey::new(Suite::AeadAes128Gcm, &[byte; 28]).unwrap();
+        leg.mki = Mki::new(&[byte; 4]).unwrap();
         leg.outbound = leg.inbound;
     }
     session

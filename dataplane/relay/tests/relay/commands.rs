@@ -91,7 +91,8 @@ fn legs_that_make_no_sense_are_refused_and_change_nothing() {
     let mut bench = Bench::new();
     let good = plain().legs[0];
     let mut long_mki = Leg { ..good };
-    long_mki.inbound = MasterKey { suite: 1, mki_len: 129, ..MasterKey::NONE };
+    long_mki.inbound = MasterKey { suite: 1, ..MasterKey::NONE };
+    long_mki.mki.len = 129;
     let bad = [
         Leg { port: 2, ..good },
         Leg { flags: 0x80, ..good },

@@ -126,13 +126,13 @@ fn an_update_keeps_the_learned_source_unless_address_and_key_are_new() {
     let mut orders = bench.slots[1].session;
     bench.update(1, orders);
     assert_eq!(answer(&mut bench, 1).0, nat());
-    orders.legs[0].inbound = master(suite, 50, &[]);
+    orders.legs[0].inbound = master(suite, 50);
     bench.update(1, orders);
     assert_eq!(answer(&mut bench, 2).0, nat());
     orders.legs[0].remote_rtp = 40_100;
     bench.update(1, orders);
     assert_eq!(answer(&mut bench, 3).0, nat());
-    orders.legs[0].inbound = master(suite, 51, &[]);
+    orders.legs[0].inbound = master(suite, 51);
     orders.legs[0].remote_rtp = 40_200;
     bench.update(1, orders);
     assert_eq!(answer(&mut bench, 4).0.port(), 40_200);

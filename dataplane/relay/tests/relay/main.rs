@@ -11,6 +11,8 @@ mod hairpin;
 mod handoff;
 mod learning;
 mod properties;
+mod rekey;
+mod reset;
 mod srtp;
 mod statistics;
 mod trust;

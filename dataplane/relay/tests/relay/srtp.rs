@@ -1,8 +1,9 @@
 //! SRTP on either leg, RTP and RTCP, separate or muxed.
 
 use pinhole_flow::slot::STREAMS;
-use pinhole_flow::{DropCause, Leg, LegFlags, MasterKey, Suite};
+use pinhole_flow::{DropCause, Leg, LegFlags, MasterKey, Mki, Suite};
 
+use crate::support::bench::GRACE;
 use crate::support::peer::master;
 use crate::support::*;
 
@@ -100,14 +101,20 @@ fn srtp_is_rekeyed_between_two_secure_legs() {
 fn an_mki_is_carried_and_one_that_is_wrong_is_its_own_cause() {
     let mut bench = Bench::new();
     let suite = Suite::AesCm128HmacSha1_80;
-    let keys = [master(suite, 1, b"one"), master(suite, 2, b"two!")];
+    let keys = [master(suite, 1), master(suite, 2)];
     let flags = LegFlags::LEARN;
-    let outside = Leg { inbound: keys[0], outbound: keys[1], flags, ..leg(OUTSIDE, 20_010, phone()) };
+    let outside = Leg {
+        inbound: keys[0],
+        outbound: keys[1],
+        mki: Mki::new(b"one").unwrap(),
+        flags,
+        ..leg(OUTSIDE, 20_010, phone())
+    };
     bench.open(1, session(outside, leg(INSIDE, 30_010, inside())));
-    let mut peer = Peer::new(&keys[0], &keys[1]);
+    let mut peer = Peer::with_mki(&keys[0], b"one", &keys[1]);
     assert_eq!(inwards(&mut bench, &mut peer, &rtp(7, 1)), rtp(7, 1));
     assert_eq!(peer.unprotect(&outwards(&mut bench, &rtp(8, 1))), Some(rtp(8, 1)));
-    let mut other = Peer::new(&master(suite, 1, b"two"), &keys[1]);
+    let mut other = Peer::with_mki(&keys[0], b"two", &keys[1]);
     let packet = Packet::new(phone(), ours_outside(1), &other.protect(&rtp(7, 2)));
     bench.refuses(&packet, DropCause::MkiMismatch, Some((1, 0)));
 }
@@ -168,7 +175,7 @@ fn an_update_with_the_same_key_keeps_roc_and_replay_window() {
 const AROUND: [u16; 9] = [1, 30_000, 60_000, 24_464, 54_464, 18_928, 48_928, 65_000, 0];
 
 #[test]
-fn an_update_with_a_new_key_refuses_the_old_one_and_goes_on_with_either_roc() {
+fn an_update_with_a_new_key_goes_on_with_either_roc_and_refuses_the_old_key_after_its_grace() {
     let suite = Suite::AeadAes256Gcm;
     for reset in [false, true] {
         let mut bench = Bench::new();
@@ -178,8 +185,9 @@ fn an_update_with_a_new_key_refuses_the_old_one_and_goes_on_with_either_roc() {
         }
         assert_eq!(bench.slots[1].live[0].inbound[0].index >> 16, 3);
         let mut orders = bench.slots[1].session;
-        orders.legs[0].inbound = master(suite, 99, &[]);
+        orders.legs[0].inbound = master(suite, 99);
         bench.update(1, orders);
+        bench.now += GRACE;
         let late = Packet::new(phone(), ours_outside(1), &old.protect(&rtp(7, 2)));
         bench.refuses(&late, DropCause::AuthFailed, Some((1, 0)));
         let mut new = Peer::new(&orders.legs[0].inbound, &orders.legs[0].outbound);
@@ -228,7 +236,7 @@ fn a_secure_leg_without_keys_yet_neither_accepts_nor_sends_anything() {
     let clear = Packet::new(inside(), ours_inside(1), &rtp(8, 1));
     bench.refuses(&clear, DropCause::NoDestination, Some((1, 1)));
     // With one key, the other direction stays shut.
-    let half = Leg { outbound: master(Suite::AeadAes128Gcm, 1, &[]), inbound: MasterKey::NONE, ..outside };
+    let half = Leg { outbound: master(Suite::AeadAes128Gcm, 1), inbound: MasterKey::NONE, ..outside };
     bench.update(1, session(half, leg(INSIDE, 30_010, inside())));
     assert_eq!(bench.send(&clear).sent.len(), 1);
     bench.refuses(&plain, DropCause::AuthFailed, Some((1, 0)));

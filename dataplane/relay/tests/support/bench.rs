@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddrV4};
 
 use pinhole_flow::leg::mapped;
 use pinhole_flow::{
-    Command, DropCause, Event, EventKind, Leg, LegFlags, MasterKey, NextHop, Session, SessionSlot, Suite,
-    WorkerStats,
+    Command, DropCause, Event, EventKind, Leg, LegFlags, MasterKey, Mki, NextHop, Session, SessionSlot,
+    Suite, WorkerStats,
 };
 use pinhole_relay::{Arrival, Frames, Handoff, Output, PacketBuffer, Relay, RelayConfig, RelayPort};
 use pinhole_srtp::kernels::Portable;
@@ -20,6 +20,8 @@ pub const INSIDE: u8 = 1;
 /// MAC address of the next hop of each port.
 pub const HOP_MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 1, 0], [2, 0, 0, 0, 1, 1]];
 pub const SLOTS: u32 = 16;
+/// How long packets are accepted under the key before the last change of key.
+pub const GRACE: u64 = 2 * SECOND;
 pub const SECOND: u64 = 1_000_000_000;
 
 pub struct Bench {
@@ -215,13 +217,15 @@ pub fn leg(port: u8, local: u16, remote: SocketAddrV4) -> Leg {
         remote_ip: mapped(IpAddr::V4(*remote.ip())),
         inbound: MasterKey::NONE,
         outbound: MasterKey::NONE,
+        mki: Mki::NONE,
+        reserved2: [0; 7],
     }
 }
 
 /// A leg that learns, and the peer at its far end.
 pub fn secure(leg: Leg, suite: Suite, seed: u8) -> (Leg, Peer) {
-    let inbound = master(suite, seed, &[]);
-    let outbound = master(suite, seed + 1, &[]);
+    let inbound = master(suite, seed);
+    let outbound = master(suite, seed + 1);
     let leg = Leg { flags: leg.flags | LegFlags::LEARN, inbound, outbound, ..leg };
     (leg, Peer::new(&inbound, &outbound))
 }

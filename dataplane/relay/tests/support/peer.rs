@@ -1,10 +1,10 @@
 //! An SRTP endpoint made of the srtp crate.
 
 use pinhole_flow::slot::STREAMS;
-use pinhole_flow::{MasterKey, StreamState, Suite};
+use pinhole_flow::{MasterKey, Mki, StreamState, Suite};
 use pinhole_srtp::kernels::{Engine, Kind, Outcome, Portable};
 use pinhole_srtp::outbound::{assign_rtcp, assign_rtp};
-use pinhole_srtp::{Direction, Guess, rtcp, rtp};
+use pinhole_srtp::{Direction, Guess, Windows, rtcp, rtp};
 
 /// An endpoint: what it sends under one key and receives under another.
 pub struct Peer {
@@ -15,18 +15,23 @@ pub struct Peer {
 }
 
 /// A master key of a suite that depends on `seed`.
-pub fn master(suite: Suite, seed: u8, mki: &[u8]) -> MasterKey {
+pub fn master(suite: Suite, seed: u8) -> MasterKey {
     let bytes: Vec<u8> = (0..suite.key_len() + suite.salt_len())
         .map(|n| (n as u8).wrapping_mul(7).wrapping_add(seed.wrapping_mul(31)))
         .collect();
-    MasterKey::new(suite, &bytes, mki).unwrap()
+    MasterKey::new(suite, &bytes).unwrap()
 }
 
 impl Peer {
     /// An endpoint that sends under `sending` and receives under `receiving`.
     pub fn new(sending: &MasterKey, receiving: &MasterKey) -> Self {
+        Self::with_mki(sending, &[], receiving)
+    }
+
+    /// The same, with an MKI in what it sends.
+    pub fn with_mki(sending: &MasterKey, mki: &[u8], receiving: &MasterKey) -> Self {
         Self {
-            sending: Direction::derive(sending, &Portable).unwrap().unwrap(),
+            sending: Direction::with_mki(sending, &Mki::new(mki).unwrap(), &Portable).unwrap().unwrap(),
             sent: Default::default(),
             receiving: Direction::derive(receiving, &Portable).unwrap().unwrap(),
             received: Default::default(),
@@ -68,7 +73,7 @@ impl Peer {
         if outcome != Outcome::Done {
             return None;
         }
-        guess.commit(&mut self.received).ok()?;
+        guess.commit(&mut self.received, &mut Windows::default()).ok()?;
         bytes.truncate(len);
         Some(bytes)
     }

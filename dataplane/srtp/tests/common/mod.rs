@@ -2,9 +2,9 @@
 #![allow(dead_code, reason = "each test uses its own part")]
 
 use pinhole_flow::slot::STREAMS;
-use pinhole_flow::{MasterKey, StreamState, Suite};
+use pinhole_flow::{MasterKey, Mki, StreamState, Suite};
 use pinhole_srtp::kernels::{Engine, Kind, Outcome, Portable};
-use pinhole_srtp::{Direction, Guess, Refused, outbound, rtcp, rtp};
+use pinhole_srtp::{Direction, Guess, Refused, Windows, outbound, rtcp, rtp};
 
 /// A packet of an SSRC with a sequence number, no CSRC, no extension.
 pub fn rtp_packet(ssrc: u32, sequence: u16, payload: &[u8]) -> Vec<u8> {
@@ -56,8 +56,8 @@ pub fn key_and_salt(suite: Suite, seed: u8) -> Vec<u8> {
 
 /// The keys of one direction.
 pub fn direction(suite: Suite, seed: u8, mki: &[u8]) -> Direction {
-    let master = MasterKey::new(suite, &key_and_salt(suite, seed), mki).unwrap();
-    Direction::derive(&master, &Portable).unwrap().unwrap()
+    let master = MasterKey::new(suite, &key_and_salt(suite, seed)).unwrap();
+    Direction::with_mki(&master, &Mki::new(mki).unwrap(), &Portable).unwrap().unwrap()
 }
 
 /// Why a packet was not accepted.
@@ -73,6 +73,7 @@ pub struct Party {
     pub engine: Box<dyn Engine>,
     pub direction: Direction,
     pub streams: [StreamState; STREAMS],
+    pub windows: Windows,
 }
 
 impl Party {
@@ -82,9 +83,9 @@ impl Party {
 
     /// A party whose packets an engine does.
     pub fn on(engine: Box<dyn Engine>, suite: Suite, seed: u8, mki: &[u8]) -> Self {
-        let master = MasterKey::new(suite, &key_and_salt(suite, seed), mki).unwrap();
-        let direction = Direction::derive(&master, &*engine).unwrap().unwrap();
-        Self { engine, direction, streams: [StreamState::default(); STREAMS] }
+        let master = MasterKey::new(suite, &key_and_salt(suite, seed)).unwrap();
+        let direction = Direction::with_mki(&master, &Mki::new(mki).unwrap(), &*engine).unwrap().unwrap();
+        Self { engine, direction, streams: [StreamState::default(); STREAMS], windows: Windows::default() }
     }
 
     pub fn protect(&mut self, plain: &[u8]) -> Result<Vec<u8>, Drop> {
@@ -141,11 +142,11 @@ impl Party {
             self.engine.unprotect(&mut jobs);
             let (outcome, len) = (jobs[0].outcome, jobs[0].len);
             if outcome == Outcome::Done {
-                guess.commit(&mut self.streams).map_err(Drop::State)?;
+                guess.commit(&mut self.streams, &mut self.windows).map_err(Drop::State)?;
                 packet.truncate(len);
                 return Ok(packet);
             }
-            guess = match guess.again(&self.streams) {
+            guess = match guess.again(&self.streams, None) {
                 Some(next) if outcome == Outcome::AuthFailed => next,
                 _ => return Err(Drop::Crypto(outcome)),
             };

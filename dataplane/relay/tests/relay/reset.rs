@@ -1,0 +1,180 @@
+//! A sender sets its sequence numbers back, but keeps SSRC and key: after a re-offer only.
+
+use pinhole_flow::{DropCause, Suite};
+
+use crate::support::*;
+
+const SUITE: Suite = Suite::AesCm128HmacSha1_80;
+
+fn from_phone(peer: &mut Peer, sequence: u16) -> Packet {
+    Packet::new(phone(), ours_outside(1), &peer.protect(&rtp(7, sequence)))
+}
+
+/// A new endpoint with the same keys, whose ROC is 0 again.
+fn restarted(bench: &Bench) -> Peer {
+    let [outside, _] = bench.slots[1].session.legs;
+    Peer::new(&outside.inbound, &outside.outbound)
+}
+
+/// A call whose phone has sent up to this sequence number at ROC 3, and its last 200 packets.
+fn call_at_roc_3(bench: &mut Bench) -> (Peer, Vec<Packet>) {
+    let mut peer = bench.call(1, SUITE);
+    for sequence in [1, 30_000, 60_000, 24_464, 54_464, 18_928, 48_928, 65_000, 4_800] {
+        bench.send(&from_phone(&mut peer, sequence));
+    }
+    let captured: Vec<_> = (4_801..=5_000).map(|n| from_phone(&mut peer, n)).collect();
+    for packet in &captured {
+        assert_eq!(bench.send(packet).sent.len(), 1);
+    }
+    assert_eq!(bench.slots[1].live[0].inbound[0].index, 3 << 16 | 5_000);
+    (peer, captured)
+}
+
+fn update(bench: &mut Bench) {
+    let orders = bench.slots[1].session;
+    bench.update(1, orders);
+}
+
+#[test]
+fn a_phone_that_sets_its_sequence_numbers_back_is_heard_after_a_re_offer_only() {
+    let mut bench = Bench::new();
+    call_at_roc_3(&mut bench);
+    let mut phone = restarted(&bench);
+    bench.refuses(&from_phone(&mut phone, 1), DropCause::AuthFailed, Some((1, 0)));
+    update(&mut bench);
+    for sequence in 2..200 {
+        let out = bench.send(&from_phone(&mut phone, sequence));
+        assert_eq!(out.one().1.payload, rtp(7, sequence));
+    }
+}
+
+#[test]
+fn a_phone_that_sets_its_sequence_numbers_back_at_the_same_roc_is_too_old_without_a_re_offer() {
+    let mut bench = Bench::new();
+    let mut peer = bench.call(1, SUITE);
+    for sequence in 1_000..1_200 {
+        bench.send(&from_phone(&mut peer, sequence));
+    }
+    let mut phone = restarted(&bench);
+    bench.refuses(&from_phone(&mut phone, 1), DropCause::TooOld, Some((1, 0)));
+    update(&mut bench);
+    for sequence in 2..100 {
+        assert_eq!(bench.send(&from_phone(&mut phone, sequence)).one().1.payload, rtp(7, sequence));
+    }
+}
+
+#[test]
+fn sequence_numbers_are_set_back_once_per_re_offer() {
+    let mut bench = Bench::new();
+    call_at_roc_3(&mut bench);
+    update(&mut bench);
+    let mut phone = restarted(&bench);
+    for sequence in [10_000, 10_001] {
+        assert_eq!(bench.send(&from_phone(&mut phone, sequence)).sent.len(), 1);
+    }
+    let mut again = restarted(&bench);
+    bench.refuses(&from_phone(&mut again, 5), DropCause::TooOld, Some((1, 0)));
+    update(&mut bench);
+    assert_eq!(bench.send(&from_phone(&mut again, 6)).sent.len(), 1);
+}
+
+#[test]
+fn a_captured_packet_after_a_re_offer_cannot_deafen_the_real_sender() {
+    // Old packets that were lost on their way to us, and captured there: at ROC 0, 2 and 3.
+    let path = [30_000, 60_000, 24_464, 54_464, 18_928, 40_000, 65_000];
+    for (steps, sequence) in [(0, 100), (5, 40_000), (7, 4_000)] {
+        let mut bench = Bench::new();
+        let (mut peer, _) = call_at_roc_3(&mut bench);
+        let mut captured = restarted(&bench);
+        for step in &path[..steps] {
+            captured.protect(&rtp(7, *step));
+        }
+        let old: Vec<_> = (0..3).map(|n| from_phone(&mut captured, sequence + n)).collect();
+        // Twice, so that what is kept beside is put to the test as well.
+        for round in 0..2u16 {
+            update(&mut bench);
+            for packet in &old {
+                bench.send(packet);
+            }
+            for n in 1..=20 {
+                let real = 5_000 + 20 * round + n;
+                let out = bench.send(&from_phone(&mut peer, real));
+                assert_eq!(out.one().1.payload, rtp(7, real), "captured at {sequence}, step {steps}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_inside_either_window_is_accepted_twice() {
+    let mut bench = Bench::new();
+    let (mut peer, captured) = call_at_roc_3(&mut bench);
+    update(&mut bench);
+    let mut phone = restarted(&bench);
+    let anew: Vec<_> = (1..60).map(|n| from_phone(&mut phone, n)).collect();
+    for packet in &anew {
+        assert_eq!(bench.send(packet).sent.len(), 1);
+    }
+    // The window of the stream before, and that of the stream now.
+    for packet in captured[200 - 128..].iter().chain(&anew) {
+        bench.refuses(packet, DropCause::Replayed, Some((1, 0)));
+    }
+    // Older than either.
+    for packet in &captured[..200 - 128] {
+        bench.refuses(packet, DropCause::TooOld, Some((1, 0)));
+    }
+    let on = from_phone(&mut peer, 5_001);
+    assert_eq!(bench.send(&on).sent.len(), 1);
+    bench.refuses(&on, DropCause::Replayed, Some((1, 0)));
+}
+
+#[test]
+fn a_plain_sender_that_sets_its_sequence_numbers_back_is_heard_after_a_re_offer_only() {
+    let mut bench = Bench::new();
+    let mut peer = bench.call(1, SUITE);
+    let inwards = |sequence| Packet::new(inside(), ours_inside(1), &rtp(8, sequence));
+    let mut heard = Vec::new();
+    let mut hear = |bench: &mut Bench, sequence: u16| {
+        let sealed = bench.send(&inwards(sequence)).one().1.payload.clone();
+        let plain = peer.unprotect(&sealed).unwrap();
+        // All but the sequence number is the sender's.
+        assert_eq!((&plain[..2], &plain[4..]), (&rtp(8, sequence)[..2], &rtp(8, sequence)[4..]));
+        heard.push(u16::from_be_bytes([plain[2], plain[3]]));
+    };
+    for sequence in 65_300..=65_535 {
+        hear(&mut bench, sequence);
+    }
+    for sequence in 0..200 {
+        hear(&mut bench, sequence);
+    }
+    bench.refuses(&inwards(150), DropCause::Replayed, Some((1, 1)));
+    bench.refuses(&inwards(65_310), DropCause::TooOld, Some((1, 1)));
+    update(&mut bench);
+    // One of the network's own duplicates is not taken for it.
+    bench.refuses(&inwards(199), DropCause::Replayed, Some((1, 1)));
+    for sequence in 65_310..65_400 {
+        hear(&mut bench, sequence);
+    }
+    // A packet from before that was late goes where it belongs; one sent before does not go again.
+    bench.refuses(&inwards(198), DropCause::Replayed, Some((1, 1)));
+    for sequence in 65_400..65_410 {
+        hear(&mut bench, sequence);
+    }
+    let expected: Vec<u16> = (65_300..=65_535).chain(0..300).collect();
+    assert_eq!(heard, expected, "the phone sees one stream without a gap");
+    // Once only.
+    bench.refuses(&inwards(65_310), DropCause::Replayed, Some((1, 1)));
+}
+
+#[test]
+fn a_change_of_ssrc_and_back_keeps_the_first_ones_rollover_counter() {
+    let mut bench = Bench::new();
+    let mut peer = bench.call(1, SUITE);
+    let mut relay = |ssrc: u32, sequence: u16| {
+        let sealed = Packet::new(phone(), ours_outside(1), &peer.protect(&rtp(ssrc, sequence)));
+        assert_eq!(bench.send(&sealed).one().1.payload, rtp(ssrc, sequence));
+    };
+    for (ssrc, sequence) in [(1, 65_534), (1, 65_535), (1, 0), (2, 9), (2, 10), (1, 1), (2, 11), (1, 2)] {
+        relay(ssrc, sequence);
+    }
+}
