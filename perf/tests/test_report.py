@@ -42,8 +42,9 @@ def test_a_missed_target_is_shown_with_what_limits_it_and_listed():
     found = collected(said)
     assert figures.summary(found)["missed"] == ["relay.overhead", "e2e.loss"]
     text = results.write(found, said, MACHINE, quick=False)
-    assert line(text, "relay.overhead").endswith("| ≤ 2.50 | 3.20 |  | **missed** |")
-    assert "- `relay.overhead`: most time goes to unprotect 50 ns, parse 10 ns" in text
+    assert line(text, "relay.overhead").endswith("| ≤ 2.50 | 3.20 | 2 to 2.20 | **missed** |")
+    assert "- `relay.overhead`: with 10,000 sessions most time goes to crypto 55 ns, match 30 ns, beside a bare kernel of 50 ns" in text
+    assert "from 1,000 to 100,000 sessions, match 40 ns, crypto 10 ns are added" in text
     assert "- `e2e.loss`: the search was ended by: loss. At 10,000 sessions the worker was busy for 25%" in text
 
 
@@ -84,6 +85,14 @@ def test_every_contestant_has_a_column_and_those_who_did_not_take_part_an_empty_
     assert "| Keys | Burst | avx512 | RustCrypto | ipsec-mb | libsrtp2 |" in text
     assert "| 64 | 1 | 30 (1.00) | 180 (6.00) | 60 (2.00) avx512 direct prefetch | 5,000 (166.67) |" in text
     assert "| 1,024 | 32 | 30 (1.00) | 180 (6.00) | 60 (2.00) avx512 direct prefetch |  |" in text
+
+
+def test_the_relay_is_shown_in_nanoseconds_and_cycles_by_stage_and_sessions():
+    said = canned.everything()
+    text = results.write(collected(said), said, MACHINE, quick=False)
+    assert "| Sessions | 1,000 | 10,000 | 100,000 |" in text
+    assert "| match | 20.0 (50) | 30.0 (75) | 60.0 (150) |" in text
+    assert "| **all** | 70.0 (175) | 85.0 (212) | 120.0 (300) |" in text
 
 
 def test_plots_of_the_same_figures_are_the_same_bytes(tmp_path):

@@ -62,6 +62,8 @@ pub trait Contestant {
 
 /// The name of RustCrypto in tables.
 pub const RUSTCRYPTO: &str = "RustCrypto";
+/// The name of libsrtp2 in tables.
+pub const LIBSRTP2: &str = "libsrtp2";
 /// The name of intel-ipsec-mb in tables.
 pub const IPSEC_MB: &str = "ipsec-mb";
 

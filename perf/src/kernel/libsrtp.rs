@@ -4,7 +4,7 @@ use anyhow::Result;
 use libsrtp2::{Policy, Session};
 use pinhole_flow::Suite;
 
-use super::contestant::{Contestant, Role};
+use super::contestant::{Contestant, LIBSRTP2, Role};
 use super::packets::Packet;
 use super::session;
 
@@ -31,7 +31,7 @@ impl Libsrtp {
 
 impl Contestant for Libsrtp {
     fn name(&self) -> String {
-        "libsrtp2".into()
+        LIBSRTP2.into()
     }
 
     fn run(&mut self, packets: &mut [Packet]) -> bool {

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use pinhole_flow::Suite;
 use serde::Serialize;
 
-use super::contestant::{self, BURST, Contestant, Role};
+use super::contestant::{self, BURST, Contestant, LIBSRTP2, Role};
 use super::packets::{PACKET, Packet, Source};
 use crate::spread::Spread;
 
@@ -82,11 +82,13 @@ impl Slice {
 }
 
 impl Arena {
-    /// Expands as many different keys for every contestant, and checks that all do the same. libsrtp2 takes
-    /// part if `libsrtp` is set: with 10,000 keys it needs a second or more for a thousand packets.
-    pub fn new(suite: Suite, role: Role, keys: usize, libsrtp: bool) -> Result<Self> {
+    /// Expands as many different keys for every contestant that is wanted, and checks that all do the same. Our
+    /// best engine is always there: the others are compared with it.
+    pub fn new(suite: Suite, role: Role, keys: usize, wanted: impl Fn(&str) -> bool) -> Result<Self> {
         let mut contestants = contestant::ours(suite, role, keys)?;
-        contestants.extend(contestant::others(suite, role, keys, libsrtp)?);
+        contestants.extend(contestant::others(suite, role, keys, wanted(LIBSRTP2))?);
+        let best = contestants.first().map(|contestant| contestant.name());
+        contestants.retain(|contestant| wanted(&contestant.name()) || Some(contestant.name()) == best);
         let mut entrants = Vec::new();
         for mut contestant in contestants {
             let mut source = Source::new(keys);
