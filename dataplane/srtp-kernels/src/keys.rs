@@ -37,10 +37,15 @@ pub struct MkiTooLong;
 /// expanded them works on. Wiped on drop. Small: MKI and contexts stand elsewhere.
 pub struct Keys {
     suite: Suite,
+    is_aead: bool,
+    /// Of an RTP and of an RTCP packet, looked up once.
+    tag_lens: [u8; 2],
     mki: Zeroizing<Box<[u8]>>,
     rtp: Context,
     rtcp: Context,
 }
+
+const _: () = assert!(size_of::<Keys>() == 56);
 
 /// What an engine made of the session keys of one [`Kind`].
 pub(crate) enum Context {
@@ -53,7 +58,8 @@ impl Keys {
     /// Holds what an engine expanded.
     pub(crate) fn new(suite: Suite, rtp: Context, rtcp: Context, mki: &[u8]) -> Result<Self, MkiTooLong> {
         let mki = if mki.len() > MKI_MAX { Err(MkiTooLong) } else { Ok(Zeroizing::new(mki.into())) };
-        Ok(Self { suite, mki: mki?, rtp, rtcp })
+        let tag_lens = [suite.rtp_tag_len() as u8, suite.rtcp_tag_len() as u8];
+        Ok(Self { suite, is_aead: suite.is_aead(), tag_lens, mki: mki?, rtp, rtcp })
     }
 
     /// The suite.
@@ -66,12 +72,15 @@ impl Keys {
         &self.mki
     }
 
+    /// Whether the suite authenticates with AES-GCM.
+    pub(crate) fn is_aead(&self) -> bool {
+        self.is_aead
+    }
+
     /// Length of the authentication tag in bytes.
     pub fn tag_len(&self, kind: Kind) -> usize {
-        match kind {
-            Kind::Rtp => self.suite.rtp_tag_len(),
-            Kind::Rtcp => self.suite.rtcp_tag_len(),
-        }
+        let [rtp, rtcp] = self.tag_lens;
+        usize::from(if kind == Kind::Rtp { rtp } else { rtcp })
     }
 
     /// By how many bytes protection lengthens a packet: tag, MKI and, for SRTCP, the index word.

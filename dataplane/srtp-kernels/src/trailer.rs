@@ -34,7 +34,7 @@ pub(crate) fn lay_out(keys: &Keys, kind: Kind, body: usize) -> Parts {
     let tag_len = keys.tag_len(kind);
     let mki_len = keys.mki().len();
     let word_len = if kind == Kind::Rtcp { WORD } else { 0 };
-    if keys.suite().is_aead() {
+    if keys.is_aead() {
         let word = body + tag_len;
         let mki = word + word_len;
         Parts { body, tag: body, tag_len, word, mki, end: mki + mki_len }

@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 use pinhole_flow::Suite;
 
-use super::context::{self, Counted, Form, Gcm};
+use super::context::{self, Counted, Form, Gcm, Midstates};
 use super::message::Message;
 use super::tier::{Aead, BATCH, Messages, Stream, Streams, Tag, Tier, tags_match};
 use crate::keys::Context;
@@ -13,8 +13,16 @@ use crate::{E_BIT, Engine, Job, Keys, Kind, MkiTooLong, Outcome, SessionKeys, iv
 /// The engine of a tier.
 pub(super) struct Batches<T>(pub T);
 
-/// Where the trailers of a batch's counter-mode packets are; `None` for all other jobs.
-type Trailers = ArrayVec<Option<Parts>, BATCH>;
+/// A counter-mode packet of a batch, between its stages.
+struct Authenticated<'a> {
+    /// Place of its job.
+    job: usize,
+    midstates: &'a Midstates,
+    parts: Parts,
+}
+
+/// The counter-mode packets of a batch.
+type Counting<'a> = ArrayVec<Authenticated<'a>, BATCH>;
 
 impl<T: Tier> Engine for Batches<T> {
     fn name(&self) -> &'static str {
@@ -44,28 +52,28 @@ impl<T: Tier> Engine for Batches<T> {
 }
 
 fn protect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
-    let mut trailers = Trailers::new();
+    let mut counting = Counting::new();
     let mut streams = Streams::new();
-    for job in &mut *jobs {
-        let counted = match prepared(job, room(job)) {
-            Err(outcome) => {
-                job.outcome = outcome;
-                None
-            }
+    for (at, job) in jobs.iter_mut().enumerate() {
+        match prepared(job, room(job)) {
+            Err(outcome) => job.outcome = outcome,
             Ok((Form::Gcm128(context), parts)) => seal(tier, context, job, &parts),
             Ok((Form::Gcm256(context), parts)) => seal(tier, context, job, &parts),
             Ok((Form::Counted(keys), parts)) => {
                 streams.push(stream_to_protect(keys, job, &parts));
-                Some(parts)
+                counting.push(Authenticated { job: at, midstates: keys.midstates, parts });
+                if streams.is_full() {
+                    tier.keystream(&mut streams);
+                    streams.clear();
+                }
             }
-        };
-        trailers.push(counted);
+        }
     }
     tier.keystream(&mut streams);
     drop(streams);
-    let tags = tags(tier, jobs, &trailers);
-    for ((job, parts), tag) in jobs.iter_mut().zip(&trailers).zip(tags) {
-        let Some(parts) = parts else { continue };
+    let tags = tags(tier, jobs, &counting);
+    for (Authenticated { job, parts, .. }, tag) in counting.iter().zip(tags) {
+        let Some(job) = jobs.get_mut(*job) else { continue };
         put_tag(job.packet, parts, tag);
         job.len = parts.end;
         job.outcome = Outcome::Done;
@@ -73,31 +81,36 @@ fn protect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
 }
 
 fn unprotect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
-    let mut trailers = Trailers::new();
-    for job in &mut *jobs {
-        let counted = match prepared(job, cut(job)) {
-            Err(outcome) => {
-                job.outcome = outcome;
-                None
-            }
+    let mut counting = Counting::new();
+    for (at, job) in jobs.iter_mut().enumerate() {
+        match prepared(job, cut(job)) {
+            Err(outcome) => job.outcome = outcome,
             Ok((Form::Gcm128(context), parts)) => open(tier, context, job, &parts),
             Ok((Form::Gcm256(context), parts)) => open(tier, context, job, &parts),
-            Ok((Form::Counted(_), parts)) => Some(parts),
-        };
-        trailers.push(counted);
+            Ok((Form::Counted(keys), parts)) => {
+                counting.push(Authenticated { job: at, midstates: keys.midstates, parts });
+            }
+        }
     }
-    let tags = tags(tier, jobs, &trailers);
+    let tags = tags(tier, jobs, &counting);
     let mut streams = Streams::new();
-    for ((job, parts), tag) in jobs.iter_mut().zip(&trailers).zip(tags) {
-        let Some(parts) = parts else { continue };
-        let Some(keys) = counted(job) else { continue };
+    let mut counting = counting.iter().zip(tags).peekable();
+    for (at, job) in jobs.iter_mut().enumerate() {
+        let Some((Authenticated { parts, .. }, tag)) = counting.next_if(|(next, _)| next.job == at) else {
+            continue;
+        };
         if !tags_match(tag_of(job.packet, parts), tag, parts.tag_len) {
             job.outcome = Outcome::AuthFailed;
             continue;
         }
         job.len = parts.body;
         job.outcome = Outcome::Done;
+        let Some(keys) = counted(job) else { continue };
         streams.push(stream_to_unprotect(keys, job, parts));
+        if streams.is_full() {
+            tier.keystream(&mut streams);
+            streams.clear();
+        }
     }
     tier.keystream(&mut streams);
 }
@@ -122,15 +135,14 @@ fn counted<'a>(job: &Job<'a>) -> Option<Counted<'a>> {
 }
 
 /// Authenticates the counter-mode packets of a batch.
-fn tags<T: Tier>(tier: T, jobs: &[Job<'_>], trailers: &Trailers) -> [Tag; BATCH] {
+fn tags<T: Tier>(tier: T, jobs: &[Job<'_>], counting: &Counting<'_>) -> [Tag; BATCH] {
     let mut messages = Messages::new();
-    for (place, (job, parts)) in jobs.iter().zip(trailers).enumerate() {
-        let Some(parts) = parts else { continue };
-        let Some(keys) = counted(job) else { continue };
+    for (place, packet) in counting.iter().enumerate() {
+        let Some(job) = jobs.get(packet.job) else { continue };
         // SRTP authenticates the ROC behind the packet; SRTCP's index is part of it.
         let roc = (job.kind == Kind::Rtp).then_some((job.index >> 16) as u32);
-        let data = job.packet.get(..parts.mki).unwrap_or_default();
-        messages.push(Message { midstates: keys.midstates, data, roc, place });
+        let data = job.packet.get(..packet.parts.mki).unwrap_or_default();
+        messages.push(Message::new(packet.midstates, data, roc, place));
     }
     let mut tags = [0; BATCH];
     tier.tags(&mut messages, &mut tags);
@@ -164,12 +176,7 @@ fn stream<'b>(keys: Counted<'b>, job: &'b mut Job<'_>, parts: &Parts, word: u32)
 }
 
 /// Protects a packet with AES-GCM.
-fn seal<T: Tier, const KEYS: usize>(
-    tier: T,
-    context: &Gcm<KEYS>,
-    job: &mut Job<'_>,
-    parts: &Parts,
-) -> Option<Parts> {
+fn seal<T: Tier, const KEYS: usize>(tier: T, context: &Gcm<KEYS>, job: &mut Job<'_>, parts: &Parts) {
     let word = job.index as u32;
     let mut header = [0; 8 + WORD];
     let packet = associate(context, job, parts, word, &mut header);
@@ -181,16 +188,10 @@ fn seal<T: Tier, const KEYS: usize>(
     put_mki(job, parts);
     job.len = parts.end;
     job.outcome = Outcome::Done;
-    None
 }
 
 /// Unprotects a packet of AES-GCM.
-fn open<T: Tier, const KEYS: usize>(
-    tier: T,
-    context: &Gcm<KEYS>,
-    job: &mut Job<'_>,
-    parts: &Parts,
-) -> Option<Parts> {
+fn open<T: Tier, const KEYS: usize>(tier: T, context: &Gcm<KEYS>, job: &mut Job<'_>, parts: &Parts) {
     let tag = tag_of(job.packet, parts);
     let word = word_of(job.packet, parts);
     let mut header = [0; 8 + WORD];
@@ -204,7 +205,6 @@ fn open<T: Tier, const KEYS: usize>(
         job.len = parts.body;
     }
     job.outcome = if opened { Outcome::Done } else { Outcome::AuthFailed };
-    None
 }
 
 /// What GCM authenticates and what it encrypts (RFC 7714 sections 8.2 and 9.2). `header` takes the

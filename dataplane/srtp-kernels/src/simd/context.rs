@@ -27,7 +27,7 @@ pub(crate) struct Cm<const KEYS: usize> {
 }
 
 /// SHA-1 states after the padded HMAC key: 0 to 4 the inner one, 5 to 9 the outer one (RFC 2104).
-pub(super) type Midstates = [u32; 16];
+pub(crate) type Midstates = [u32; 16];
 
 /// AES-GCM.
 #[repr(C, align(64))]

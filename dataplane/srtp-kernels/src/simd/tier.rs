@@ -54,5 +54,6 @@ pub(super) fn tags_match(one: Tag, other: Tag, len: usize) -> bool {
     bool::from(difference.ct_eq(&0))
 }
 
-pub(super) type Streams<'a> = ArrayVec<Stream<'a>, BATCH>;
+/// Streams that are applied at once.
+pub(super) type Streams<'a> = ArrayVec<Stream<'a>, 8>;
 pub(super) type Messages<'a> = ArrayVec<Message<'a>, BATCH>;

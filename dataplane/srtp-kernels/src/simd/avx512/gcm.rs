@@ -97,6 +97,8 @@ fn short<const KEYS: usize, const VECTORS: usize, const SEAL: bool>(
         let early = _mm512_shuffle_epi8(load_part(early_aad, 0), reversal);
         sum.add(early, powers(context, first - early_aad.len() / 16));
     }
+    // Loaded before the text is stored: a load that a store overlaps in part waits for it.
+    let late = _mm_shuffle_epi8(_mm512_castsi512_si128(load_part(late_aad, 0)), self::reversal());
 
     let mut stream = counter_blocks::<VECTORS>(iv | 1, broadcast(&context.round_keys[0]));
     rounds(&context.round_keys, &mut stream);
@@ -113,7 +115,6 @@ fn short<const KEYS: usize, const VECTORS: usize, const SEAL: bool>(
         }
         let mut hashed = _mm512_shuffle_epi8(if SEAL { output } else { input }, reversal);
         if at == 0 {
-            let late = _mm_shuffle_epi8(_mm512_castsi512_si128(load_part(late_aad, 0)), self::reversal());
             hashed = _mm512_mask_broadcast_i32x4(hashed, 0x000f, late);
         }
         if at == VECTORS - 1 {

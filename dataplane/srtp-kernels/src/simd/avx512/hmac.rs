@@ -1,7 +1,6 @@
 //! HMAC-SHA1 (RFC 2104) of many messages of different keys and lengths.
 
 use core::arch::x86_64::*;
-use core::array::from_fn;
 use core::mem::MaybeUninit;
 
 use super::sha1::{State, Words, compress, transpose};
@@ -33,14 +32,39 @@ pub(in crate::simd) fn tags(messages: &mut [Message<'_>], tags: &mut [Tag; BATCH
     sha_ni::tags(rest, tags);
 }
 
+/// An array of what a macro makes of 0 to 15: sixteen vectors that stay in registers.
+macro_rules! sixteen {
+    ($each:ident) => {
+        [
+            $each!(0),
+            $each!(1),
+            $each!(2),
+            $each!(3),
+            $each!(4),
+            $each!(5),
+            $each!(6),
+            $each!(7),
+            $each!(8),
+            $each!(9),
+            $each!(10),
+            $each!(11),
+            $each!(12),
+            $each!(13),
+            $each!(14),
+            $each!(15),
+        ]
+    };
+}
+
 /// Messages in groups of sixteen.
 type Lanes<'a, const GROUPS: usize> = [[&'a Message<'a>; 16]; GROUPS];
 
-/// At most sixteen messages for each group. Lanes without one repeat the last.
+/// At most sixteen messages for each group, ordered by length. Lanes without one repeat the last.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi2")]
 fn groups<const GROUPS: usize>(messages: &[Message<'_>], tags: &mut [Tag; BATCH]) {
-    let [.., last] = messages else { return };
+    let ([first, ..], [.., last]) = (messages, messages) else { return };
+    let (fewest, most) = (first.blocks(), last.blocks());
     let zero = _mm512_setzero_si512();
     let mut lanes: Lanes<'_, GROUPS> = [[last; 16]; GROUPS];
     for (lane, message) in lanes.as_flattened_mut().iter_mut().zip(messages) {
@@ -55,20 +79,24 @@ fn groups<const GROUPS: usize>(messages: &[Message<'_>], tags: &mut [Tag; BATCH]
     let mut inner = [[zero; 5]; GROUPS];
     let mut outer = [[zero; 5]; GROUPS];
     for g in 0..GROUPS {
-        let rows = from_fn(|lane| load_16_words(lanes[g][lane].midstates));
+        let lanes = &lanes[g];
+        macro_rules! row {
+            ($lane:literal) => {
+                load_16_words(lanes[$lane].midstates)
+            };
+        }
+        let rows = sixteen!(row);
         [inner[g], outer[g]] = states(&transpose(&rows));
     }
-    let (mut fewest, mut most) = (usize::MAX, 0);
-    for message in messages {
-        fewest = fewest.min(message.blocks());
-        most = most.max(message.blocks());
-    }
+    let mut words = [[zero; 16]; GROUPS];
     for at in 0..fewest {
-        compress(&mut inner, &mut words(&lanes, &tails, at));
+        load_words(&lanes, &tails, at, &mut words);
+        compress(&mut inner, &mut words);
     }
     for at in fewest..most {
         let before = inner;
-        compress(&mut inner, &mut words(&lanes, &tails, at));
+        load_words(&lanes, &tails, at, &mut words);
+        compress(&mut inner, &mut words);
         for g in 0..GROUPS {
             let ended = ended(&lanes[g], at);
             for word in 0..5 {
@@ -78,10 +106,13 @@ fn groups<const GROUPS: usize>(messages: &[Message<'_>], tags: &mut [Tag; BATCH]
     }
     let padding = _mm512_set1_epi32(i32::MIN);
     let bits = _mm512_set1_epi32((64 + 20) * 8);
-    let digest = |[a, b, c, d, e]: State| {
-        [a, b, c, d, e, padding, zero, zero, zero, zero, zero, zero, zero, zero, zero, bits]
-    };
-    compress(&mut outer, &mut inner.map(digest));
+    for g in 0..GROUPS {
+        words[g] = [zero; 16];
+        words[g][..5].copy_from_slice(&inner[g]);
+        words[g][5] = padding;
+        words[g][15] = bits;
+    }
+    compress(&mut outer, &mut words);
     for (g, messages) in messages.chunks(16).enumerate() {
         let mut digests = [[0; 16]; 3];
         for word in 0..3 {
@@ -100,22 +131,25 @@ fn states([a, b, c, d, e, f, g, h, i, j, ..]: &Words) -> [State; 2] {
     [[*a, *b, *c, *d, *e], [*f, *g, *h, *i, *j]]
 }
 
-/// The words of block `at` of each message.
+/// Fills in the words of block `at` of each message.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn words<const GROUPS: usize>(
+fn load_words<const GROUPS: usize>(
     lanes: &Lanes<'_, GROUPS>,
     tails: &[[&Tail; 16]; GROUPS],
     at: usize,
-) -> [Words; GROUPS] {
+    words: &mut [Words; GROUPS],
+) {
     let swap = swap();
-    from_fn(|g| {
-        let row = |lane: usize| {
-            let block = lanes[g][lane].block(tails[g][lane], at);
-            _mm512_shuffle_epi8(load_64(block), swap)
-        };
-        transpose(&from_fn(row))
-    })
+    for g in 0..GROUPS {
+        let (lanes, tails) = (&lanes[g], &tails[g]);
+        macro_rules! row {
+            ($lane:literal) => {
+                _mm512_shuffle_epi8(load_64(lanes[$lane].block(tails[$lane], at)), swap)
+            };
+        }
+        words[g] = transpose(&sixteen!(row));
+    }
 }
 
 /// The shuffle that swaps the bytes of each word.
@@ -135,8 +169,7 @@ fn ended(lanes: &[&Message<'_>; 16], at: usize) -> u16 {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,bmi2")]
 fn tail<'a>(message: &Message<'_>, memory: &'a mut MaybeUninit<Tail>) -> &'a Tail {
-    let whole = 64 * message.whole().len();
-    let tail = begin_tail(memory, load_part(message.data, whole));
+    let tail = begin_tail(memory, load_part(message.rest(), 0));
     message.pad(tail);
     tail
 }
