@@ -25,8 +25,10 @@ fn bind() -> Result<(), String> {
         .allowlist_function(
             "EVP_CIPHER_(fetch|free)|EVP_CIPHER_CTX_(new|free|ctrl)|EVP_Cipher(Init_ex|Update|Final_ex)",
         )
-        .allowlist_function("EVP_MAC_(fetch|free|init|update|final)|EVP_MAC_CTX_(new|free)")
-        .allowlist_function("OSSL_PARAM_construct_(utf8_string|end)|OpenSSL_version")
+        .allowlist_function(
+            "EVP_MD_(fetch|free)|EVP_MD_CTX_(new|free|copy_ex)|EVP_Digest(Init_ex|Update|Final_ex)",
+        )
+        .allowlist_function("OpenSSL_version")
         .allowlist_var("EVP_CTRL_AEAD_(GET|SET)_TAG|OPENSSL_VERSION")
         .derive_debug(false)
         .generate()

@@ -1,7 +1,7 @@
 //! OpenSSL through EVP: contexts with expanded keys, to which a packet gives an IV.
 
 use anyhow::Result;
-use openssl_evp::{Cipher, GCM_TAG, Mac, Mode};
+use openssl_evp::{Cipher, GCM_TAG, Mac, Mode, Scratch};
 use pinhole_flow::Suite;
 
 use super::contestant::{Contestant, Role};
@@ -18,6 +18,7 @@ enum Flow {
 
 pub(super) struct Openssl {
     role: Role,
+    scratch: Scratch,
     flows: Vec<Flow>,
 }
 
@@ -34,7 +35,7 @@ impl Openssl {
                 Flow::Counter { cipher, mac: Mac::new(&keys.authentication)?, salt: keys.salt }
             })
         };
-        Ok(Self { role, flows: (0..flows).map(flow).collect::<Result<_>>()? })
+        Ok(Self { role, scratch: Scratch::new()?, flows: (0..flows).map(flow).collect::<Result<_>>()? })
     }
 }
 
@@ -47,28 +48,28 @@ impl Contestant for Openssl {
         packets.iter_mut().all(|packet| {
             let flow = &mut self.flows[packet.flow];
             match self.role {
-                Role::Protect => flow.protect(packet).is_some(),
-                Role::Unprotect => flow.unprotect(packet).is_some(),
+                Role::Protect => flow.protect(&mut self.scratch, packet).is_some(),
+                Role::Unprotect => flow.unprotect(&mut self.scratch, packet).is_some(),
             }
         })
     }
 }
 
 /// The tag over packet and ROC, which takes the trailer's place for the while: one update, not two.
-fn tag(mac: &mut Mac, packet: &mut Packet, body: usize) -> Option<[u8; 20]> {
+fn tag(mac: &Mac, scratch: &mut Scratch, packet: &mut Packet, body: usize) -> Option<[u8; 20]> {
     let roc = packet.roc().to_be_bytes();
     packet.bytes[body..body + 4].copy_from_slice(&roc);
-    mac.tag(&packet.bytes[..body + 4]).ok()
+    mac.tag(scratch, &packet.bytes[..body + 4]).ok()
 }
 
 impl Flow {
-    fn protect(&mut self, packet: &mut Packet) -> Option<()> {
+    fn protect(&mut self, scratch: &mut Scratch, packet: &mut Packet) -> Option<()> {
         let body = packet.len;
         match self {
             Self::Counter { cipher, mac, salt } => {
                 let iv = session::counter_iv(salt, packet);
                 cipher.counter(&iv, &mut packet.bytes[HEADER..body]).ok()?;
-                let tag = tag(mac, packet, body)?;
+                let tag = tag(mac, scratch, packet, body)?;
                 packet.bytes[body..body + TAG].copy_from_slice(&tag[..TAG]);
                 packet.len = body + TAG;
             }
@@ -83,12 +84,12 @@ impl Flow {
         Some(())
     }
 
-    fn unprotect(&mut self, packet: &mut Packet) -> Option<()> {
+    fn unprotect(&mut self, scratch: &mut Scratch, packet: &mut Packet) -> Option<()> {
         match self {
             Self::Counter { cipher, mac, salt } => {
                 let body = packet.len.checked_sub(TAG)?;
                 let carried: [u8; TAG] = *packet.bytes[body..].first_chunk()?;
-                let tag = tag(mac, packet, body)?;
+                let tag = tag(mac, scratch, packet, body)?;
                 if !session::same(&tag[..TAG], &carried) {
                     return None;
                 }
