@@ -76,12 +76,12 @@ def test_forged_floods_at_rollover_counters_0_to_3_deafen_nobody(farm):
 
 
 def test_packets_sent_again_at_once_and_a_window_and_a_rollover_later_are_relayed_once(farm):
-    result = attack(farm, "replay", calls=2, least=2 * 2 * 65536)
+    result = attack(farm, "replay", calls=1, least=2 * 65536)
     assert [replay["packets_later"] for replay in result["replays"]] == [0, 64, 128, 1 << 16], result
-    assert all(replay["sent"] > 50 for replay in result["replays"]), result
+    assert all(replay["sent"] > 20 for replay in result["replays"]), result
     # A rollover later the index is another, and the tag does not fit.
     drops = assert_dropped(result, result["forged"], "replayed", "too_old", "auth_failed")
-    assert min(drops["replayed"], drops["too_old"]) > 100_000, drops
+    assert min(drops["replayed"], drops["too_old"]) > 50_000, drops
 
 
 def test_broken_headers_of_rtp_and_rtcp_on_both_legs_are_dropped(farm):
