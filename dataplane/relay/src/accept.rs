@@ -8,7 +8,7 @@ use pinhole_srtp::{Guess, rtcp};
 
 use crate::admit::check_inside;
 use crate::buffer::PacketBuffer;
-use crate::learn::{Seen, learn};
+use crate::learn::{Rank, Seen, learn};
 use crate::output::{BURST, BURST_EVENTS, Frames};
 use crate::pinhole::Pinhole;
 use crate::recent::in_use;
@@ -224,12 +224,8 @@ fn learn_source(
     }
     let Some(live) = live(slots, hole.slot, hole.leg) else { return };
     let datagram = &work.datagram;
-    let seen = Seen {
-        address: datagram.source,
-        mac: datagram.mac,
-        vlan: datagram.vlan,
-        newest: is_newest(live, guess),
-    };
+    let seen =
+        Seen { address: datagram.source, mac: datagram.mac, vlan: datagram.vlan, rank: rank(live, guess) };
     let source = if hole.rtcp { &mut leg.rtcp_source } else { &mut leg.rtp_source };
     if !learn(source, &seen, now_ns) {
         return;
@@ -249,14 +245,23 @@ fn learn_source(
     let _ = events.try_push(event);
 }
 
-fn is_newest(live: &LegLive, guess: &Guess) -> bool {
-    live.inbound.iter().any(|state| {
-        let highest = match guess.kind {
-            Kind::Rtp => state.index,
-            Kind::Rtcp => u64::from(state.rtcp_index),
-        };
-        in_use(state) && state.ssrc == guess.ssrc && highest == guess.index
-    })
+fn rank(live: &LegLive, guess: &Guess) -> Rank {
+    let of_stream = live.inbound.iter().filter(|state| in_use(state) && state.ssrc == guess.ssrc);
+    let highest = of_stream.map(|state| match guess.kind {
+        Kind::Rtp => state.index,
+        Kind::Rtcp => u64::from(state.rtcp_index),
+    });
+    // There are two after the sender has set its sequence numbers back.
+    let (mut newest, mut among) = (true, false);
+    for index in highest {
+        newest &= index <= guess.index;
+        among |= index == guess.index;
+    }
+    match (among, newest) {
+        (true, true) => Rank::Newest,
+        (true, false) => Rank::Restarted,
+        (false, _) => Rank::Late,
+    }
 }
 
 /// Whether a packet that is not authentic was probably never meant to be: as long as the last authentic

@@ -5,6 +5,9 @@ use std::net::SocketAddrV4;
 /// A source moves at most this often: one packet captured and sent again from elsewhere before the
 /// original arrives must not turn the stream back and forth.
 pub const MOVE_INTERVAL_NS: u64 = 1_000_000_000;
+/// A sender that has set its sequence numbers back may be a captured stream that is sent again: the source
+/// moves to it only when nothing was heard from the old one for this long, as after a hold.
+pub const SILENCE_NS: u64 = 5_000_000_000;
 
 /// A learned source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,19 @@ pub struct Source {
     pub vlan: u16,
     /// When it was learned or last moved, in nanoseconds.
     pub moved_ns: u64,
+    /// When the last authenticated packet came from there.
+    pub heard_ns: u64,
+}
+
+/// How a packet stands to what came before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// The newest under its SSRC.
+    Newest,
+    /// The newest since the sender set its sequence numbers back, but not as high as before.
+    Restarted,
+    /// One that is late: it must not move the source back.
+    Late,
 }
 
 /// Where an authenticated packet came from.
@@ -28,20 +44,30 @@ pub struct Seen {
     pub mac: [u8; 6],
     /// VLAN identifier, 0: untagged.
     pub vlan: u16,
-    /// Whether the packet is the newest of its stream. One that is late must not move the source back.
-    pub newest: bool,
+    /// How the packet stands to what came before it.
+    pub rank: Rank,
 }
 
 /// Learns from an authenticated packet. True if the source was learned or has moved.
 pub fn learn(source: &mut Option<Source>, seen: &Seen, now_ns: u64) -> bool {
-    let Seen { address, mac, vlan, newest } = *seen;
+    let Seen { address, mac, vlan, rank } = *seen;
     let may_move = match source {
         None => true,
-        Some(old) if (old.address, old.mac, old.vlan) == (address, mac, vlan) => false,
-        Some(old) => newest && now_ns.saturating_sub(old.moved_ns) >= MOVE_INTERVAL_NS,
+        Some(old) if (old.address, old.mac, old.vlan) == (address, mac, vlan) => {
+            old.heard_ns = now_ns;
+            false
+        }
+        Some(old) => {
+            let follow = match rank {
+                Rank::Newest => true,
+                Rank::Restarted => now_ns.saturating_sub(old.heard_ns) >= SILENCE_NS,
+                Rank::Late => false,
+            };
+            follow && now_ns.saturating_sub(old.moved_ns) >= MOVE_INTERVAL_NS
+        }
     };
     if may_move {
-        *source = Some(Source { address, mac, vlan, moved_ns: now_ns });
+        *source = Some(Source { address, mac, vlan, moved_ns: now_ns, heard_ns: now_ns });
     }
     may_move
 }
@@ -54,7 +80,7 @@ mod tests {
 
     fn seen(port: u16, newest: bool) -> Seen {
         let address = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), port);
-        Seen { address, mac: [2; 6], vlan: 0, newest }
+        Seen { address, mac: [2; 6], vlan: 0, rank: if newest { Rank::Newest } else { Rank::Late } }
     }
 
     #[test]
@@ -67,6 +93,16 @@ mod tests {
         assert!(learn(&mut source, &seen(2, true), MOVE_INTERVAL_NS));
         assert!(!learn(&mut source, &seen(3, true), MOVE_INTERVAL_NS + 1));
         assert_eq!(source.map(|source| source.address.port()), Some(2));
+    }
+
+    #[test]
+    fn a_source_moves_to_a_sender_that_starts_anew_only_when_it_was_silent() {
+        let mut source = None;
+        let restarted = |port| Seen { rank: Rank::Restarted, ..seen(port, true) };
+        learn(&mut source, &seen(1, true), 0);
+        learn(&mut source, &seen(1, true), SILENCE_NS);
+        assert!(!learn(&mut source, &restarted(2), 2 * SILENCE_NS - 1));
+        assert!(learn(&mut source, &restarted(2), 2 * SILENCE_NS));
     }
 
     #[test]

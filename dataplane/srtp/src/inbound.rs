@@ -107,6 +107,17 @@ fn roc(index: u64) -> u32 {
 /// under the old one. For a leg whose inbound key was changed; with the same key, call
 /// [`allow_reset`](crate::allow_reset).
 pub fn carry_over(streams: &mut [StreamState]) {
+    // Of a stream whose sender seems to have set its numbers back, the higher ROC: the other may be that of
+    // a captured packet, and a sender that did so is found by ROC 0.
+    for at in 0..streams.len() {
+        let Some(before) = streams.get(at).filter(|state| state.flags & BEFORE != 0).copied() else {
+            continue;
+        };
+        let now = streams.iter_mut().find(|state| state.flags & BEFORE == 0 && state.ssrc == before.ssrc);
+        if let Some(now) = now {
+            now.index = now.index.max(before.index);
+        }
+    }
     for state in streams.iter_mut().filter(|state| state.flags & USED != 0) {
         let carried = state.flags & RTP != 0 && state.flags & BEFORE == 0;
         *state = match carried {

@@ -2,8 +2,12 @@
 
 use pinhole_flow::{DropCause, Suite};
 
+use crate::support::bench::SECOND;
+use crate::support::peer::master;
 use crate::support::*;
 
+/// How long a phone is silent before another address may be its own although the numbers are set back.
+const SILENCE: u64 = 5 * SECOND;
 const SUITE: Suite = Suite::AesCm128HmacSha1_80;
 
 fn from_phone(peer: &mut Peer, sequence: u16) -> Packet {
@@ -103,6 +107,45 @@ fn a_captured_packet_after_a_re_offer_cannot_deafen_the_real_sender() {
             }
         }
     }
+}
+
+#[test]
+fn a_captured_packet_after_a_re_offer_moves_no_address_while_the_phone_is_heard() {
+    let attacker = at("192.0.2.66:6666");
+    let mut bench = Bench::new();
+    let (mut peer, _) = call_at_roc_3(&mut bench);
+    update(&mut bench);
+    let mut captured = restarted(&bench);
+    let goes_to = |bench: &mut Bench, sequence| {
+        bench.send(&Packet::new(inside(), ours_inside(1), &rtp(8, sequence))).one().1.destination
+    };
+    for sequence in 100..103 {
+        assert_eq!(bench.send(&from_phone(&mut peer, 5_000 + sequence)).sent.len(), 1);
+        let old = Packet { source: attacker, ..from_phone(&mut captured, sequence) };
+        assert_eq!(bench.send(&old).sent.len(), 1);
+        assert_eq!(goes_to(&mut bench, sequence), phone());
+    }
+    // A phone that starts anew behind another address after a hold is followed.
+    bench.now += SILENCE;
+    bench.send(&Packet { source: attacker, ..from_phone(&mut captured, 200) });
+    assert_eq!(goes_to(&mut bench, 200), attacker);
+}
+
+#[test]
+fn a_captured_packet_before_a_new_key_does_not_take_the_rollover_counter_along() {
+    let mut bench = Bench::new();
+    call_at_roc_3(&mut bench);
+    update(&mut bench);
+    let mut captured = restarted(&bench);
+    assert_eq!(bench.send(&from_phone(&mut captured, 40_000)).sent.len(), 1);
+    let mut orders = bench.slots[1].session;
+    orders.legs[0].inbound = master(SUITE, 99);
+    bench.update(1, orders);
+    let mut phone = restarted(&bench);
+    for sequence in [1, 30_000, 60_000, 24_464, 54_464, 18_928, 48_928, 65_000, 5_000] {
+        phone.protect(&rtp(7, sequence));
+    }
+    assert_eq!(bench.send(&from_phone(&mut phone, 5_001)).one().1.payload, rtp(7, 5_001));
 }
 
 #[test]
