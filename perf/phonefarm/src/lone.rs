@@ -14,32 +14,45 @@ use crate::frame::Path;
 use crate::pinhole::{DESKS, PHONES};
 use crate::port::{self, Device};
 
-/// Plays `sessions` calls over two ports that give back what is sent, as fast as they go: on one SRTP, on
-/// the other RTP, so that there is one transform for two packets sent and one for two received, as with a relay between.
+/// What to play.
+#[derive(Clone, Debug)]
+pub struct Alone {
+    /// The core that the farm runs on.
+    pub core: u32,
+    /// Calls.
+    pub sessions: u16,
+    /// Suite of the keys.
+    pub suite: Suite,
+    /// Packets per second to offer.
+    pub rate: f64,
+    /// For how long.
+    pub duration: Duration,
+    /// Two devices between which somebody passes frames on as they are; `None`: ports that give back what is sent.
+    pub between: Option<[Device; 2]>,
+}
+
+/// Plays calls whose packets come back as they were sent: SRTP from one port, RTP from the other, so that there is
+/// one transform for two packets sent and one for two received, as with a relay between.
 ///
 /// # Errors
 /// [`FarmError`].
-pub fn alone(
-    core: u32,
-    sessions: u16,
-    suite: Suite,
-    rate: f64,
-    duration: Duration,
-    stop: &AtomicBool,
-) -> Result<Value, FarmError> {
+pub fn alone(options: &Alone, stop: &AtomicBool) -> Result<Value, FarmError> {
+    let Alone { core, sessions, suite, rate, duration, .. } = *options;
     let eal = port::start_dpdk(2, core)?;
     let pool = port::pool(&eal, 2)?;
-    let ports = [Device::Loop.open(&eal, &pool, 0)?, Device::Loop.open(&eal, &pool, 1)?];
+    let [one, two] = options.between.as_ref().unwrap_or(&[Device::Loop, Device::Loop]);
+    let ports = [one.open(&eal, &pool, 0)?, two.open(&eal, &pool, 1)?];
     let flow = |number: u16, port: usize| -> Result<Flow, FarmError> {
-        let path = Path {
+        let send = Path {
             port,
             source_mac: [2, 0, 0, 0, 0, 1],
             destination_mac: [2, 0, 0, 0, 0, 2],
             source: SocketAddrV4::new(PHONES, 1_024),
             destination: SocketAddrV4::new(DESKS, number),
         };
+        let expect = Path { port: if options.between.is_some() { 1 - port } else { port }, ..send };
         let key = if port == 0 { Some(random_key(suite)?) } else { None };
-        Ok((path, key)).map(|(path, key)| Flow { send: path, protect: key, expect: path, unprotect: key })
+        Ok(Flow { send, protect: key, expect, unprotect: key })
     };
     let flows = (0..sessions).flat_map(|number| [flow(number, 0), flow(number, 1)]);
     let flows = flows.collect::<Result<Vec<_>, _>>()?;

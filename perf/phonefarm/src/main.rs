@@ -161,6 +161,13 @@ struct Alone {
     /// Suite of the keys.
     #[arg(long, default_value = "AES_CM_128_HMAC_SHA1_80", value_parser = suite)]
     suite: Suite,
+    /// A device from which somebody passes frames on to the other one as they are, such as dpdk-testpmd. By default
+    /// the farm's ports give back what is sent.
+    #[arg(long, value_name = "DEVICE", requires = "inside")]
+    outside: Option<Device>,
+    /// The other one.
+    #[arg(long, value_name = "DEVICE", requires = "outside")]
+    inside: Option<Device>,
 }
 
 fn suite(name: &str) -> Result<Suite, String> {
@@ -225,9 +232,15 @@ fn run(command: Command) -> Result<Value, FarmError> {
             attack::run(&setting, options.scenario, options.packets, options.rate)
         }
         Command::Alone(options) => {
-            let rate = options.mpps.clamp(0.001, 100.0) * 1e6;
-            let duration = Duration::from_secs(options.seconds.into());
-            lone::alone(options.core, options.sessions, options.suite, rate, duration, &stop)
+            let alone = lone::Alone {
+                core: options.core,
+                sessions: options.sessions,
+                suite: options.suite,
+                rate: options.mpps.clamp(0.001, 100.0) * 1e6,
+                duration: Duration::from_secs(options.seconds.into()),
+                between: options.outside.zip(options.inside).map(|(outside, inside)| [outside, inside]),
+            };
+            lone::alone(&alone, &stop)
         }
     }
 }
