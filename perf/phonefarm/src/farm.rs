@@ -95,7 +95,7 @@ struct Run {
     tally: Tally,
     schedules: ArrayVec<Schedule, PORTS_MAX>,
     end: u64,
-    /// When the last packet was handed to a port.
+    /// When a packet last left.
     last_sent: u64,
     last_arrival: u64,
 }
@@ -217,7 +217,9 @@ impl<'port, 'eal> Farm<'port, 'eal> {
                 run.give_up();
             }
             let forging = forger.as_ref().is_some_and(|forger| forger.is_at_work()) && !stopped;
-            if busy || forging || now < run.end {
+            // Rings that stay full: nobody is at their other end, and what waits is lost.
+            let stuck = now >= run.end.max(run.last_sent) + patience;
+            if (busy || forging) && !stuck || now < run.end {
                 continue;
             }
             let all_there = run.tally.received >= run.tally.sent && forger.is_none();
@@ -225,6 +227,7 @@ impl<'port, 'eal> Farm<'port, 'eal> {
                 break;
             }
         }
+        self.wires.iter_mut().for_each(|wire| wire.out.clear());
         let sending = Duration::from_nanos(self.clock.nanoseconds(run.end.max(run.last_sent) - start));
         Ok(Report { by_port: self.by_port(&run), tally: run.tally, sending, stopped })
     }
@@ -263,10 +266,9 @@ impl<'port, 'eal> Farm<'port, 'eal> {
                 schedule.sent += built as u64;
             }
             busy |= schedule.sent < schedule.wanted;
-            if !wire.out.is_empty() {
+            if wire.flush(&mut run.tally) > 0 {
                 run.last_sent = now;
             }
-            wire.flush(&mut run.tally);
             busy |= !wire.out.is_empty();
             for _ in 0..RECEIVE_TURNS {
                 let stranger = &mut |frame: &[u8]| {
@@ -275,8 +277,9 @@ impl<'port, 'eal> Farm<'port, 'eal> {
                     }
                 };
                 let sources = &senders.sources;
+                let before = run.tally.received;
                 let count = receivers.burst(wire, sources, &**engine, clock, &mut run.tally, stranger);
-                if count > 0 {
+                if run.tally.received > before {
                     run.last_arrival = now;
                 }
                 if count < BURST {
@@ -284,8 +287,10 @@ impl<'port, 'eal> Farm<'port, 'eal> {
                 }
             }
         }
-        if let Some(forger) = forger {
-            forge(forger, now, pool, wires, senders, &mut run.tally);
+        if let Some(forger) = forger
+            && forge(forger, now, pool, wires, senders, &mut run.tally) > 0
+        {
+            run.last_sent = now;
         }
         busy
     }
@@ -307,7 +312,7 @@ impl<'port, 'eal> Farm<'port, 'eal> {
     }
 }
 
-/// Lets the forger send a burst at most.
+/// Lets the forger send a burst at most. Returns how many packets left.
 fn forge<'eal>(
     forger: &mut (dyn Forger + '_),
     now: u64,
@@ -315,7 +320,7 @@ fn forge<'eal>(
     wires: &mut [Wire<'_, 'eal>],
     senders: &Senders,
     tally: &mut Tally,
-) {
+) -> usize {
     let mut frame = ArrayVec::new();
     for _ in 0..BURST {
         if wires.iter().any(|wire| wire.out.is_full()) {
@@ -331,5 +336,5 @@ fn forge<'eal>(
         }
         wire.out.extend(buffer);
     }
-    wires.iter_mut().for_each(|wire| wire.flush(tally));
+    wires.iter_mut().map(|wire| wire.flush(tally)).sum()
 }

@@ -65,13 +65,15 @@ impl<'port, 'eal> Wire<'port, 'eal> {
         }
     }
 
-    /// Sends what waits, as far as there is room.
+    /// Sends what waits, as far as there is room. Returns how many packets left.
     #[inline]
-    pub(crate) fn flush(&mut self, tally: &mut Tally) {
-        if !self.out.is_empty() {
-            self.queue.tx_burst(&mut self.out);
-            tally.ring_full += u64::from(!self.out.is_empty());
+    pub(crate) fn flush(&mut self, tally: &mut Tally) -> usize {
+        if self.out.is_empty() {
+            return 0;
         }
+        let sent = self.queue.tx_burst(&mut self.out);
+        tally.ring_full += u64::from(!self.out.is_empty());
+        sent
     }
 
     /// The flow that is expected at a UDP port.

@@ -5,6 +5,7 @@
 // Clippy knows test functions as tests, but not their helpers.
 #![allow(clippy::unwrap_used)]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -158,4 +159,28 @@ fn every_packet_of_a_hundred_calls_is_accounted_for_also_under_attack() {
 
     assert!(bench.refusal("run --sessions 201 --seconds 1").contains("max_sessions = 200"));
     assert!(bench.refusal("run --outside eth0").contains("virtio:/PATH.sock"));
+
+    assert_ends_though_nobody_answers(&bench);
+}
+
+/// The data plane stands still in the middle of a run, its rings fill up, and a signal still ends the farm.
+fn assert_ends_though_nobody_answers(bench: &Bench) {
+    let mut farm = Command::new(env!("CARGO_BIN_EXE_phonefarm"))
+        .args(["run", "--seconds", "3600", "--sessions", "10", "--interval-us", "1000", "--config"])
+        .arg(bench.config())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(farm.stderr.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains(" s: "), "{first}");
+    // The child is `ip netns exec`, which became the process itself.
+    let data_plane = bench.process.as_ref().unwrap().id();
+    sh(&format!("kill -STOP {data_plane}"));
+    std::thread::sleep(Duration::from_secs(1));
+    sh(&format!("kill -TERM {}", farm.id()));
+    let last = lines.map_while(Result::ok).last().unwrap();
+    sh(&format!("kill -CONT {data_plane}"));
+    assert!(last.starts_with("error: ") && !farm.wait().unwrap().success(), "{last}");
 }
