@@ -47,15 +47,16 @@ def main(arguments: list) -> int:
 
 def report(said: dict, quick: bool, as_json: bool, seconds: float) -> int:
     """Writes and prints what was measured."""
-    measured = results.adapt({key: value for one in said.values() for key, value in one.items()})
     try:
+        measured = results.adapt({key: value for one in said.values() for key, value in one.items()})
         found = figures.collect(measured, quick)
+        host = machine.describe(said)
+        text = results.write(found, said, host, quick)
+        plots.draw(said, PERF / "plots")
     except KeyError as missing:
-        steps.say(f"error: no program gave the figure {missing}")
+        steps.say(f"error: no program told {missing}; nothing was written to RESULTS.md")
         return 1
-    host = machine.describe(said)
-    plots.draw(said, PERF / "plots")
-    (PERF / "RESULTS.md").write_text(results.write(found, said, host, quick))
+    (PERF / "RESULTS.md").write_text(text)
     for figure in found:
         steps.say(f"{figure.target.name:30} {figures.number(figure.value):>12}  {figure.target.bound:10} "
                   f"{figure.verdict.strip('*')}")

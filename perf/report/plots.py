@@ -47,9 +47,11 @@ def kernel(said: dict):
 def relay(said: dict):
     """Cost of a packet by number of sessions."""
     figure, side = pyplot.subplots(figsize=(6, 3.5))
-    rows = said["relay"]["relay.table"]
-    for name, key in (("SRTP to RTP", "srtp_to_rtp_ns"), ("RTP to SRTP", "rtp_to_srtp_ns"), ("both", "ns")):
-        side.plot([row["sessions"] for row in rows], [row[key]["median"] for row in rows], marker="o", label=name)
+    sizes = said["relay"]["relay.sizes"]
+    sessions = [size["sessions"] for size in sizes]
+    for name, key in (("SRTP to RTP", "srtp_to_rtp_ns"), ("RTP to SRTP", "rtp_to_srtp_ns")):
+        side.plot(sessions, [size[key]["median"] for size in sizes], marker="o", label=name)
+    side.plot(sessions, [size["ns"] for size in sizes], marker="o", label="both")
     side.axhline(said["relay"]["kernel_ns"]["median"], linestyle=":", label="bare kernel, 10,000 keys")
     side.set(xlabel="sessions", ylabel="ns per packet", xscale="log", ylim=(0, None))
     side.legend(fontsize=7)

@@ -48,6 +48,13 @@ def test_a_missed_target_is_shown_with_what_limits_it_and_listed():
     assert "- `e2e.loss`: the search was ended by: loss. At 10,000 sessions the worker was busy for 25%" in text
 
 
+def test_a_missed_kernel_figure_is_explained_by_its_time_with_few_and_many_keys():
+    said = canned.everything()
+    said["kernel"]["kernel.cm80.vs_rustcrypto"] = {"value": 4.9, "min": 4.5, "max": 5.2, "tier": "avx512"}
+    text = results.write(collected(said), said, MACHINE, quick=False)
+    assert "- `kernel.cm80.vs_rustcrypto`: ours and RustCrypto with 64 keys 30 and 180 ns (6.00), 1,024 keys 30 and 180 ns (6.00)." in text
+
+
 def test_a_value_at_its_bound_is_met():
     assert figures.Target("one", "", least=4).met(4, quick=False)
     assert figures.Target("one", "", most=4).met(4, quick=False)
