@@ -100,14 +100,13 @@ impl Search {
             }
             good *= STEP_DOWN;
         }
-        let short_of_loss =
-            trials.iter().filter(|trial| !trial.passed).all(|trial| trial.outcome.report.tally.is_clean());
+        let limit = limited_by(trials.iter().filter(|trial| !trial.passed));
         Ok(json!({
             "sessions": flows / 2,
             "max_mpps": (found / 1e4).round() / 100.0,
             "real_rate": real,
             "headroom": (found / real * 100.0).round() / 100.0,
-            "limited_by": if short_of_loss { "the farm, or the room in its rings: nothing was lost" } else { "loss" },
+            "limited_by": limit,
             "engine": stage.control.engine(),
             "trials": trials.iter().map(Trial::json).collect::<Vec<_>>(),
         }))
@@ -131,5 +130,20 @@ impl Search {
             outcome.report.rate() / 1e6,
         );
         Ok(Trial { rate, passed, outcome })
+    }
+}
+
+/// What made trials fail.
+fn limited_by<'a>(failed: impl Iterator<Item = &'a Trial>) -> &'static str {
+    let (mut lossy, mut waited) = (false, false);
+    for trial in failed {
+        let tally = &trial.outcome.report.tally;
+        lossy |= !tally.is_clean();
+        waited |= tally.ring_full > 0;
+    }
+    match (lossy, waited) {
+        (true, _) => "loss",
+        (false, true) => "the data plane: nothing was lost, but the farm waited for room in its rings",
+        (false, false) => "the farm: nothing was lost, and no ring was full",
     }
 }
