@@ -92,8 +92,8 @@ def evidence(name: str, said: dict) -> str:
         search, run = said["e2e"]["search"], said["e2e"]["run"]
         late = run.get("sender_lag_max_us", 0)
         return (f"the search was ended by: {search['limited_by']}. At 10,000 sessions the worker was busy for "
-                f"{said['e2e']['e2e.worker_utilisation']:.0%} of the time; the sender, on the other core, was kept from "
-                f"running for up to {late / 1000:.1f} ms, which is the machine's and not the relay's.")
+                f"{said['e2e']['e2e.worker_utilisation']:.0%} of the time, and the sender fell behind its clock by up to "
+                f"{late / 1000:.1f} ms: because its core was taken from it, or because the relay left its ring full.")
     rate = said["rtpengine"]["packets_per_second"]
     return (f"on this wire sender and receiver alone reach {rate['direct']['median'] / 1e3:.0f} k packets/s, "
             f"Pinhole {rate['pinhole']['median'] / 1e3:.0f} k, rtpengine {rate['rtpengine']['median'] / 1e3:.0f} k; "
