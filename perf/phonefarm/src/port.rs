@@ -76,9 +76,10 @@ impl Device {
                 format!("iface={interface},qpairs=1,blocksz=32768,framesz=2048,framecnt={DESCRIPTORS}"),
             ),
             Self::AfXdp(interface) => {
-                // Virtual interfaces such as veth have no device behind them and no zero-copy.
+                // Virtual interfaces such as veth have no device behind them and no zero-copy; for these the driver
+                // asks the kernel at every empty ring, unless its budget for that is 0.
                 let real = Path::new("/sys/class/net").join(interface).join("device").exists();
-                let copy = if real { "" } else { ",force_copy=1" };
+                let copy = if real { "" } else { ",force_copy=1,busy_budget=0" };
                 (
                     format!("net_af_xdp{number}"),
                     format!("iface={interface},start_queue=0,queue_count=1{copy}"),
