@@ -21,7 +21,8 @@ def describe(said: dict) -> dict:
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "commit": answer("git", "rev-parse", "--short", "HEAD"),
-        "processor": f"{fields.get('model name', 'unknown')}, {os.cpu_count()} cores",
+        "processor": f"{fields.get('model name', 'unknown')}, family {fields.get('cpu family', '?')}, "
+                     f"model {fields.get('model', '?')}, {os.cpu_count()} cores",
         "instructions": " ".join(flag for flag in FLAGS if flag in flags),
         "memory": f"{memory:.0f} GiB",
         "hypervisor": hypervisor(),
