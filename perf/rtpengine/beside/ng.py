@@ -3,11 +3,14 @@
 import itertools
 import os
 import socket
+import time
+
+from pinhole_lab.state import LabError
 
 from . import bencode
 
 
-class NgError(Exception):
+class NgError(LabError):
     """rtpengine does not answer, or refuses. The text is for a person."""
 
 
@@ -16,6 +19,7 @@ class Client:
 
     def __init__(self, made: socket.socket, address: tuple, seconds: float = 1.0, tries: int = 4):
         self._socket, self._address, self._tries = made, address, tries
+        self._seconds = seconds
         self._socket.settimeout(seconds)
         self._cookies = (f"{os.getpid()}_{number}".encode() for number in itertools.count())
 
@@ -37,6 +41,9 @@ class Client:
                     found, _, answer = self._socket.recv(65536).partition(b" ")
                     if found == cookie:
                         return bencode.decode(answer)
-            except (TimeoutError, ConnectionRefusedError):
+            except TimeoutError:
                 continue
+            except ConnectionRefusedError:
+                # It does not listen yet.
+                time.sleep(self._seconds)
         raise NgError(f"rtpengine does not answer at {self._address[0]}:{self._address[1]}")

@@ -44,7 +44,7 @@ class Rtpengine:
             "taskset", "-c", RELAY_CORE, "rtpengine", "--config-file=none", "--foreground", "--log-stderr", "--log-level=4",
             "--table=-1", "--num-threads=1", f"--interface=outside/{wires.OUTSIDE}", f"--interface=inside/{wires.INSIDE}",
             f"--listen-ng={NG[0]}:{NG[1]}", f"--port-min={FIRST_PORT}", f"--port-max={LAST_PORT}"], namespace=wires.RELAY)
-        control = Client(network.udp_socket(wires.RELAY, NG[0]), NG, tries=10)
+        control = Client(network.udp_socket(wires.RELAY, NG[0]), NG, seconds=0.5, tries=20)
         control.command("ping")
         prefer(self.process.pid)
         return [self._set_up(control, call) for call in new_calls(count)]

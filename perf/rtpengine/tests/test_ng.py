@@ -10,9 +10,9 @@ from beside.ng import Client, NgError
 class Peer:
     """Plays rtpengine: answers each datagram with what `answers` holds for it."""
 
-    def __init__(self, *answers):
+    def __init__(self, *answers, address=("127.0.0.1", 0)):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind(address)
         self.seen = []
         self.thread = threading.Thread(target=self.serve, args=(answers,), daemon=True)
         self.thread.start()
@@ -61,3 +61,15 @@ def test_a_refusal_says_why():
 def test_silence_is_an_error_after_some_tries():
     with pytest.raises(NgError, match="does not answer"):
         Peer([], [], [], []).client().command("ping")
+
+
+def test_a_daemon_that_does_not_listen_yet_is_waited_for():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = taken.getsockname()
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    peers = []
+    starter = threading.Timer(0.3, lambda: peers.append(Peer([reply(result="pong")], address=address)))
+    starter.start()
+    assert Client(made, address, seconds=0.2, tries=10).command("ping")["result"] == b"pong"
+    starter.join()
