@@ -289,11 +289,13 @@ describe! {
     Event { kind, slot, generation, sequence, detail, command }
     StreamState { index, window, rtcp_window, rtcp_index, ssrc, flags, offset, offset_before }
     LegStats {
-        rx_packets, rx_bytes, tx_packets, tx_bytes, rtcp_rx, rtcp_tx, expected, last_rx_ns, jitter_q4,
-        payload_type, drops,
+        rx_packets, rx_bytes, tx_packets, tx_bytes, expected, last_rx_ns, jitter_q4, payload_type, rtcp_rx,
+        rtcp_tx, drops,
     }
-    LegLive { remote_ip, remote_rtp, remote_rtcp, learned, mac, vlan, inbound, outbound, stats }
-    SessionSlot { state, generation, worker, sequence, version, opened_ns, session, live, reserved }
+    LegLive {
+        stats, inbound, remote_ip, remote_rtp, remote_rtcp, learned, mac, vlan, outbound, reserved,
+    }
+    SessionSlot { state, generation, worker, sequence, version, opened_ns, session, reserved, live }
     Note { serial, checksum, generation, len, bytes }
     PortStats {
         rx_packets, rx_bytes, tx_packets, tx_bytes, punt_packets, punt_bytes, inject_packets, inject_bytes,

@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::{DropCause, Session};
 
 /// How many SSRCs one direction of a leg keeps states for.
-pub const STREAMS: usize = 6;
+pub const STREAMS: usize = 5;
 /// Bytes of a [`Note`].
 pub const NOTE_MAX: usize = 1024;
 
@@ -40,7 +40,7 @@ pub struct StreamState {
     /// `index` is of an earlier key, and nothing was authenticated under the new one yet. Bit 4: the
     /// sender may set its sequence numbers back, once. Bit 5: the key was in force before, and nothing
     /// was authenticated since it came back. Bit 6: what `index` was before the sender set its sequence
-    /// numbers back; the SSRC has another entry.
+    /// numbers back. Bit 7: the SSRC has such another entry.
     pub flags: u32,
     /// Outbound: what is added to the sender's sequence numbers.
     pub offset: u16,
@@ -60,10 +60,6 @@ pub struct LegStats {
     pub tx_packets: u64,
     /// Their bytes, as sent.
     pub tx_bytes: u64,
-    /// RTCP packets accepted.
-    pub rtcp_rx: u64,
-    /// RTCP packets sent.
-    pub rtcp_tx: u64,
     /// RTP packets that the sequence numbers say should have come (RFC 3550 A.3).
     pub expected: u64,
     /// CLOCK_MONOTONIC nanoseconds of the last accepted packet; 0: none yet.
@@ -72,14 +68,23 @@ pub struct LegStats {
     pub jitter_q4: u32,
     /// RTP payload type of the last accepted packet.
     pub payload_type: u32,
+    /// RTCP packets accepted.
+    pub rtcp_rx: u64,
+    /// RTCP packets sent.
+    pub rtcp_tx: u64,
     /// Packets that arrived on this leg and were not relayed, by [`DropCause`].
     pub drops: [u64; DropCause::COUNT],
 }
 
-/// What the worker knows of a leg beyond its orders.
+/// What the worker knows of a leg beyond its orders. Whole cache lines: a packet touches those of the
+/// counters and of the first stream states, each within one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct LegLive {
+    /// Counters.
+    pub stats: LegStats,
+    /// States of the SSRCs that arrive.
+    pub inbound: [StreamState; STREAMS],
     /// Where packets to this leg are sent; IPv4 as an IPv4-mapped IPv6 address.
     pub remote_ip: [u8; 16],
     /// UDP port for RTP; 0: not known yet.
@@ -92,13 +97,15 @@ pub struct LegLive {
     pub mac: [u8; 6],
     /// VLAN identifier of the learned source, 0: untagged.
     pub vlan: u16,
-    /// States of the SSRCs that arrive.
-    pub inbound: [StreamState; STREAMS],
     /// States of the SSRCs that are sent.
     pub outbound: [StreamState; STREAMS],
-    /// Counters.
-    pub stats: LegStats,
+    /// Zero.
+    pub reserved: [u64; LEG_RESERVED],
 }
+
+/// Words that fill a leg up to whole cache lines.
+const LEG_RESERVED: usize =
+    (8 - (32 + 2 * STREAMS * size_of::<StreamState>() + size_of::<LegStats>()) / 8 % 8) % 8;
 
 /// What the control plane keeps with a session for its own restart: opaque to the worker.
 /// Written by the control plane only. There are two copies per slot, written in turn, so that a
@@ -136,15 +143,15 @@ pub struct SessionSlot {
     pub opened_ns: u64,
     /// The orders in force. Wiped on close. Changed only inside [`SessionSlot::change`].
     pub session: Session,
+    /// Zero.
+    pub reserved: [u64; SLOT_RESERVED],
     /// What the worker has seen. Counters and stream states change with every packet; learned
     /// addresses only inside [`SessionSlot::change`].
     pub live: [LegLive; 2],
-    /// Zero.
-    pub reserved: [u64; SLOT_RESERVED],
 }
 
-/// Words that fill [`SessionSlot`] up to whole cache lines.
-const SLOT_RESERVED: usize = (8 - (32 + size_of::<Session>() + 2 * size_of::<LegLive>()) / 8 % 8) % 8;
+/// Words that fill what comes before the legs up to whole cache lines.
+const SLOT_RESERVED: usize = (8 - (32 + size_of::<Session>()) / 8 % 8) % 8;
 
 const _: () = assert!(size_of::<SessionSlot>() <= 4096);
 const _: () = assert!(size_of::<SessionSlot>().is_multiple_of(64));

@@ -117,7 +117,7 @@ fn commit_one(
     guess.commit(&mut live.inbound, &mut leg.windows)?;
     leg.recent_inbound.touch(guess.ssrc);
     if guess.kind == Kind::Rtp {
-        leg.last_secure_len = work.wire_len;
+        leg.last_secure_len = work.wire_len as u16;
     }
     Ok(Phase::Committed(*guess))
 }
@@ -217,16 +217,24 @@ fn learn_source(
     now_ns: u64,
     events: &mut ArrayVec<Event, BURST_EVENTS>,
 ) {
-    let generation = tables.context(hole.slot).map_or(0, |context| context.generation);
-    let Some(leg) = tables.leg_mut(hole.slot, hole.leg) else { return };
+    let number = tables.number(hole.slot);
+    let Some(context) = tables.context_mut(hole.slot) else { return };
+    let generation = context.generation;
+    let Some(leg) = context.legs.get_mut(usize::from(hole.leg)) else { return };
+    let datagram = &work.datagram;
     if !leg.orders.learn || (hole.rtcp && leg.orders.mux) {
         return;
     }
+    let source = if hole.rtcp { &mut leg.rtcp_source } else { &mut leg.rtp_source };
+    if let Some(source) = source
+        && source.is(datagram.source, datagram.mac, datagram.vlan)
+    {
+        source.heard_ns = now_ns;
+        return;
+    }
     let Some(live) = live(slots, hole.slot, hole.leg) else { return };
-    let datagram = &work.datagram;
     let seen =
         Seen { address: datagram.source, mac: datagram.mac, vlan: datagram.vlan, rank: rank(live, guess) };
-    let source = if hole.rtcp { &mut leg.rtcp_source } else { &mut leg.rtp_source };
     if !learn(source, &seen, now_ns) {
         return;
     }
@@ -235,7 +243,7 @@ fn learn_source(
     }
     let event = Event {
         kind: EventKind::Learned as u32,
-        slot: tables.number(hole.slot),
+        slot: number,
         generation,
         sequence: 0,
         detail: u32::from(hole.leg),
@@ -273,7 +281,7 @@ fn looks_plain(work: &Work, frame: &[u8], tables: &Tables) -> bool {
     }
     leg_of(work, tables).is_some_and(|leg| {
         let overhead = leg.inbound.as_ref().map_or(0, |direction| direction.overhead(Kind::Rtp));
-        leg.last_secure_len != 0 && work.wire_len + overhead == leg.last_secure_len
+        leg.last_secure_len != 0 && work.wire_len + overhead == usize::from(leg.last_secure_len)
     })
 }
 

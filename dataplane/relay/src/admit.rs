@@ -1,4 +1,4 @@
-//! First half of the way in: pinhole, header bounds, source, index. Nothing here changes any state.
+//! First half of the way in: header bounds, source, index. Nothing here changes any state.
 
 use pinhole_flow::{DropCause, SessionSlot};
 use pinhole_srtp::kernels::Kind;
@@ -9,7 +9,11 @@ use crate::output::Frames;
 use crate::session::{LegContext, never_remote};
 use crate::slots::live;
 use crate::tables::Tables;
+use crate::warm::warm_session;
 use crate::work::{Phase, Work, Works};
+
+/// How many packets ahead of the one that is admitted sessions are brought into the cache.
+const AHEAD: usize = 8;
 
 /// Takes the packets that have arrived as far as the engine.
 pub fn admit<B: PacketBuffer>(
@@ -18,8 +22,14 @@ pub fn admit<B: PacketBuffer>(
     tables: &Tables,
     slots: &mut [SessionSlot],
 ) {
-    for (work, frame) in works.iter_mut().zip(frames) {
-        if work.phase == Phase::Arrived {
+    works.iter().take(AHEAD).for_each(|work| warm_session(work, tables, slots));
+    for at in 0..works.len() {
+        if let Some(ahead) = works.get(at + AHEAD) {
+            warm_session(ahead, tables, slots);
+        }
+        if let (Some(work), Some(frame)) = (works.get_mut(at), frames.get(at))
+            && work.phase == Phase::Arrived
+        {
             let next = admit_one(work, frame.data(), tables, slots);
             work.proceed(next);
         }
@@ -32,8 +42,7 @@ fn admit_one(
     tables: &Tables,
     slots: &mut [SessionSlot],
 ) -> Result<Phase, DropCause> {
-    let pinhole = tables.pinholes.get(work.port, work.datagram.port).ok_or(DropCause::ClosedPinhole)?;
-    work.pinhole = Some(pinhole);
+    let pinhole = work.pinhole.ok_or(DropCause::ClosedPinhole)?;
     let leg = tables.leg(pinhole.slot, pinhole.leg).ok_or(DropCause::ClosedPinhole)?;
     let packet = work.payload(frame);
     work.kind = kind(packet, pinhole.rtcp, leg.orders.mux)?;

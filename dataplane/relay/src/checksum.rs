@@ -2,38 +2,60 @@
 
 use std::net::Ipv4Addr;
 
-/// Adds `bytes` to a running one's-complement sum, as big-endian words. Only the last part of a
-/// sum may have an odd length.
-fn add(sum: u64, bytes: &[u8]) -> u64 {
-    let (words, tail) = bytes.as_chunks::<4>();
-    let sum = words.iter().fold(sum, |sum, word| sum + u64::from(u32::from_be_bytes(*word)));
-    let (halves, odd) = tail.as_chunks::<2>();
-    let sum = halves.iter().fold(sum, |sum, half| sum + u64::from(u16::from_be_bytes(*half)));
-    odd.iter().fold(sum, |sum, byte| sum + (u64::from(*byte) << 8))
-}
+/// A running one's-complement sum of 16-bit words as they lie in memory. The sum is the same in either
+/// byte order, only swapped (RFC 1071 section 2), so words are added as the processor reads them.
+#[derive(Clone, Copy)]
+struct Sum(u64);
 
-/// Folds a sum to 16 bits.
-fn fold(mut sum: u64) -> u16 {
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
+impl Sum {
+    /// Adds bytes. Only the last part of a sum may have an odd length.
+    #[inline]
+    fn add(self, bytes: &[u8]) -> Self {
+        let (blocks, tail) = bytes.as_chunks::<32>();
+        let mut lanes = [0u64; 8];
+        for block in blocks {
+            let (words, _) = block.as_chunks::<4>();
+            for (lane, word) in lanes.iter_mut().zip(words) {
+                *lane += u64::from(u32::from_ne_bytes(*word));
+            }
+        }
+        let (words, tail) = tail.as_chunks::<4>();
+        let words: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+        let (halves, odd) = tail.as_chunks::<2>();
+        let halves: u64 = halves.iter().map(|half| u64::from(u16::from_ne_bytes(*half))).sum();
+        let odd: u64 = odd.iter().map(|byte| u64::from(u16::from_ne_bytes([*byte, 0]))).sum();
+        Self(self.0 + lanes.iter().sum::<u64>() + words + halves + odd)
     }
-    // The loop has left at most 16 bits.
-    sum as u16
+
+    /// Adds a number that stands for a big-endian word.
+    fn add_word(self, word: u16) -> Self {
+        Self(self.0 + u64::from(u16::from_ne_bytes(word.to_be_bytes())))
+    }
+
+    /// The checksum: folded to 16 bits and complemented.
+    fn finish(self) -> u16 {
+        let mut sum = self.0;
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        // The loop has left at most 16 bits.
+        !u16::from_be_bytes((sum as u16).to_ne_bytes())
+    }
 }
 
 /// The checksum of an IPv4 header whose checksum field is zero; 0 for a header whose checksum field
 /// is filled in and right.
 pub fn ipv4(header: &[u8]) -> u16 {
-    !fold(add(0, header))
+    Sum(0).add(header).finish()
 }
 
 /// The checksum of a UDP datagram (header and payload) over IPv4 whose checksum field is zero; 0 for
 /// one whose checksum field is filled in and right. Before it is sent, a checksum of 0 becomes 0xffff
 /// (RFC 768): see [`udp_sent`].
 pub fn udp(source: Ipv4Addr, destination: Ipv4Addr, datagram: &[u8]) -> u16 {
-    let length = datagram.len() as u64;
-    let sum = add(add(17 + length, &source.octets()), &destination.octets());
-    !fold(add(sum, datagram))
+    // No datagram is longer than 65,535 bytes.
+    let pseudo = Sum(0).add_word(17).add_word(datagram.len() as u16);
+    pseudo.add(&source.octets()).add(&destination.octets()).add(datagram).finish()
 }
 
 /// The checksum as it is sent: never 0, which would say that there is none (RFC 768).

@@ -34,7 +34,7 @@ pub enum Parsed {
     Drop(DropCause),
 }
 
-/// A UDP datagram to one of our media ports.
+/// A UDP datagram to one of our media ports. Its checksums are another matter: see [`verify`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
     /// Source MAC address.
@@ -47,6 +47,8 @@ pub struct Datagram {
     pub source: SocketAddrV4,
     /// Destination port.
     pub port: u16,
+    /// Where the IPv4 header begins in the frame.
+    pub ip_at: u8,
     /// Where the UDP payload begins in the frame.
     pub payload_at: usize,
     /// Its length.
@@ -55,8 +57,8 @@ pub struct Datagram {
 
 /// Parses a frame that arrived on `port`.
 ///
-/// Only unicast frames to the port's own MAC address, IPv4 address and media port range are ours. The
-/// checksums of everything else are left to the kernel.
+/// Only unicast frames to the port's own MAC address, IPv4 address and media port range are ours.
+/// Checksums of everything else are left to the kernel.
 pub fn parse(frame: &[u8], port: &RelayPort) -> Parsed {
     let Some((ethernet, at)) = ethernet(frame) else { return Parsed::Punt };
     if ethernet.destination != port.mac || port.vlan.is_some_and(|vlan| vlan != ethernet.vlan) {
@@ -78,13 +80,15 @@ pub fn parse(frame: &[u8], port: &RelayPort) -> Parsed {
         Some(destination) => destination,
         None => return Parsed::Drop(DropCause::UdpMalformed),
     };
-    match datagram(packet, segment, &header) {
+    match datagram(segment, &header) {
         Ok((source, payload_len)) => Parsed::Media(Datagram {
             mac: ethernet.source,
             vlan: ethernet.vlan,
             dscp: header.dscp,
             source,
             port: destination_port,
+            // The length of the Ethernet header.
+            ip_at: at as u8,
             payload_at: at + header.len + UDP,
             payload_len,
         }),
@@ -148,24 +152,37 @@ fn ipv4(packet: &[u8]) -> Result<Ipv4, DropCause> {
     })
 }
 
-/// Checks what is left to check of a datagram to a media port; its source and payload length.
-fn datagram(packet: &[u8], segment: &[u8], ip: &Ipv4) -> Result<(SocketAddrV4, usize), DropCause> {
-    if checksum::ipv4(packet.get(..ip.len).unwrap_or_default()) != 0 {
-        return Err(DropCause::IpChecksum);
-    }
+/// Checks what is left to check of the headers of a datagram to a media port; its source and payload
+/// length.
+fn datagram(segment: &[u8], ip: &Ipv4) -> Result<(SocketAddrV4, usize), DropCause> {
     if ip.first_fragment {
         return Err(DropCause::Fragment);
     }
-    let [p0, p1, _, _, l0, l1, c0, c1]: [u8; UDP] = array_at(segment, 0).ok_or(DropCause::UdpMalformed)?;
+    let [p0, p1, _, _, l0, l1, ..]: [u8; UDP] = array_at(segment, 0).ok_or(DropCause::UdpMalformed)?;
     let length = usize::from(u16::from_be_bytes([l0, l1]));
-    // The UDP length may be shorter than the IP payload, never longer.
-    let datagram = segment.get(..length).ok_or(DropCause::UdpMalformed)?;
     let payload_len = length.checked_sub(UDP).ok_or(DropCause::UdpMalformed)?;
-    // A checksum of zero says that there is none (RFC 768).
-    if [c0, c1] != [0, 0] && checksum::udp(ip.source, ip.destination, datagram) != 0 {
-        return Err(DropCause::UdpChecksum);
+    // The UDP length may be shorter than the IP payload, never longer.
+    if length > segment.len() {
+        return Err(DropCause::UdpMalformed);
     }
     Ok((SocketAddrV4::new(ip.source, u16::from_be_bytes([p0, p1])), payload_len))
+}
+
+/// Verifies the checksums of a datagram to `address` in its frame.
+pub fn verify(frame: &[u8], datagram: &Datagram, address: Ipv4Addr) -> Result<(), DropCause> {
+    let udp_at = datagram.payload_at.saturating_sub(UDP);
+    let end = datagram.payload_at + datagram.payload_len;
+    let header = frame.get(usize::from(datagram.ip_at)..udp_at).unwrap_or_default();
+    if checksum::ipv4(header) != 0 {
+        return Err(DropCause::IpChecksum);
+    }
+    let udp = frame.get(udp_at..end).ok_or(DropCause::UdpMalformed)?;
+    // A checksum of zero says that there is none (RFC 768).
+    let none = matches!(udp, [_, _, _, _, _, _, 0, 0, ..]);
+    if !none && checksum::udp(*datagram.source.ip(), address, udp) != 0 {
+        return Err(DropCause::UdpChecksum);
+    }
+    Ok(())
 }
 
 /// `N` bytes at `at`.

@@ -1,6 +1,7 @@
 //! Where a phone is: learned from authenticated packets only.
 
 use std::net::SocketAddrV4;
+use std::num::NonZeroU64;
 
 /// A source moves at most this often: one packet captured and sent again from elsewhere before the
 /// original arrives must not turn the stream back and forth.
@@ -19,7 +20,7 @@ pub struct Source {
     /// VLAN identifier that it came with, 0: untagged.
     pub vlan: u16,
     /// When it was learned or last moved, in nanoseconds.
-    pub moved_ns: u64,
+    pub moved_ns: NonZeroU64,
     /// When the last authenticated packet came from there.
     pub heard_ns: u64,
 }
@@ -48,12 +49,19 @@ pub struct Seen {
     pub rank: Rank,
 }
 
+impl Source {
+    /// Whether a packet came from here, by the same router.
+    pub fn is(&self, address: SocketAddrV4, mac: [u8; 6], vlan: u16) -> bool {
+        (self.address, self.mac, self.vlan) == (address, mac, vlan)
+    }
+}
+
 /// Learns from an authenticated packet. True if the source was learned or has moved.
 pub fn learn(source: &mut Option<Source>, seen: &Seen, now_ns: u64) -> bool {
     let Seen { address, mac, vlan, rank } = *seen;
     let may_move = match source {
         None => true,
-        Some(old) if (old.address, old.mac, old.vlan) == (address, mac, vlan) => {
+        Some(old) if old.is(address, mac, vlan) => {
             old.heard_ns = now_ns;
             false
         }
@@ -63,11 +71,12 @@ pub fn learn(source: &mut Option<Source>, seen: &Seen, now_ns: u64) -> bool {
                 Rank::Restarted => now_ns.saturating_sub(old.heard_ns) >= SILENCE_NS,
                 Rank::Late => false,
             };
-            follow && now_ns.saturating_sub(old.moved_ns) >= MOVE_INTERVAL_NS
+            follow && now_ns.saturating_sub(old.moved_ns.get()) >= MOVE_INTERVAL_NS
         }
     };
     if may_move {
-        *source = Some(Source { address, mac, vlan, moved_ns: now_ns, heard_ns: now_ns });
+        let moved_ns = NonZeroU64::new(now_ns).unwrap_or(NonZeroU64::MIN);
+        *source = Some(Source { address, mac, vlan, moved_ns, heard_ns: now_ns });
     }
     may_move
 }
@@ -86,12 +95,12 @@ mod tests {
     #[test]
     fn a_source_moves_once_a_second_and_only_for_the_newest_packet() {
         let mut source = None;
-        assert!(learn(&mut source, &seen(1, false), 0));
-        assert!(!learn(&mut source, &seen(1, true), 0));
-        assert!(!learn(&mut source, &seen(2, true), MOVE_INTERVAL_NS - 1));
-        assert!(!learn(&mut source, &seen(2, false), MOVE_INTERVAL_NS));
-        assert!(learn(&mut source, &seen(2, true), MOVE_INTERVAL_NS));
-        assert!(!learn(&mut source, &seen(3, true), MOVE_INTERVAL_NS + 1));
+        assert!(learn(&mut source, &seen(1, false), 7));
+        assert!(!learn(&mut source, &seen(1, true), 7));
+        assert!(!learn(&mut source, &seen(2, true), MOVE_INTERVAL_NS + 6));
+        assert!(!learn(&mut source, &seen(2, false), MOVE_INTERVAL_NS + 7));
+        assert!(learn(&mut source, &seen(2, true), MOVE_INTERVAL_NS + 7));
+        assert!(!learn(&mut source, &seen(3, true), MOVE_INTERVAL_NS + 8));
         assert_eq!(source.map(|source| source.address.port()), Some(2));
     }
 

@@ -3,7 +3,7 @@
 //! A [`Relay`] belongs to one worker. It learns of sessions through [`Relay::command`] and translates
 //! media in [`Relay::burst`], whose stages each walk over the whole burst:
 //!
-//! parse → pinhole → header bounds → source → guess index → **unprotect** (batch) → replay, commit →
+//! parse → pinhole (whole sessions are prefetched from here on) → header bounds → source → guess index → **unprotect** (batch) → replay, commit →
 //! learn, count → route → assign index → **protect** (batch) → hairpin: once more from the pinhole on →
 //! readdress
 //!
@@ -32,6 +32,7 @@ mod relay;
 mod session;
 mod slots;
 mod tables;
+mod warm;
 mod work;
 
 pub use buffer::PacketBuffer;

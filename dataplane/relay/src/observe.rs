@@ -3,8 +3,10 @@
 /// The stages of a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Frames are parsed, pinholes found.
+    /// Frames are parsed.
     Parse,
+    /// Pinholes are found, and their sessions asked for.
+    Find,
     /// Headers, sources and indices.
     Admit,
     /// Unprotection.
@@ -21,15 +23,24 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::Parse, Self::Admit, Self::Unprotect, Self::Commit, Self::Route, Self::Protect, Self::Deliver];
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Parse,
+        Self::Find,
+        Self::Admit,
+        Self::Unprotect,
+        Self::Commit,
+        Self::Route,
+        Self::Protect,
+        Self::Deliver,
+    ];
     /// How many stages there are.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
 
     /// The stage's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Parse => "parse",
+            Self::Find => "find",
             Self::Admit => "admit",
             Self::Unprotect => "unprotect",
             Self::Commit => "commit",

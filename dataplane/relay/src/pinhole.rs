@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use pinhole_srtp::kernels::prefetch;
+
 use crate::config::RelayPort;
 
 /// What stands behind an open pinhole.
@@ -47,6 +49,14 @@ impl PinholeTable {
             leg: u8::from(code & 2 != 0),
             rtcp: code & 1 != 0,
         })
+    }
+
+    /// Brings the entry of a local port into the cache.
+    pub fn prefetch(&self, port: u8, local: u16) {
+        let ports = self.ports.get(usize::from(port));
+        if let Some(entry) = ports.and_then(|ports| ports.entries.get(ports.offset(local)?)) {
+            prefetch(entry);
+        }
     }
 
     /// Whether a local port lies in the range of a data-plane port.

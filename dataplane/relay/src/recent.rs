@@ -12,21 +12,22 @@ use pinhole_flow::slot::STREAMS;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recent {
     ssrcs: [u32; STREAMS],
-    len: usize,
+    len: u8,
 }
 
 impl Recent {
     /// Takes note of a packet.
     pub fn touch(&mut self, ssrc: u32) {
-        let used = self.ssrcs.get_mut(..self.len).unwrap_or_default();
+        let len = usize::from(self.len);
+        let used = self.ssrcs.get_mut(..len).unwrap_or_default();
         if used.first() == Some(&ssrc) {
             return;
         }
         let at = used.iter().position(|known| *known == ssrc);
         if at.is_none() {
-            self.len = (self.len + 1).min(STREAMS);
+            self.len = (self.len + 1).min(STREAMS as u8);
         }
-        let end = at.unwrap_or(self.len.saturating_sub(1));
+        let end = at.unwrap_or(usize::from(self.len).saturating_sub(1));
         if let Some(moved) = self.ssrcs.get_mut(..=end) {
             moved.rotate_right(1);
             if let Some(first) = moved.first_mut() {
@@ -37,7 +38,7 @@ impl Recent {
 
     /// Frees the states of the SSRC that was quiet longest, if no state is free.
     pub fn make_room(&self, states: &mut [StreamState; STREAMS]) {
-        let used = self.ssrcs.get(..self.len).unwrap_or_default();
+        let used = self.ssrcs.get(..usize::from(self.len)).unwrap_or_default();
         let age = |ssrc: u32| used.iter().position(|known| *known == ssrc).unwrap_or(STREAMS);
         let oldest = states.iter().map(|state| state.ssrc).max_by_key(|ssrc| age(*ssrc));
         if !states.iter().all(in_use) {

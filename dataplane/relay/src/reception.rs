@@ -1,5 +1,7 @@
 //! Reception statistics of a leg: packets expected and jitter (RFC 3550 appendices A.1, A.3, A.8).
 
+use std::num::NonZeroU64;
+
 use pinhole_flow::LegStats;
 use pinhole_srtp::rtp::Header;
 
@@ -13,19 +15,15 @@ const MAX_MISORDER: u16 = 100;
 pub struct Reception {
     /// The stream under way; `None` before the first packet.
     stream: Option<Stream>,
-    /// Packets expected of the streams before it.
-    before: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Stream {
-    ssrc: u32,
-    /// Highest sequence number, counted on from the first one, which is 0.
-    highest: u64,
-    /// Its low 16 bits as they are on the wire.
-    highest_wire: u16,
     /// Arrival of the first packet in nanoseconds: times are counted from here.
-    began_ns: u64,
+    began_ns: NonZeroU64,
+    ssrc: u32,
+    /// Highest sequence number.
+    highest: u16,
     /// Payload type, timestamp and relative transit time of the last packet, in timestamp units.
     payload_type: u8,
     timestamp: u32,
@@ -36,42 +34,39 @@ impl Reception {
     /// Takes note of an accepted packet.
     pub fn note(&mut self, header: &Header, now_ns: u64, stats: &mut LegStats) {
         stats.payload_type = u32::from(header.payload_type);
-        let jitter = &mut stats.jitter_q4;
-        let current = self.stream.as_mut().filter(|stream| stream.ssrc == header.ssrc);
-        match current.and_then(|stream| stream.advance(header.sequence).then_some(stream)) {
-            Some(stream) => stream.arrival(header, now_ns, jitter),
-            None => {
-                self.before = stats.expected;
+        let stream = self.stream.as_mut().filter(|stream| stream.ssrc == header.ssrc);
+        let ahead = stream.as_ref().and_then(|stream| stream.ahead(header.sequence));
+        match (stream, ahead) {
+            (Some(stream), Some(ahead)) => {
+                stream.highest = stream.highest.wrapping_add(ahead);
+                stats.expected += u64::from(ahead);
+                stream.arrival(header, now_ns, &mut stats.jitter_q4);
+            }
+            _ => {
+                stats.expected += 1;
                 self.stream = Some(Stream::new(header, now_ns));
             }
         }
-        let current = self.stream.map_or(0, |stream| stream.highest + 1);
-        stats.expected = self.before + current;
     }
 }
 
 impl Stream {
     fn new(header: &Header, now_ns: u64) -> Self {
         Self {
+            began_ns: NonZeroU64::new(now_ns).unwrap_or(NonZeroU64::MIN),
             ssrc: header.ssrc,
-            highest: 0,
-            highest_wire: header.sequence,
-            began_ns: now_ns,
+            highest: header.sequence,
             payload_type: header.payload_type,
             timestamp: header.timestamp,
             transit: 0u32.wrapping_sub(header.timestamp),
         }
     }
 
-    /// Moves on to `sequence`; false if the sender has begun anew.
-    fn advance(&mut self, sequence: u16) -> bool {
-        let ahead = sequence.wrapping_sub(self.highest_wire);
-        if ahead < MAX_DROPOUT {
-            self.highest += u64::from(ahead);
-            self.highest_wire = sequence;
-            return true;
-        }
-        self.highest_wire.wrapping_sub(sequence) <= MAX_MISORDER
+    /// How far a packet is ahead of the highest, 0 for one that is late; `None` if the sender has begun anew.
+    fn ahead(&self, sequence: u16) -> Option<u16> {
+        let ahead = sequence.wrapping_sub(self.highest);
+        let late = self.highest.wrapping_sub(sequence) <= MAX_MISORDER;
+        if ahead < MAX_DROPOUT { Some(ahead) } else { late.then_some(0) }
     }
 
     /// Jitter after RFC 3550 A.8, in its integer form (scaled by 16).
@@ -96,7 +91,7 @@ impl Stream {
 
     /// Time since the stream began, in timestamp units, modulo 2^32 as timestamps are.
     fn clock(&self, payload_type: u8, now_ns: u64) -> u32 {
-        let micros = now_ns.saturating_sub(self.began_ns) / 1000;
+        let micros = now_ns.saturating_sub(self.began_ns.get()) / 1000;
         (micros.wrapping_mul(clock_rate(payload_type)) / 1_000_000) as u32
     }
 }
@@ -143,7 +138,8 @@ mod tests {
         let mut reception = Reception::default();
         let mut stats = EMPTY;
         for (header, now_ns) in packets {
-            reception.note(&header, now_ns, &mut stats);
+            // No clock that runs stands at 0.
+            reception.note(&header, 1_000_000_000 + now_ns, &mut stats);
         }
         stats
     }

@@ -14,6 +14,7 @@ use crate::output::{Arrival, Frames, Handoff, Output};
 use crate::readdress::{Headers, readdress};
 use crate::slots::live;
 use crate::tables::Tables;
+use crate::warm::{find, warm_frames};
 use crate::work::{Departure, Next, Phase, Work, Works};
 
 /// What one worker does to frames. It owns the sessions of its slots; nobody else touches them.
@@ -84,9 +85,12 @@ impl Relay {
         output: &mut Output<B>,
         observer: &mut impl Observer,
     ) {
-        let mut works = self.parse(port, arrival, frames);
+        let mut works = Works::new();
+        self.parse(port, arrival, frames, &mut works);
         observer.passed(Stage::Parse);
         while works.iter().any(|work| work.phase == Phase::Arrived) {
+            find(&mut works, frames, &self.tables);
+            observer.passed(Stage::Find);
             admit(&mut works, frames, &self.tables, slots);
             observer.passed(Stage::Admit);
             // Ends: a guess is tried again only a few times.
@@ -109,21 +113,24 @@ impl Relay {
         observer.passed(Stage::Deliver);
     }
 
-    fn parse<B: PacketBuffer>(&self, index: u8, arrival: Arrival, frames: &mut Frames<B>) -> Works {
+    fn parse<B: PacketBuffer>(&self, index: u8, arrival: Arrival, frames: &mut Frames<B>, works: &mut Works) {
+        warm_frames(frames);
         let port = self.tables.ports.get(usize::from(index));
-        let parse = |frame: &mut B| {
+        for frame in frames {
             let parsed = port.map_or(Parsed::Punt, |port| frame::parse(frame.data(), port));
             let mut work = Work::new(parsed, index, arrival);
             if let Parsed::Media(datagram) = &parsed {
                 match self.tables.other_worker(datagram.port) {
                     Some(worker) => work.phase = Phase::Missteered(worker),
-                    // Cuts the padding of short Ethernet frames off.
-                    None => frame.truncate(datagram.payload_at + datagram.payload_len),
+                    None => {
+                        self.tables.pinholes.prefetch(index, datagram.port);
+                        // Cuts the padding of short Ethernet frames off.
+                        frame.truncate(datagram.payload_at + datagram.payload_len);
+                    }
                 }
             }
-            work
-        };
-        frames.iter_mut().map(parse).collect()
+            works.push(work);
+        }
     }
 
     fn deliver<B: PacketBuffer>(

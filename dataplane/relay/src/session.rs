@@ -37,7 +37,7 @@ pub struct LegContext {
     /// Reception statistics.
     pub reception: Reception,
     /// Length on the wire of the last authenticated SRTP packet; 0: none yet.
-    pub last_secure_len: usize,
+    pub last_secure_len: u16,
     /// SSRCs that arrived lately.
     pub recent_inbound: Recent,
     /// SSRCs that were sent lately.

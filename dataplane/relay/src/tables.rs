@@ -2,10 +2,13 @@
 
 use std::net::Ipv4Addr;
 
+use arrayvec::ArrayVec;
 use pinhole_flow::slot::state;
-use pinhole_flow::steering::worker_of;
-use pinhole_flow::{Command, CommandKind, Event, EventKind, NextHop, Refusal, Session, SessionSlot};
-use pinhole_srtp::kernels::Engine;
+use pinhole_flow::steering::{CLASSES, class_of, worker_of};
+use pinhole_flow::{
+    Command, CommandKind, Event, EventKind, MAX_PORTS, NextHop, Refusal, Session, SessionSlot,
+};
+use pinhole_srtp::kernels::{Engine, prefetch};
 use zerocopy::FromZeros;
 use zeroize::Zeroize;
 
@@ -28,11 +31,14 @@ pub struct Tables {
     slots: Vec<Slot>,
     next_hops: Vec<NextHop>,
     graces: Graces,
+    /// The media addresses of the ports, in one cache line.
+    own: ArrayVec<Ipv4Addr, MAX_PORTS>,
+    /// The workers of the classes of media ports.
+    owners: [u8; CLASSES as usize],
     open: u32,
     /// Size of the replay windows.
     window: u32,
     worker: u32,
-    workers: u32,
     /// Number that the control plane has for slot 0.
     first_slot: u32,
 }
@@ -47,6 +53,9 @@ struct Slot {
 impl Tables {
     /// Empty tables.
     pub fn new(config: RelayConfig) -> Self {
+        let own = config.ports.iter().map(|port| port.media_address).take(MAX_PORTS).collect();
+        // A port of each class; at most MAX_WORKERS workers.
+        let owners = std::array::from_fn(|class| worker_of(2 * class as u16, config.workers) as u8);
         let unresolved = NextHop { port: 0, valid: 0, vlan: 0, mac: [0; 6], reserved: [0; 2] };
         Self {
             pinholes: PinholeTable::new(&config.ports),
@@ -56,10 +65,11 @@ impl Tables {
                 .collect(),
             next_hops: vec![unresolved; config.next_hops as usize],
             graces: Graces::new(),
+            own,
+            owners,
             open: 0,
             window: config.replay_window,
             worker: config.worker,
-            workers: config.workers,
             first_slot: config.first_slot,
         }
     }
@@ -76,9 +86,8 @@ impl Tables {
 
     /// The other worker that has a media port; `None` if this one has.
     pub fn other_worker(&self, local: u16) -> Option<u8> {
-        let worker = worker_of(local, self.workers);
-        // At most MAX_WORKERS workers.
-        (worker != self.worker).then_some(worker as u8)
+        let owner = self.owners.get(usize::from(class_of(local))).copied()?;
+        (u32::from(owner) != self.worker).then_some(owner)
     }
 
     /// The session in a slot.
@@ -91,14 +100,26 @@ impl Tables {
         self.context(slot)?.legs.get(usize::from(leg))
     }
 
+    /// The same, to be changed.
+    pub fn context_mut(&mut self, slot: u32) -> Option<&mut Context> {
+        self.slots.get_mut(slot as usize)?.context.as_mut()
+    }
+
     /// A leg of the session in a slot, to be changed.
     pub fn leg_mut(&mut self, slot: u32, leg: u8) -> Option<&mut LegContext> {
-        self.slots.get_mut(slot as usize)?.context.as_mut()?.legs.get_mut(usize::from(leg))
+        self.context_mut(slot)?.legs.get_mut(usize::from(leg))
+    }
+
+    /// Brings what there is of a slot into the cache, without waiting to see whether it is open.
+    pub fn prefetch(&self, slot: u32) {
+        if let Some(slot) = self.slots.get(slot as usize) {
+            prefetch(slot);
+        }
     }
 
     /// The data-plane port that has `address` as its media address.
     pub fn is_own(&self, address: Ipv4Addr) -> Option<u8> {
-        (0..).zip(&self.ports).find(|(_, port)| port.media_address == address).map(|(index, _)| index)
+        (0..).zip(&self.own).find(|(_, own)| **own == address).map(|(index, _)| index)
     }
 
     /// A resolved next hop on a port.

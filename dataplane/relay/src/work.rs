@@ -104,6 +104,7 @@ impl Work {
             dscp: 0,
             source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
             port: 0,
+            ip_at: 0,
             payload_at: 0,
             payload_len: 0,
         };

@@ -3,7 +3,7 @@
 use pinhole_flow::StreamState;
 use pinhole_srtp_kernels::{E_BIT, Kind};
 
-use crate::streams::{self, BEFORE, CARRIED, MAY_RESET, RESTORED, RTCP, RTP, Refused, USED};
+use crate::streams::{self, BEFORE, CARRIED, HAS_BEFORE, MAY_RESET, RESTORED, RTCP, RTP, Refused, USED};
 use crate::window::Windows;
 use crate::{Direction, index, rtcp, rtp, window};
 
@@ -67,7 +67,7 @@ impl Guess {
         let sequence = self.index as u16;
         let state = streams::find(streams, self.ssrc).filter(|state| state.flags & RTP != 0);
         let flags = state.map_or(0, |state| state.flags);
-        let before = streams::position_before(streams, self.ssrc).and_then(|at| streams.get(at));
+        let before = state.and_then(|state| streams.get(streams::position_before(streams, state)?));
         let between = between.filter(|_| flags & RESTORED != 0);
         let candidates = [
             Some(likeliest(streams, self.ssrc, sequence)),
@@ -158,9 +158,9 @@ fn commit_rtp(
         start(state, windows, at, index);
         return Ok(());
     }
-    let (ssrc, may_reset) = (state.ssrc, state.flags & MAY_RESET != 0);
+    let state = *state;
     let here = check(streams, windows, at, index);
-    let before = streams::position_before(streams, ssrc);
+    let before = streams::position_before(streams, &state);
     let before = before.map(|before| (before, check(streams, windows, before, index)));
     let at = match (here, before) {
         // Nothing that either window has seen is accepted.
@@ -176,7 +176,7 @@ fn commit_rtp(
                 before
             }
         }
-        (Err(_), _) if may_reset => return reset(streams, windows, at, index),
+        (Err(_), _) if state.flags & MAY_RESET != 0 => return reset(streams, windows, at, index),
         (Err(refused), _) => return Err(refused),
     };
     let state = streams.get_mut(at).ok_or(Refused::SsrcLimit)?;
@@ -211,7 +211,7 @@ fn check(streams: &[StreamState], windows: &Windows, at: usize, index: u64) -> R
 /// is newer than the real ones.
 fn reset(streams: &mut [StreamState], windows: &mut Windows, at: usize, index: u64) -> Result<(), Refused> {
     let now = *streams.get(at).ok_or(Refused::SsrcLimit)?;
-    let beside = streams::position_before(streams, now.ssrc).or(streams::position_free(streams));
+    let beside = streams::position_before(streams, &now).or(streams::position_free(streams));
     let beside = beside.ok_or(Refused::TooOld)?;
     let before = streams.get_mut(beside).ok_or(Refused::TooOld)?;
     if before.flags & BEFORE == 0 || before.index < now.index {
@@ -221,6 +221,7 @@ fn reset(streams: &mut [StreamState], windows: &mut Windows, at: usize, index: u
     }
     if let Some(state) = streams.get_mut(at) {
         start(state, windows, at, index);
+        state.flags |= HAS_BEFORE;
     }
     Ok(())
 }

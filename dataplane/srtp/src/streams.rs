@@ -17,6 +17,9 @@ pub(crate) const RESTORED: u32 = 32;
 /// What `index` was before the sender set its sequence numbers back: the SSRC has another entry.
 pub(crate) const BEFORE: u32 = 64;
 
+/// The SSRC has such another entry.
+pub(crate) const HAS_BEFORE: u32 = 128;
+
 /// Why an authentic packet is not accepted, or an outgoing packet not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -49,9 +52,12 @@ pub(crate) fn find(streams: &[StreamState], ssrc: u32) -> Option<&StreamState> {
     streams.iter().find(|state| state.flags & (USED | BEFORE) == USED && state.ssrc == ssrc)
 }
 
-/// Where the state is that an SSRC had before its sender set its sequence numbers back.
-pub(crate) fn position_before(streams: &[StreamState], ssrc: u32) -> Option<usize> {
-    streams.iter().position(|state| state.flags & BEFORE != 0 && state.ssrc == ssrc)
+/// Where the state is that the SSRC of `state` had before its sender set its sequence numbers back.
+pub(crate) fn position_before(streams: &[StreamState], state: &StreamState) -> Option<usize> {
+    // Without the flag the other entries are not even looked at: they lie on other cache lines.
+    let has = state.flags & HAS_BEFORE != 0;
+    let is = |other: &StreamState| other.flags & BEFORE != 0 && other.ssrc == state.ssrc;
+    if has { streams.iter().position(is) } else { None }
 }
 
 /// Where an unused entry is.

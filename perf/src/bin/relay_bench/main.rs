@@ -1,0 +1,161 @@
+//! The relay alone: frames in, frames out, no port and no driver.
+//!
+//! Sessions of one SRTP and one RTP leg, G.711 at 20 ms, AES_CM_128_HMAC_SHA1_80, bursts of 32 from
+//! sessions in random order, every other burst from the phones. Frames are made outside the timed part, each
+//! with an index of its own, and what comes out is looked at. Beside it, in the same run, the bare kernel
+//! with 10,000 keys. A round is the burst in the middle of its bursts. Only the ratios mean something: the nanoseconds are the machine's and the moment's.
+
+mod clock;
+mod frames;
+mod kernel;
+mod memory;
+mod scene;
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use pinhole_perf::spread::Spread;
+use pinhole_relay::Stage;
+use pinhole_srtp::kernels::{best, by_name};
+use serde_json::{Map, Value, json};
+
+use crate::frames::Pool;
+use crate::kernel::Kernel;
+use crate::scene::Scene;
+
+/// Numbers of sessions that are measured.
+const SESSIONS: [u32; 5] = [10, 100, 1_000, 10_000, 100_000];
+/// Sessions, and keys of the bare kernel, that the overhead is taken at.
+const YARDSTICK: u32 = 10_000;
+
+#[global_allocator]
+static ALLOCATOR: memory::Counting = memory::Counting;
+
+/// The relay alone, from 10 to 100,000 sessions, beside the bare kernel. Progress goes to stderr; the last line
+/// of stdout is one JSON object.
+#[derive(Parser)]
+struct Options {
+    /// Fewer rounds: under a minute.
+    #[arg(long)]
+    quick: bool,
+    /// Rounds, instead of 7 (quick) or 31.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Bursts of one round, half of them from the phones.
+    #[arg(long, default_value_t = 512)]
+    bursts: usize,
+    /// The engine: auto, avx512, avx2 or portable.
+    #[arg(long, default_value = "auto")]
+    engine: String,
+    /// Only these numbers of sessions.
+    #[arg(long, value_delimiter = ',', default_values_t = SESSIONS)]
+    sessions: Vec<u32>,
+}
+
+/// What the rounds of one number of sessions came to, in nanoseconds per packet.
+#[derive(Default)]
+struct Rounds {
+    whole: Vec<f64>,
+    inwards: Vec<f64>,
+    outwards: Vec<f64>,
+    stages: Vec<[f64; Stage::COUNT]>,
+    allocations: u64,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let engine = || match options.engine.as_str() {
+        "auto" => Some(best()),
+        name => by_name(name),
+    };
+    let name = engine().context("--engine: no such engine, or not on this processor")?.name();
+    let rounds = options.rounds.unwrap_or(if options.quick { 7 } else { 31 });
+    let started = Instant::now();
+    let cycles_per_ns = clock::cycles_per_ns();
+    let bytes = memory::bytes_per_session(best())?;
+    let mut pool = Pool::new();
+    let mut scenes = Vec::new();
+    for sessions in &options.sessions {
+        eprintln!("{:6.1} s  opening {sessions} sessions", started.elapsed().as_secs_f64());
+        scenes.push((Scene::open(*sessions, engine().context("engine")?)?, Rounds::default()));
+    }
+    let mut kernel = Kernel::new(YARDSTICK as usize, engine().context("engine")?)?;
+    let mut bare = Vec::new();
+    // The first round warms everything up and does not count.
+    for round in 0..=rounds {
+        let mut line = String::new();
+        for (scene, done) in &mut scenes {
+            let slice = scene.run(&mut pool, options.bursts)?;
+            line += &format!(" {}: {:.0}", scene.sessions(), slice.whole_ns());
+            done.allocations += slice.allocations;
+            if round > 0 {
+                done.whole.push(slice.whole_ns());
+                done.inwards.push(slice.inwards_ns);
+                done.outwards.push(slice.outwards_ns);
+                done.stages.push(slice.stages.map(|cycles| cycles / cycles_per_ns));
+            }
+        }
+        let ns = kernel.run(options.bursts)?;
+        if round > 0 {
+            bare.push(ns);
+        }
+        eprintln!("{:6.1} s  ns per packet:{line}, kernel {ns:.0}", started.elapsed().as_secs_f64());
+    }
+    println!("{}", report(&scenes, &bare, bytes, name, cycles_per_ns));
+    Ok(())
+}
+
+fn report(scenes: &[(Scene, Rounds)], bare: &[f64], bytes: f64, engine: &str, cycles_per_ns: f64) -> Value {
+    let of = |sessions: u32| scenes.iter().find(|(scene, _)| scene.sessions() == sessions);
+    let ratio = |above: &[f64], below: &[f64]| Spread::of(above.iter().zip(below).map(|(a, b)| a / b));
+    let mut out = Map::new();
+    if let Some((_, yardstick)) = of(YARDSTICK) {
+        put_ratio(&mut out, "relay.overhead", ratio(&yardstick.whole, bare));
+    }
+    if let (Some((_, most)), Some((_, few))) = (of(100_000), of(1_000)) {
+        put_ratio(&mut out, "relay.growth", ratio(&most.whole, &few.whole));
+    }
+    let bursts: f64 = scenes.iter().map(|(_, done)| (done.whole.len() + 1) as f64).sum();
+    let allocations: u64 = scenes.iter().map(|(_, done)| done.allocations).sum();
+    out.insert("relay.allocations_per_burst".into(), json!(allocations as f64 / bursts.max(1.0)));
+    out.insert("relay.bytes_per_session".into(), json!(bytes.ceil()));
+    out.insert("engine".into(), json!(engine));
+    out.insert("cycles_per_ns".into(), json!(cycles_per_ns));
+    out.insert("kernel_ns".into(), json!(Spread::of(bare.iter().copied())));
+    let stages = of(YARDSTICK).map(|(_, yardstick)| stages_of(yardstick, cycles_per_ns));
+    out.insert("relay.stages".into(), json!(stages.unwrap_or_default()));
+    let sizes = scenes.iter().map(|(scene, done)| {
+        let whole = Spread::of(done.whole.iter().copied());
+        json!({
+            "sessions": scene.sessions(),
+            "ns": whole.map(|whole| whole.median),
+            "cycles": whole.map(|whole| whole.median * cycles_per_ns),
+            "spread_ns": whole,
+            "srtp_to_rtp_ns": Spread::of(done.inwards.iter().copied()),
+            "rtp_to_srtp_ns": Spread::of(done.outwards.iter().copied()),
+            "stages": stages_of(done, cycles_per_ns),
+        })
+    });
+    out.insert("relay.sizes".into(), sizes.collect());
+    Value::Object(out)
+}
+
+/// The cost of a packet by stage: the middle of the rounds.
+fn stages_of(done: &Rounds, cycles_per_ns: f64) -> Vec<Value> {
+    let median = |stage: Stage| {
+        let rounds = done.stages.iter().filter_map(|stages| stages.get(stage as usize).copied());
+        Spread::of(rounds).map(|spread| spread.median)
+    };
+    let row = |stage: Stage| {
+        let ns = median(stage);
+        json!({ "stage": stage.name(), "ns": ns, "cycles": ns.map(|ns| ns * cycles_per_ns) })
+    };
+    Stage::ALL.map(row).into()
+}
+
+/// The median under its name, all of it beside.
+fn put_ratio(out: &mut Map<String, Value>, name: &str, ratio: Option<Spread>) {
+    out.insert(name.into(), json!(ratio.map(|ratio| ratio.median)));
+    out.insert(format!("{name}.spread"), json!(ratio));
+}
