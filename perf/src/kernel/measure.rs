@@ -1,6 +1,6 @@
 //! Interleaved measurement: round after round, each contestant gets a short slice.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use pinhole_flow::Suite;
@@ -16,6 +16,15 @@ const BATCH: usize = 256;
 
 /// How long a contestant's slice should be, in nanoseconds.
 const SLICE: f64 = 400_000.0;
+
+/// Batches at the start of a slice that bring a contestant's keys into the caches and do not count: 4,096 packets. The
+/// slow ones, whose time is their own, have fewer.
+const WARM: usize = 16;
+
+/// Batches that are tried to see how long a contestant's slices may be, and which of its ways is the quickest: at
+/// least so many, unless they take long.
+const TRIES: usize = 32;
+const LONG: Duration = Duration::from_millis(20);
 
 /// Rounds of a contestant that needs more than 100 microseconds a packet: its figure needs no more.
 const SLOW_ROUNDS: usize = 3;
@@ -50,6 +59,7 @@ pub struct Arena {
     entrants: Vec<Entrant>,
     sender: Box<dyn Contestant>,
     packets: Vec<Packet>,
+    random: u64,
 }
 
 struct Entrant {
@@ -76,8 +86,9 @@ impl Slice {
             return Self { packets: BURST, warm: 0, batches: 1, rounds: SLOW_ROUNDS.min(case.rounds) };
         }
         let packets = if ns > 10_000.0 { BURST } else { BATCH };
+        let warm = if ns > 2_000.0 { 2 } else { WARM };
         let batches = (SLICE / (ns * packets as f64)).clamp(3.0, 64.0) as usize;
-        Self { packets, warm: batches.div_ceil(4), batches, rounds: case.rounds }
+        Self { packets, warm, batches, rounds: case.rounds }
     }
 }
 
@@ -96,7 +107,15 @@ impl Arena {
             entrants.push(Entrant { contestant, source });
         }
         let sender = contestant::sender(suite, keys)?;
-        Ok(Self { suite, role, keys, entrants, sender, packets: vec![Packet::new(); BATCH] })
+        Ok(Self {
+            suite,
+            role,
+            keys,
+            entrants,
+            sender,
+            packets: vec![Packet::new(); BATCH],
+            random: 0x2545_f491_4f6c_dd1d,
+        })
     }
 
     /// Measures all contestants. The first score is that of our best engine.
@@ -105,9 +124,10 @@ impl Arena {
         let choices = (0..entrants).map(|at| self.choose(at, case)).collect::<Result<Vec<_>>>()?;
         let slices: Vec<Slice> = choices.iter().map(|(_, ns)| Slice::of(*ns, case)).collect();
         let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); entrants];
+        let mut order: Vec<usize> = (0..entrants).collect();
         for round in 0..case.rounds {
-            // Nobody always follows the same neighbour.
-            for at in (0..entrants).map(|turn| (turn + round) % entrants) {
+            self.shuffle(&mut order);
+            for &at in &order {
                 if round < slices[at].rounds {
                     rounds[at].push(self.slice(at, case, &slices[at])?);
                 }
@@ -122,11 +142,25 @@ impl Arena {
         Ok(scores.collect())
     }
 
+    /// Another order, so that nobody always follows the same neighbour, whose keys fill the caches.
+    fn shuffle(&mut self, order: &mut [usize]) {
+        for place in (1..order.len()).rev() {
+            self.random ^= self.random << 13;
+            self.random ^= self.random >> 7;
+            self.random ^= self.random << 17;
+            order.swap(place, (self.random >> 20) as usize % (place + 1));
+        }
+    }
+
     /// Tries a contestant's ways in turns, leaves it at the quickest, and says which that is and what it takes.
     fn choose(&mut self, at: usize, case: Case) -> Result<(String, f64)> {
         let ways = self.entrants[at].contestant.ways();
         let mut quickest = vec![f64::INFINITY; ways];
-        for _ in 0..if ways == 1 { 1 } else { 8 } {
+        let started = Instant::now();
+        for turn in 0..TRIES.div_ceil(2 * ways).max(8) {
+            if turn > 0 && started.elapsed() > LONG {
+                break;
+            }
             for (way, quickest) in quickest.iter_mut().enumerate() {
                 self.entrants[at].contestant.choose(way);
                 for _ in 0..2 {
