@@ -1,5 +1,10 @@
 //! The SHA-1 compression function (FIPS 180-4 section 6.1.2) on sixteen messages, or on two groups of
 //! sixteen in lock step.
+//!
+//! A block of sixteen messages takes 752 vector operations. A processor that does 512 bits in halves
+//! (Zen 4) does two a cycle: 376 cycles, or 94 for a packet of speech with its four blocks, is the
+//! least there. The kernel is within a few percent of it, and two groups gain nothing over one;
+//! where the units are 512 bits wide, a second group fills the waits of the first.
 
 use core::arch::x86_64::*;
 
