@@ -51,19 +51,22 @@ pub fn ipv4(header: &[u8]) -> u16 {
 
 /// The checksum of a UDP datagram (header and payload) over IPv4 whose checksum field is zero; 0 for
 /// one whose checksum field is filled in and right. Before it is sent, a checksum of 0 becomes 0xffff
-/// (RFC 768): see [`udp_sent`].
+/// (RFC 768).
 pub fn udp(source: Ipv4Addr, destination: Ipv4Addr, datagram: &[u8]) -> u16 {
     // No datagram is longer than 65,535 bytes.
     let pseudo = Sum(0).add_word(17).add_word(datagram.len() as u16);
     pseudo.add(&source.octets()).add(&destination.octets()).add(datagram).finish()
 }
 
-/// The checksum as it is sent: never 0, which would say that there is none (RFC 768).
-pub fn udp_sent(source: Ipv4Addr, destination: Ipv4Addr, datagram: &[u8]) -> u16 {
-    match udp(source, destination, datagram) {
-        0 => 0xffff,
-        sum => sum,
-    }
+/// The checksum of a header or datagram that is about to be written, from its words and, of a
+/// datagram, its payload: what was just written in parts is slow to read as a whole.
+pub fn of(words: &[u16], addresses: [Ipv4Addr; 2], payload: &[u8]) -> u16 {
+    let sum = words.iter().fold(Sum(0), |sum, word| sum.add_word(*word));
+    let sum = addresses.iter().fold(sum, |sum, address| {
+        let bits = address.to_bits();
+        sum.add_word((bits >> 16) as u16).add_word(bits as u16)
+    });
+    sum.add(payload).finish()
 }
 
 #[cfg(test)]
@@ -73,6 +76,15 @@ mod tests {
     #[test]
     fn checksum_of_the_rfc_1071_example() {
         assert_eq!(ipv4(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2);
+    }
+
+    #[test]
+    fn the_checksum_of_words_and_payload_is_that_of_their_bytes() {
+        let (source, destination) = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 2));
+        let datagram = [0x40, 0x00, 0x40, 0x01, 0, 13, 0, 0, 0xff, 2, 3, 4, 5];
+        let words = [17, 13, 0x4000, 0x4001, 13];
+        let expected = udp(source, destination, &datagram);
+        assert_eq!(of(&words, [source, destination], &datagram[8..]), expected);
     }
 
     #[test]

@@ -63,14 +63,8 @@ fn write(frame: &mut [u8], len: usize, headers: &Headers) -> Option<()> {
     let rest = ethernet(frame, headers)?;
     let (ip, rest) = rest.split_first_chunk_mut::<IPV4>()?;
     *ip = ipv4(total_len, headers);
-    let datagram = rest.get_mut(..usize::from(udp_len))?;
-    let mut udp = [0; UDP];
-    put(&mut udp, 0, headers.source.port().to_be_bytes());
-    put(&mut udp, 2, headers.destination.port().to_be_bytes());
-    put(&mut udp, 4, udp_len.to_be_bytes());
-    put(datagram, 0, udp);
-    let sum = checksum::udp_sent(*headers.source.ip(), *headers.destination.ip(), datagram);
-    put(datagram, 6, sum.to_be_bytes());
+    let (udp, payload) = rest.get_mut(..usize::from(udp_len))?.split_first_chunk_mut::<UDP>()?;
+    *udp = self::udp(udp_len, payload, headers);
     Some(())
 }
 
@@ -99,8 +93,27 @@ fn ipv4(total_len: u16, headers: &Headers) -> [u8; IPV4] {
     put(&mut header, 8, [TTL, PROTOCOL_UDP]);
     put(&mut header, 12, headers.source.ip().octets());
     put(&mut header, 16, headers.destination.ip().octets());
-    let sum = checksum::ipv4(&header);
+    let first = u16::from_be_bytes([0x45, headers.dscp << 2]);
+    let words = [first, total_len, headers.identification, u16::from_be_bytes([TTL, PROTOCOL_UDP])];
+    let sum = checksum::of(&words, [*headers.source.ip(), *headers.destination.ip()], &[]);
     put(&mut header, 10, sum.to_be_bytes());
+    header
+}
+
+/// A UDP header with its checksum, which is never 0: that would say that there is none (RFC 768).
+fn udp(len: u16, payload: &[u8], headers: &Headers) -> [u8; UDP] {
+    let (source, destination) = (headers.source.port(), headers.destination.port());
+    // The pseudo-header has the protocol and the length once more.
+    let words = [u16::from(PROTOCOL_UDP), len, source, destination, len];
+    let sum = match checksum::of(&words, [*headers.source.ip(), *headers.destination.ip()], payload) {
+        0 => 0xffff,
+        sum => sum,
+    };
+    let mut header = [0; UDP];
+    put(&mut header, 0, source.to_be_bytes());
+    put(&mut header, 2, destination.to_be_bytes());
+    put(&mut header, 4, len.to_be_bytes());
+    put(&mut header, 6, sum.to_be_bytes());
     header
 }
 

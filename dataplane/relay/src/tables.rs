@@ -2,7 +2,6 @@
 
 use std::net::Ipv4Addr;
 
-use arrayvec::ArrayVec;
 use pinhole_flow::slot::state;
 use pinhole_flow::steering::{CLASSES, class_of, worker_of};
 use pinhole_flow::{
@@ -31,8 +30,8 @@ pub struct Tables {
     slots: Vec<Slot>,
     next_hops: Vec<NextHop>,
     graces: Graces,
-    /// The media addresses of the ports, in one cache line.
-    own: ArrayVec<Ipv4Addr, MAX_PORTS>,
+    /// The media addresses of the ports, of those that there are not 0.0.0.0: compared all at once.
+    own: [u32; MAX_PORTS],
     /// The workers of the classes of media ports.
     owners: [u8; CLASSES as usize],
     open: u32,
@@ -53,7 +52,8 @@ struct Slot {
 impl Tables {
     /// Empty tables.
     pub fn new(config: RelayConfig) -> Self {
-        let own = config.ports.iter().map(|port| port.media_address).take(MAX_PORTS).collect();
+        let address = |port: usize| config.ports.get(port).map_or(0, |port| port.media_address.to_bits());
+        let own = std::array::from_fn(address);
         // A port of each class; at most MAX_WORKERS workers.
         let owners = std::array::from_fn(|class| worker_of(2 * class as u16, config.workers) as u8);
         let unresolved = NextHop { port: 0, valid: 0, vlan: 0, mac: [0; 6], reserved: [0; 2] };
@@ -119,7 +119,13 @@ impl Tables {
 
     /// The data-plane port that has `address` as its media address.
     pub fn is_own(&self, address: Ipv4Addr) -> Option<u8> {
-        (0..).zip(&self.own).find(|(_, own)| **own == address).map(|(index, _)| index)
+        let wanted = address.to_bits();
+        // Almost always it is none, which is told without a branch for each.
+        let any = self.own.iter().fold(false, |any, own| any | (*own == wanted));
+        if !any || wanted == 0 {
+            return None;
+        }
+        (0..).zip(&self.own).find(|(_, own)| **own == wanted).map(|(index, _)| index)
     }
 
     /// A resolved next hop on a port.

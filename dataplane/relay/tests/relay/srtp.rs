@@ -3,7 +3,8 @@
 use pinhole_flow::slot::STREAMS;
 use pinhole_flow::{DropCause, Leg, LegFlags, MasterKey, Mki, Suite};
 
-use crate::support::bench::GRACE;
+use crate::support::bench::{GRACE, port};
+use crate::support::packet::OUR_MACS;
 use crate::support::peer::master;
 use crate::support::*;
 
@@ -200,6 +201,25 @@ fn an_update_with_a_new_key_goes_on_with_either_roc_and_refuses_the_old_key_afte
         for sequence in 3..6 {
             assert_eq!(inwards(&mut bench, &mut new, &rtp(7, sequence)), rtp(7, sequence), "reset {reset}");
         }
+    }
+}
+
+#[test]
+fn the_replay_window_is_as_wide_as_configured_and_an_update_keeps_it() {
+    for window in [64, 128, 1024] {
+        let ports = [(OUR_OUTSIDE, OUR_MACS[0]), (OUR_INSIDE, OUR_MACS[1])].map(|(own, mac)| port(own, mac));
+        let mut bench = Bench::with_window(ports.to_vec(), 0, 1, window);
+        let mut peer = bench.call(1, Suite::AesCm128HmacSha1_80);
+        let sealed: Vec<_> = (0..=window as u16)
+            .map(|n| Packet::new(phone(), ours_outside(1), &peer.protect(&rtp(7, n))))
+            .collect();
+        let [too_old, oldest, ..] = &sealed[..] else { unreachable!() };
+        assert_eq!(bench.send(&sealed[window as usize]).sent.len(), 1);
+        bench.refuses(too_old, DropCause::TooOld, Some((1, 0)));
+        assert_eq!(bench.send(oldest).sent.len(), 1, "{window}");
+        let orders = bench.slots[1].session;
+        bench.update(1, orders);
+        bench.refuses(oldest, DropCause::Replayed, Some((1, 0)));
     }
 }
 

@@ -66,6 +66,11 @@ impl Bench {
 
     /// One of several workers. Each has [`SLOTS`] slots.
     pub fn worker(ports: Vec<RelayPort>, worker: u32, workers: u32) -> Self {
+        Self::with_window(ports, worker, workers, 128)
+    }
+
+    /// The same with replay windows of a size.
+    pub fn with_window(ports: Vec<RelayPort>, worker: u32, workers: u32, replay_window: u32) -> Self {
         let config = RelayConfig {
             ports,
             max_sessions: SLOTS,
@@ -73,7 +78,7 @@ impl Bench {
             next_hops: 8,
             worker,
             workers,
-            replay_window: 128,
+            replay_window,
         };
         let mut bench = Self {
             relay: Relay::new(config, Box::new(Portable)).unwrap(),
