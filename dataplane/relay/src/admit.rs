@@ -1,13 +1,15 @@
-//! First half of the way in: header bounds, source, index. Nothing here changes any state.
+//! First half of the way in: header bounds, source, index, authentication. Nothing here changes any state.
 
+use arrayvec::ArrayVec;
 use pinhole_flow::{DropCause, SessionSlot};
-use pinhole_srtp::kernels::Kind;
-use pinhole_srtp::{Guess, rtcp, rtp};
+use pinhole_srtp::kernels::{Engine, Job, Kind, Outcome};
+use pinhole_srtp::{Direction, Guess, rtcp, rtp};
 
 use crate::buffer::PacketBuffer;
-use crate::output::Frames;
+use crate::network::Network;
+use crate::output::{BURST, Frames};
 use crate::session::{LegContext, never_remote};
-use crate::slots::live;
+use crate::slots;
 use crate::tables::Tables;
 use crate::warm::warm_session;
 use crate::work::{Phase, Work, Works};
@@ -15,54 +17,102 @@ use crate::work::{Phase, Work, Works};
 /// How many packets ahead of the one that is admitted sessions are brought into the cache.
 const AHEAD: usize = 8;
 
-/// Takes the packets that have arrived as far as the engine.
-pub fn admit<B: PacketBuffer>(
+/// Packets for the engine.
+pub type Jobs<'a> = ArrayVec<Job<'a>, BURST>;
+
+/// Takes the packets that have arrived as far as the engine: a job for each in [`Phase::Sealed`].
+pub fn admit<'a, B: PacketBuffer>(
     works: &mut Works,
-    frames: &Frames<B>,
-    tables: &Tables,
-    slots: &mut [SessionSlot],
-) {
+    frames: &'a mut Frames<B>,
+    tables: &'a Tables,
+    slots: &[SessionSlot],
+) -> Jobs<'a> {
+    let mut jobs = Jobs::new();
     works.iter().take(AHEAD).for_each(|work| warm_session(work, tables, slots));
-    for at in 0..works.len() {
+    for (at, frame) in frames.iter_mut().enumerate() {
         if let Some(ahead) = works.get(at + AHEAD) {
             warm_session(ahead, tables, slots);
         }
-        if let (Some(work), Some(frame)) = (works.get_mut(at), frames.get(at))
-            && work.phase == Phase::Arrived
-        {
-            let next = admit_one(work, frame.data(), tables, slots);
-            work.proceed(next);
+        let Some(work) = works.get_mut(at).filter(|work| work.phase == Phase::Arrived) else { continue };
+        match admit_one(work, frame.data(), tables, slots) {
+            Ok(None) => work.phase = Phase::Accepted,
+            Ok(Some((direction, guess))) => {
+                work.guess = Some(guess);
+                push(work, direction, frame, &mut jobs);
+            }
+            Err(cause) => work.drop(cause),
         }
+    }
+    jobs
+}
+
+/// Adds the job of a packet whose index was guessed.
+#[inline]
+pub fn push<'a, B: PacketBuffer>(
+    work: &mut Work,
+    direction: &'a Direction,
+    frame: &'a mut B,
+    jobs: &mut Jobs<'a>,
+) {
+    let (Some(guess), Some(packet)) = (work.guess, work.payload_mut(frame.data_mut(), 0)) else {
+        // Not reached: the datagram lies within its frame.
+        return work.drop(DropCause::RtpMalformed);
+    };
+    let len = packet.len();
+    jobs.push(direction.job(guess.kind, packet, len, work.encrypted_at(), guess.ssrc, guess.index));
+    work.phase = Phase::Sealed;
+}
+
+/// Unprotects what is sealed, one batch, and notes the engine's verdicts. A packet that fails is left as it
+/// was: another index or key may fit.
+pub fn unprotect(works: &mut Works, mut jobs: Jobs<'_>, engine: &dyn Engine) {
+    engine.unprotect(&mut jobs);
+    let sealed = works.iter_mut().filter(|work| work.phase == Phase::Sealed);
+    for (work, job) in sealed.zip(&jobs) {
+        work.phase = match job.outcome {
+            Outcome::Done => {
+                work.datagram.payload_len = job.len;
+                Phase::Unsealed
+            }
+            Outcome::MkiMismatch => Phase::Failed(DropCause::MkiMismatch),
+            Outcome::TooShort => Phase::Failed(DropCause::PlainOnSecure),
+            Outcome::AuthFailed | Outcome::Pending | Outcome::NoRoom | Outcome::ForeignKeys => {
+                Phase::Failed(DropCause::AuthFailed)
+            }
+        };
     }
 }
 
-fn admit_one(
+/// The keys and the index that a packet is to be tried with; `None` if it is plain, as it should be.
+#[inline]
+fn admit_one<'a>(
     work: &mut Work,
     frame: &[u8],
-    tables: &Tables,
-    slots: &mut [SessionSlot],
-) -> Result<Phase, DropCause> {
+    tables: &'a Tables,
+    slots: &[SessionSlot],
+) -> Result<Option<(&'a Direction, Guess)>, DropCause> {
     let pinhole = work.pinhole.ok_or(DropCause::ClosedPinhole)?;
-    let leg = tables.leg(pinhole.slot, pinhole.leg).ok_or(DropCause::ClosedPinhole)?;
+    let leg = tables.sessions.leg(pinhole.slot, pinhole.leg).ok_or(DropCause::ClosedPinhole)?;
     let packet = work.payload(frame);
     work.kind = kind(packet, pinhole.rtcp, leg.orders.mux)?;
-    check_source(work, leg, tables)?;
+    check_source(work, leg, &tables.network)?;
+    let header = read_header(work, packet)?;
     if !leg.orders.secure {
-        read_header(work, packet)?;
         check_inside(work, packet)?;
-        return Ok(Phase::Accepted);
+        return Ok(None);
     }
     // A leg without a key to check with accepts nothing.
     let direction = leg.inbound.as_ref().ok_or(DropCause::AuthFailed)?;
-    let streams = &live(slots, pinhole.slot, pinhole.leg).ok_or(DropCause::ClosedPinhole)?.inbound;
-    let guess = match read_header(work, packet)? {
+    let streams = &slots::live(slots, pinhole.slot, pinhole.leg).ok_or(DropCause::ClosedPinhole)?.inbound;
+    let guess = match header {
         Header::Rtp(header) => Guess::rtp(streams, &header),
         Header::Rtcp(header) => Guess::rtcp(direction, packet, &header).ok_or(DropCause::PlainOnSecure)?,
     };
-    Ok(Phase::Sealed(guess))
+    Ok(Some((direction, guess)))
 }
 
 /// RTP or RTCP: by the port, or under rtcp-mux on the RTP port by the packet (RFC 5761).
+#[inline]
 fn kind(packet: &[u8], rtcp_port: bool, mux: bool) -> Result<Kind, DropCause> {
     match (rtcp_port, rtcp::is_rtcp(packet)) {
         (true, _) => Ok(Kind::Rtcp),
@@ -75,9 +125,10 @@ fn kind(packet: &[u8], rtcp_port: bool, mux: bool) -> Result<Kind, DropCause> {
 
 /// A leg that does not learn accepts the signalled address alone. One that learns accepts any that a
 /// sender on the wire can have, for the tag decides.
-fn check_source(work: &Work, leg: &LegContext, tables: &Tables) -> Result<(), DropCause> {
+#[inline]
+fn check_source(work: &Work, leg: &LegContext, network: &Network) -> Result<(), DropCause> {
     let source = work.datagram.source;
-    let spoofed = work.hops == 0 && tables.is_own(*source.ip()).is_some();
+    let spoofed = work.hops == 0 && network.is_own(*source.ip()).is_some();
     let expected = leg.orders.learn || leg.orders.signalled(work.is_rtcp()) == Some(source);
     let possible = source.port() != 0 && !source.ip().is_unspecified() && !never_remote(*source.ip());
     if spoofed || !expected || !possible { Err(DropCause::WrongSource) } else { Ok(()) }
@@ -89,6 +140,7 @@ enum Header {
 }
 
 /// Parses the clear header, with its bounds.
+#[inline]
 fn read_header(work: &mut Work, packet: &[u8]) -> Result<Header, DropCause> {
     if work.is_rtcp() {
         let header = rtcp::parse(packet).map_err(|_| DropCause::RtpMalformed)?;
@@ -103,6 +155,7 @@ fn read_header(work: &mut Work, packet: &[u8]) -> Result<Header, DropCause> {
 }
 
 /// Checks what SRTP hides: padding and the packets of a compound.
+#[inline]
 pub fn check_inside(work: &Work, packet: &[u8]) -> Result<(), DropCause> {
     let sound = match &work.header {
         Some(header) => header.padding_fits(packet),

@@ -3,9 +3,9 @@
 //! A [`Relay`] belongs to one worker. It learns of sessions through [`Relay::command`] and translates
 //! media in [`Relay::burst`], whose stages each walk over the whole burst:
 //!
-//! parse → pinhole (whole sessions are prefetched from here on) → header bounds → source → guess index → **unprotect** (batch) → replay, commit →
-//! learn, count → route → assign index → **protect** (batch) → hairpin: once more from the pinhole on →
-//! readdress
+//! parse → pinhole (whole sessions are prefetched from here on) → header bounds, source, guess index →
+//! **unprotect** (batch) → replay, commit, learn, count, route, assign index → **protect** (batch) →
+//! hairpin: once more from the pinhole on → readdress
 //!
 //! Until a packet is authentic (or comes from the one signalled address of a plain leg) it changes
 //! nothing but a drop counter. A frame for a media port of another worker goes to that worker. No DPDK here: a frame is a [`PacketBuffer`], time is an argument.
@@ -21,6 +21,7 @@ mod config;
 mod depart;
 mod frame;
 mod learn;
+mod network;
 mod observe;
 mod output;
 mod pinhole;
@@ -29,6 +30,7 @@ mod recent;
 mod reception;
 mod rekey;
 mod relay;
+mod retry;
 mod session;
 mod slots;
 mod tables;

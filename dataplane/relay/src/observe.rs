@@ -11,10 +11,8 @@ pub enum Stage {
     Admit,
     /// Unprotection.
     Unprotect,
-    /// Replay, state, learning, counters.
-    Commit,
-    /// Destination and outgoing index.
-    Route,
+    /// Replay, state, learning, counters, destination and outgoing index.
+    Settle,
     /// Protection.
     Protect,
     /// New headers.
@@ -23,18 +21,10 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Parse,
-        Self::Find,
-        Self::Admit,
-        Self::Unprotect,
-        Self::Commit,
-        Self::Route,
-        Self::Protect,
-        Self::Deliver,
-    ];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Parse, Self::Find, Self::Admit, Self::Unprotect, Self::Settle, Self::Protect, Self::Deliver];
     /// How many stages there are.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 7;
 
     /// The stage's name.
     pub const fn name(self) -> &'static str {
@@ -43,8 +33,7 @@ impl Stage {
             Self::Find => "find",
             Self::Admit => "admit",
             Self::Unprotect => "unprotect",
-            Self::Commit => "commit",
-            Self::Route => "route",
+            Self::Settle => "settle",
             Self::Protect => "protect",
             Self::Deliver => "deliver",
         }

@@ -3,19 +3,20 @@
 use pinhole_flow::{Command, DropCause, Event, SessionSlot, WorkerStats};
 use pinhole_srtp::kernels::Engine;
 
-use crate::accept::{accept, commit, unprotect};
-use crate::admit::admit;
+use crate::accept::settle;
+use crate::admit::{admit, unprotect};
 use crate::buffer::PacketBuffer;
 use crate::config::{ConfigError, RelayConfig};
-use crate::depart::{assign, protect, route, turn};
+use crate::depart::{protect, turn};
 use crate::frame::{self, Parsed};
 use crate::observe::{Observer, Stage};
 use crate::output::{Arrival, Frames, Handoff, Output};
 use crate::readdress::{Headers, readdress};
-use crate::slots::live;
+use crate::retry::retry;
+use crate::slots::{shared, sides};
 use crate::tables::Tables;
 use crate::warm::{find, warm_frames};
-use crate::work::{Departure, Next, Phase, Work, Works};
+use crate::work::{Next, Phase, Work, Works};
 
 /// What one worker does to frames. It owns the sessions of its slots; nobody else touches them.
 pub struct Relay {
@@ -50,7 +51,8 @@ impl Relay {
 
     /// Whether a leg (0 or 1) of the session in a slot still holds keys that were replaced.
     pub fn holds_old_key(&self, slot: u32, leg: u8) -> bool {
-        let leg = slot.checked_sub(self.tables.number(0)).and_then(|slot| self.tables.leg(slot, leg));
+        let sessions = &self.tables.sessions;
+        let leg = sessions.slot(slot).and_then(|slot| sessions.leg(slot, leg));
         leg.and_then(|leg| leg.before.as_ref()).is_some_and(|before| before.direction.is_some())
     }
 
@@ -88,39 +90,60 @@ impl Relay {
         let mut works = Works::new();
         self.parse(port, arrival, frames, &mut works);
         observer.passed(Stage::Parse);
-        while works.iter().any(|work| work.phase == Phase::Arrived) {
+        loop {
             find(&mut works, frames, &self.tables);
             observer.passed(Stage::Find);
-            admit(&mut works, frames, &self.tables, slots);
+            let jobs = admit(&mut works, frames, &self.tables, slots);
             observer.passed(Stage::Admit);
-            // Ends: a guess is tried again only a few times.
-            while unprotect(&mut works, frames, &self.tables, &*self.engine) > 0 {
-                observer.passed(Stage::Unprotect);
-                stats.old_key += commit(&mut works, frames, &mut self.tables, slots, now_ns);
-                observer.passed(Stage::Commit);
-            }
-            accept(&mut works, frames, &mut self.tables, slots, now_ns, &mut output.events);
-            observer.passed(Stage::Commit);
-            route(&mut works, &self.tables);
-            assign(&mut works, frames, &mut self.tables, slots);
-            observer.passed(Stage::Route);
-            protect(&mut works, frames, &self.tables, &*self.engine);
+            unprotect(&mut works, jobs, &*self.engine);
+            observer.passed(Stage::Unprotect);
+            let hairpins = self.settle(&mut works, frames, slots, now_ns, stats, output);
+            observer.passed(Stage::Settle);
+            protect(&mut works, frames, &self.tables, slots, &*self.engine);
             observer.passed(Stage::Protect);
+            if !hairpins {
+                break;
+            }
+            let (hairpins, arrived) = turn(&mut works, &self.tables.network);
+            stats.hairpins += hairpins;
             // Ends: a packet arrives again only a few times.
-            stats.hairpins += turn(&mut works, &self.tables, slots);
+            if arrived == 0 {
+                break;
+            }
         }
         self.deliver(&works, arrival, frames, slots, stats, output);
         observer.passed(Stage::Deliver);
     }
 
+    /// Settles what can be settled, also after other tries, and says whether there are hairpins.
+    fn settle<B: PacketBuffer>(
+        &mut self,
+        works: &mut Works,
+        frames: &mut Frames<B>,
+        slots: &mut [SessionSlot],
+        now_ns: u64,
+        stats: &mut WorkerStats,
+        output: &mut Output<B>,
+    ) -> bool {
+        let (tables, events, old_key) = (&mut self.tables, &mut output.events, &mut stats.old_key);
+        let mut left = settle(works, frames, tables, slots, now_ns, events, old_key);
+        let mut hairpins = left.hairpins;
+        // Ends: a guess is tried again only a few times.
+        while left.failed && retry(works, frames, tables, slots, &*self.engine, now_ns) {
+            left = settle(works, frames, tables, slots, now_ns, events, old_key);
+            hairpins |= left.hairpins;
+        }
+        hairpins
+    }
+
     fn parse<B: PacketBuffer>(&self, index: u8, arrival: Arrival, frames: &mut Frames<B>, works: &mut Works) {
         warm_frames(frames);
-        let port = self.tables.ports.get(usize::from(index));
+        let port = self.tables.network.port(index);
         for frame in frames {
             let parsed = port.map_or(Parsed::Punt, |port| frame::parse(frame.data(), port));
             let mut work = Work::new(parsed, index, arrival);
             if let Parsed::Media(datagram) = &parsed {
-                match self.tables.other_worker(datagram.port) {
+                match self.tables.network.other_worker(datagram.port) {
                     Some(worker) => work.phase = Phase::Missteered(worker),
                     None => {
                         self.tables.pinholes.prefetch(index, datagram.port);
@@ -161,7 +184,7 @@ impl Relay {
                         }
                     }
                 }
-                Phase::Leaving(departure) => match self.send(work, &departure, frame, output) {
+                Phase::Ready | Phase::Leaving => match self.send(work, frame, output) {
                     Ok(()) => continue,
                     Err((back, cause)) => {
                         frame = back;
@@ -181,19 +204,17 @@ impl Relay {
     fn send<B: PacketBuffer>(
         &mut self,
         work: &Work,
-        departure: &Departure,
         mut frame: B,
         output: &mut Output<B>,
     ) -> Result<(), (B, DropCause)> {
-        let (at, ports) = (usize::from(departure.port), &self.tables.ports);
+        let network = &self.tables.network;
+        let Some(departure) = &work.departure else { return Err((frame, DropCause::NoDestination)) };
         let hop = match departure.next {
             Next::Wire(mac, vlan) => Some((mac, vlan)),
-            Next::Hairpin(port) => {
-                ports.get(usize::from(port)).map(|port| (port.mac, port.vlan.unwrap_or_default()))
-            }
+            Next::Hairpin(port) => network.port(port).map(|port| (port.mac, port.vlan.unwrap_or_default())),
         };
-        let (Some((destination_mac, vlan)), Some(port), Some(tx)) =
-            (hop, ports.get(at), output.tx.get_mut(at))
+        let tx = output.tx.get_mut(usize::from(departure.port));
+        let (Some((destination_mac, vlan)), Some(port), Some(tx)) = (hop, network.port(departure.port), tx)
         else {
             return Err((frame, DropCause::NoDestination));
         };
@@ -214,7 +235,7 @@ impl Relay {
         match departure.next {
             Next::Wire(..) => tx.try_push(frame).map_err(|full| (full.element(), DropCause::TxFull)),
             Next::Hairpin(port) => {
-                let worker = self.tables.other_worker(departure.destination.port()).unwrap_or_default();
+                let worker = network.other_worker(departure.destination.port()).unwrap_or_default();
                 hand_off(Handoff { worker, port, arrival: Arrival::Hairpin, frame }, output)
             }
         }
@@ -227,7 +248,7 @@ fn hand_off<B>(handoff: Handoff<B>, output: &mut Output<B>) -> Result<(), (B, Dr
 
 /// Counts a drop for everybody, and for the leg that the packet arrived on.
 fn count_drop(work: &Work, cause: DropCause, slots: &mut [SessionSlot], stats: &mut WorkerStats) {
-    let leg = work.pinhole.and_then(|hole| live(slots, hole.slot, hole.leg));
+    let leg = work.pinhole.and_then(|hole| Some(sides(shared(slots, hole.slot)?, hole.leg).0));
     let counters = [Some(&mut stats.drops), leg.map(|live| &mut live.stats.drops)];
     for counter in counters.into_iter().flatten().filter_map(|drops| drops.get_mut(cause as usize)) {
         *counter += 1;

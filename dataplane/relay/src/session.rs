@@ -157,6 +157,13 @@ impl Context {
         ];
         Ok(Self { generation, legs })
     }
+
+    /// A leg (0 or 1), and the one across.
+    #[inline]
+    pub fn sides(&mut self, leg: u8) -> (&mut LegContext, &mut LegContext) {
+        let [first, second] = &mut self.legs;
+        if leg == 0 { (first, second) } else { (second, first) }
+    }
 }
 
 impl LegContext {

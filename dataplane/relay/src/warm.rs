@@ -28,10 +28,10 @@ pub fn find<B: PacketBuffer>(works: &mut Works, frames: &Frames<B>, tables: &Tab
         }
         work.pinhole = tables.pinholes.get(work.port, work.datagram.port);
         if let Some(hole) = work.pinhole {
-            tables.prefetch(hole.slot);
+            tables.sessions.prefetch(hole.slot);
         }
         // What came by hairpin has no headers yet.
-        let sound = match tables.ports.get(usize::from(work.port)).filter(|_| work.hops == 0) {
+        let sound = match tables.network.port(work.port).filter(|_| work.hops == 0) {
             Some(port) => verify(frame.data(), &work.datagram, port.media_address),
             None => Ok(()),
         };
@@ -49,9 +49,9 @@ pub fn find<B: PacketBuffer>(works: &mut Works, frames: &Frames<B>, tables: &Tab
 
 /// Asks for what a packet needs of its session besides what [`find`] has asked for: keys, stream states
 /// and counters of both legs.
-pub fn warm_session(work: &Work, tables: &Tables, slots: &mut [SessionSlot]) {
+pub fn warm_session(work: &Work, tables: &Tables, slots: &[SessionSlot]) {
     let Some(hole) = work.pinhole else { return };
-    let Some(context) = tables.context(hole.slot) else { return };
+    let Some(context) = tables.sessions.context(hole.slot) else { return };
     let [near, far] = [hole.leg, hole.leg ^ 1];
     if let (Some(leg), Some(live)) = (context.legs.get(usize::from(near)), live(slots, hole.slot, near)) {
         prefetch(&live.stats.rx_packets);

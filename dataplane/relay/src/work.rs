@@ -15,29 +15,25 @@ use crate::pinhole::Pinhole;
 /// One entry per frame of the burst, in the same order.
 pub type Works = ArrayVec<Work, BURST>;
 
-/// How far a packet has come.
+/// How far a packet has come. What it has found out on the way stands in its [`Work`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Addressed to a media port; nothing else is known.
     Arrived,
     /// For an open pinhole and well formed; to be unprotected under the guessed index.
-    Sealed(Guess),
+    Sealed,
     /// Not authentic under the guessed index, or not even of the right shape, for this cause.
-    Failed(Guess, DropCause),
+    Failed(DropCause),
     /// Unprotected under the guessed index, which is authentic; to be committed.
-    Unsealed(Guess),
-    /// Authentic and committed, once: a burst may be unprotected in several passes.
-    Committed(Guess),
-    /// Trusted, and plain.
+    Unsealed,
+    /// From the signalled address of a plain leg.
     Accepted,
-    /// Has a destination.
-    Routed(Departure),
     /// Has a destination and an index; to be protected under it.
-    Indexed(Departure, u64),
-    /// As it leaves its session; not yet counted there.
-    Ready(Departure),
-    /// To be sent on a wire, or to a media port of another worker.
-    Leaving(Departure),
+    Indexed,
+    /// As it leaves its session, and counted there.
+    Ready,
+    /// The same, to a media port of another worker.
+    Leaving,
     /// For a media port of this other worker.
     Missteered(u8),
     /// For the kernel.
@@ -55,20 +51,26 @@ pub struct Work {
     pub port: u8,
     /// How often it has passed from one of our media addresses to another.
     pub hops: u8,
-    /// Where it came from and where its payload is.
-    pub datagram: Datagram,
-    /// The leg that it arrived on.
-    pub pinhole: Option<Pinhole>,
     /// RTP or RTCP.
     pub kind: Kind,
     /// It is tried under, or was accepted under, the key before the last change of key.
     pub old_key: bool,
+    /// The leg that it arrived on.
+    pub pinhole: Option<Pinhole>,
+    /// Where it came from and where its payload is.
+    pub datagram: Datagram,
+    /// Length of the payload as it arrived, before it was unprotected.
+    pub wire_len: usize,
     /// SSRC; for RTCP its sender's.
     pub ssrc: u32,
     /// The RTP header; `None` for RTCP.
     pub header: Option<rtp::Header>,
-    /// Length of the payload as it arrived, before it was unprotected.
-    pub wire_len: usize,
+    /// The index that it is tried under, or was unprotected under; `None` on a plain leg.
+    pub guess: Option<Guess>,
+    /// Where it goes, from [`Phase::Indexed`] and [`Phase::Ready`] on.
+    pub departure: Option<Departure>,
+    /// The index that it is protected under, in [`Phase::Indexed`].
+    pub index: u64,
 }
 
 /// Where a packet goes.
@@ -119,13 +121,16 @@ impl Work {
             phase,
             port,
             hops: u8::from(arrival == Arrival::Hairpin),
-            wire_len: datagram.payload_len,
-            datagram,
-            pinhole: None,
             kind: Kind::Rtp,
             old_key: false,
+            pinhole: None,
+            wire_len: datagram.payload_len,
+            datagram,
             ssrc: 0,
             header: None,
+            guess: None,
+            departure: None,
+            index: 0,
         }
     }
 
