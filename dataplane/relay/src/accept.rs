@@ -17,7 +17,7 @@ use crate::recent::in_use;
 use crate::session::{Context, LegContext};
 use crate::slots::{shared, sides};
 use crate::tables::Tables;
-use crate::work::{Next, Phase, Work, Works};
+use crate::work::{Phase, Work, Works};
 
 /// What [`settle`] leaves to be done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,20 +53,21 @@ pub fn settle<B: PacketBuffer>(
         }
         let Some(hole) = work.pinhole else { continue };
         let Tables { sessions, network, .. } = &mut *tables;
-        let number = sessions.number(hole.slot);
-        let (Some(context), Some(slot)) = (sessions.context_mut(hole.slot), shared(slots, hole.slot)) else {
+        let number = sessions.number(hole.slot());
+        let (Some(context), Some(slot)) = (sessions.context_mut(hole.slot()), shared(slots, hole.slot()))
+        else {
             // Not reached: the session was there when the packet was admitted.
             work.drop(DropCause::ClosedPinhole);
             continue;
         };
         let next = settle_one(work, frame, context, slot, network, now_ns, |generation| {
-            let (kind, leg) = (EventKind::Learned as u32, u32::from(hole.leg));
+            let (kind, leg) = (EventKind::Learned as u32, u32::from(hole.leg()));
             let event = Event { kind, slot: number, generation, sequence: 0, detail: leg, command: 0 };
             // The slot says the same, should there be no room.
             let _ = events.try_push(event);
         });
         *old_key += u64::from(work.old_key && next.is_ok());
-        left.hairpins |= work.departure.is_some_and(|departure| matches!(departure.next, Next::Hairpin(_)));
+        left.hairpins |= work.departure.is_some_and(|departure| departure.hairpin.is_some());
         work.proceed(next);
     }
     left
@@ -83,17 +84,16 @@ fn settle_one<B: PacketBuffer>(
     learned: impl FnOnce(u32),
 ) -> Result<Phase, DropCause> {
     let hole = work.pinhole.ok_or(DropCause::ClosedPinhole)?;
-    let generation = context.generation;
-    let (near, far) = context.sides(hole.leg);
+    let (near, far) = context.sides(hole.leg());
     let guess = work.guess;
     if let Some(guess) = &guess {
-        commit(work, guess, near, sides(slot, hole.leg).0)?;
+        commit(work, guess, near, sides(slot, hole.leg()).0)?;
         // A phone that is elsewhere may have the new key already.
         if !work.old_key && learn_source(work, guess, hole, near, slot, now_ns) {
-            learned(generation);
+            learned(slot.generation);
         }
     }
-    let (live, far_live) = sides(slot, hole.leg);
+    let (live, far_live) = sides(slot, hole.leg());
     count(work, near, live, now_ns);
     if guess.is_some() {
         frame.truncate(work.datagram.payload_at + work.datagram.payload_len);
@@ -143,22 +143,22 @@ fn learn_source(
     now_ns: u64,
 ) -> bool {
     let datagram = &work.datagram;
-    if !leg.orders.learn || (hole.rtcp && leg.orders.mux) {
+    if !leg.orders.learn || (hole.rtcp() && leg.orders.mux) {
         return false;
     }
-    let source = if hole.rtcp { &mut leg.rtcp_source } else { &mut leg.rtp_source };
+    let source = if hole.rtcp() { &mut leg.rtcp_source } else { &mut leg.rtp_source };
     if let Some(source) = source
         && source.is(datagram.source, datagram.mac, datagram.vlan)
     {
         source.heard_ns = now_ns;
         return false;
     }
-    let rank = rank(sides(slot, hole.leg).0, guess);
+    let rank = rank(sides(slot, hole.leg()).0, guess);
     let seen = Seen { address: datagram.source, mac: datagram.mac, vlan: datagram.vlan, rank };
     if !learn(source, &seen, now_ns) {
         return false;
     }
-    slot.change(|slot| leg.publish(sides(slot, hole.leg).0));
+    slot.change(|slot| leg.publish(sides(slot, hole.leg()).0));
     true
 }
 

@@ -36,10 +36,7 @@ pub fn admit<'a, B: PacketBuffer>(
         let Some(work) = works.get_mut(at).filter(|work| work.phase == Phase::Arrived) else { continue };
         match admit_one(work, frame.data(), tables, slots) {
             Ok(None) => work.phase = Phase::Accepted,
-            Ok(Some((direction, guess))) => {
-                work.guess = Some(guess);
-                push(work, direction, frame, &mut jobs);
-            }
+            Ok(Some(direction)) => push(work, direction, frame, &mut jobs),
             Err(cause) => work.drop(cause),
         }
     }
@@ -83,32 +80,45 @@ pub fn unprotect(works: &mut Works, mut jobs: Jobs<'_>, engine: &dyn Engine) {
     }
 }
 
-/// The keys and the index that a packet is to be tried with; `None` if it is plain, as it should be.
+/// Reads a packet's clear header, with its bounds, and guesses its index. The keys that it is to be tried
+/// with; `None` if it is plain, as it should be.
 #[inline]
 fn admit_one<'a>(
     work: &mut Work,
     frame: &[u8],
     tables: &'a Tables,
     slots: &[SessionSlot],
-) -> Result<Option<(&'a Direction, Guess)>, DropCause> {
+) -> Result<Option<&'a Direction>, DropCause> {
     let pinhole = work.pinhole.ok_or(DropCause::ClosedPinhole)?;
-    let leg = tables.sessions.leg(pinhole.slot, pinhole.leg).ok_or(DropCause::ClosedPinhole)?;
+    let leg = tables.sessions.leg(pinhole.slot(), pinhole.leg()).ok_or(DropCause::ClosedPinhole)?;
     let packet = work.payload(frame);
-    work.kind = kind(packet, pinhole.rtcp, leg.orders.mux)?;
+    work.kind = kind(packet, pinhole.rtcp(), leg.orders.mux)?;
     check_source(work, leg, &tables.network)?;
-    let header = read_header(work, packet)?;
-    if !leg.orders.secure {
-        check_inside(work, packet)?;
-        return Ok(None);
+    // A secure leg without a key to check with accepts nothing.
+    let direction = if leg.orders.secure { Some(leg.inbound.as_ref()) } else { None };
+    let live = slots::live(slots, pinhole.slot(), pinhole.leg()).ok_or(DropCause::ClosedPinhole)?;
+    match work.kind {
+        Kind::Rtp => {
+            let header = rtp::parse(packet).map_err(|_| DropCause::RtpMalformed)?;
+            work.ssrc = header.ssrc;
+            work.header = Some(header);
+            if direction.is_some() {
+                work.guess = Some(Guess::rtp(&live.inbound, &header));
+            }
+        }
+        Kind::Rtcp => {
+            let header = rtcp::parse(packet).map_err(|_| DropCause::RtpMalformed)?;
+            work.ssrc = header.ssrc;
+            work.header = None;
+            if let Some(keys) = direction.flatten() {
+                work.guess = Some(Guess::rtcp(keys, packet, &header).ok_or(DropCause::PlainOnSecure)?);
+            }
+        }
     }
-    // A leg without a key to check with accepts nothing.
-    let direction = leg.inbound.as_ref().ok_or(DropCause::AuthFailed)?;
-    let streams = &slots::live(slots, pinhole.slot, pinhole.leg).ok_or(DropCause::ClosedPinhole)?.inbound;
-    let guess = match header {
-        Header::Rtp(header) => Guess::rtp(streams, &header),
-        Header::Rtcp(header) => Guess::rtcp(direction, packet, &header).ok_or(DropCause::PlainOnSecure)?,
-    };
-    Ok(Some((direction, guess)))
+    match direction {
+        Some(keys) => keys.ok_or(DropCause::AuthFailed).map(Some),
+        None => check_inside(work, packet).map(|()| None),
+    }
 }
 
 /// RTP or RTCP: by the port, or under rtcp-mux on the RTP port by the packet (RFC 5761).
@@ -132,26 +142,6 @@ fn check_source(work: &Work, leg: &LegContext, network: &Network) -> Result<(), 
     let expected = leg.orders.learn || leg.orders.signalled(work.is_rtcp()) == Some(source);
     let possible = source.port() != 0 && !source.ip().is_unspecified() && !never_remote(*source.ip());
     if spoofed || !expected || !possible { Err(DropCause::WrongSource) } else { Ok(()) }
-}
-
-enum Header {
-    Rtp(rtp::Header),
-    Rtcp(rtcp::Header),
-}
-
-/// Parses the clear header, with its bounds.
-#[inline]
-fn read_header(work: &mut Work, packet: &[u8]) -> Result<Header, DropCause> {
-    if work.is_rtcp() {
-        let header = rtcp::parse(packet).map_err(|_| DropCause::RtpMalformed)?;
-        work.ssrc = header.ssrc;
-        work.header = None;
-        return Ok(Header::Rtcp(header));
-    }
-    let header = rtp::parse(packet).map_err(|_| DropCause::RtpMalformed)?;
-    work.ssrc = header.ssrc;
-    work.header = Some(header);
-    Ok(Header::Rtp(header))
 }
 
 /// Checks what SRTP hides: padding and the packets of a compound.

@@ -28,11 +28,13 @@ impl Sum {
     }
 
     /// Adds a number that stands for a big-endian word.
+    #[inline]
     fn add_word(self, word: u16) -> Self {
         Self(self.0 + u64::from(u16::from_ne_bytes(word.to_be_bytes())))
     }
 
     /// The checksum: folded to 16 bits and complemented.
+    #[inline]
     fn finish(self) -> u16 {
         let mut sum = self.0;
         while sum > 0xffff {
@@ -45,6 +47,7 @@ impl Sum {
 
 /// The checksum of an IPv4 header whose checksum field is zero; 0 for a header whose checksum field
 /// is filled in and right.
+#[inline]
 pub fn ipv4(header: &[u8]) -> u16 {
     Sum(0).add(header).finish()
 }
@@ -52,6 +55,7 @@ pub fn ipv4(header: &[u8]) -> u16 {
 /// The checksum of a UDP datagram (header and payload) over IPv4 whose checksum field is zero; 0 for
 /// one whose checksum field is filled in and right. Before it is sent, a checksum of 0 becomes 0xffff
 /// (RFC 768).
+#[inline]
 pub fn udp(source: Ipv4Addr, destination: Ipv4Addr, datagram: &[u8]) -> u16 {
     // No datagram is longer than 65,535 bytes.
     let pseudo = Sum(0).add_word(17).add_word(datagram.len() as u16);
@@ -60,6 +64,7 @@ pub fn udp(source: Ipv4Addr, destination: Ipv4Addr, datagram: &[u8]) -> u16 {
 
 /// The checksum of a header or datagram that is about to be written, from its words and, of a
 /// datagram, its payload: what was just written in parts is slow to read as a whole.
+#[inline]
 pub fn of(words: &[u16], addresses: [Ipv4Addr; 2], payload: &[u8]) -> u16 {
     let sum = words.iter().fold(Sum(0), |sum, word| sum.add_word(*word));
     let sum = addresses.iter().fold(sum, |sum, address| {

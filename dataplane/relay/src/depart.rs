@@ -14,7 +14,7 @@ use crate::output::Frames;
 use crate::session::LegContext;
 use crate::slots::{shared, sides};
 use crate::tables::Tables;
-use crate::work::{Departure, Next, Phase, Work, Works};
+use crate::work::{Departure, Phase, Work, Works};
 
 /// How often a packet may pass from one of our media addresses to another. A call between two phones
 /// is two sessions, so once is enough.
@@ -55,7 +55,7 @@ pub fn depart<B: PacketBuffer>(
             }
             None => assign_rtcp(&mut live.outbound, work.ssrc)?,
         };
-        leg.recent_outbound.touch(work.ssrc);
+        leg.sent(work.ssrc);
         phase = Phase::Indexed;
     }
     count(work, live, len as u64, 1);
@@ -81,7 +81,13 @@ fn route(work: &Work, len: usize, leg: &LegContext, network: &Network) -> Result
     let rtcp = work.is_rtcp();
     let destination = leg.destination(rtcp).ok_or(DropCause::NoDestination)?;
     let port = network.port(leg.orders.port).ok_or(DropCause::NoDestination)?;
-    let next = next_stop(work, leg, destination, network)?;
+    let hairpin = network.is_own(*destination.ip());
+    let (mac, vlan) = match hairpin {
+        Some(_) if work.hops >= MAX_HOPS => return Err(DropCause::HairpinLoop),
+        Some(own) => network.port(own).map(|own| (own.mac, own.vlan.unwrap_or_default())),
+        None => neighbour(leg, rtcp, network),
+    }
+    .ok_or(DropCause::NoNextHop)?;
     if len + UDP + IPV4 > usize::from(port.mtu) {
         return Err(DropCause::TooBig);
     }
@@ -90,25 +96,20 @@ fn route(work: &Work, len: usize, leg: &LegContext, network: &Network) -> Result
         source: SocketAddrV4::new(port.media_address, leg.orders.local_port(rtcp)),
         destination,
         dscp: leg.orders.dscp.unwrap_or(work.datagram.dscp),
-        next,
+        hairpin,
+        mac,
+        vlan,
     })
 }
 
+/// The neighbour that a leg's packets are given to: where a learned source's came from, or else the next hop
+/// of the signalled address.
 #[inline]
-fn next_stop(
-    work: &Work,
-    leg: &LegContext,
-    destination: SocketAddrV4,
-    network: &Network,
-) -> Result<Next, DropCause> {
-    if let Some(port) = network.is_own(*destination.ip()) {
-        return if work.hops < MAX_HOPS { Ok(Next::Hairpin(port)) } else { Err(DropCause::HairpinLoop) };
+fn neighbour(leg: &LegContext, rtcp: bool, network: &Network) -> Option<([u8; 6], u16)> {
+    if let Some(source) = leg.learned(rtcp) {
+        return Some((source.mac, source.vlan));
     }
-    if let Some(source) = leg.learned(work.is_rtcp()) {
-        return Ok(Next::Wire(source.mac, source.vlan));
-    }
-    let hop = network.next_hop(leg.orders.next_hop, leg.orders.port).ok_or(DropCause::NoNextHop)?;
-    Ok(Next::Wire(hop.mac, hop.vlan))
+    network.next_hop(leg.orders.next_hop, leg.orders.port).map(|hop| (hop.mac, hop.vlan))
 }
 
 /// Protects what has an index, one batch.
@@ -124,7 +125,7 @@ pub fn protect<B: PacketBuffer>(
         if work.phase != Phase::Indexed {
             continue;
         }
-        let leg = work.pinhole.and_then(|hole| tables.sessions.leg(hole.slot, hole.leg ^ 1));
+        let leg = work.pinhole.and_then(|hole| tables.sessions.leg(hole.slot(), hole.leg() ^ 1));
         let job = leg.and_then(|leg| leg.outbound.as_ref()).and_then(|direction| {
             let overhead = direction.overhead(work.kind);
             let len = work.datagram.payload_len;
@@ -154,11 +155,11 @@ pub fn protect<B: PacketBuffer>(
 #[cold]
 fn give_up(work: &mut Work, tables: &Tables, slots: &mut [SessionSlot]) {
     if let Some(hole) = work.pinhole
-        && let Some(leg) = tables.sessions.leg(hole.slot, hole.leg ^ 1)
-        && let Some(slot) = shared(slots, hole.slot)
+        && let Some(leg) = tables.sessions.leg(hole.slot(), hole.leg() ^ 1)
+        && let Some(slot) = shared(slots, hole.slot())
     {
         let overhead = leg.outbound.as_ref().map_or(0, |keys| keys.overhead(work.kind));
-        count(work, sides(slot, hole.leg).1, (work.datagram.payload_len + overhead) as u64, -1);
+        count(work, sides(slot, hole.leg()).1, (work.datagram.payload_len + overhead) as u64, -1);
     }
     work.drop(DropCause::TooBig);
 }
@@ -169,7 +170,8 @@ fn give_up(work: &mut Work, tables: &Tables, slots: &mut [SessionSlot]) {
 pub fn turn(works: &mut Works, network: &Network) -> (u64, usize) {
     let (mut hairpins, mut arrived) = (0, 0);
     for work in works.iter_mut().filter(|work| work.phase == Phase::Ready) {
-        let Some(departure @ Departure { next: Next::Hairpin(port), .. }) = work.departure else { continue };
+        let Some(departure) = work.departure else { continue };
+        let Some(port) = departure.hairpin else { continue };
         hairpins += 1;
         match network.other_worker(departure.destination.port()) {
             Some(_) => work.phase = Phase::Leaving,

@@ -59,6 +59,7 @@ pub struct Datagram {
 ///
 /// Only unicast frames to the port's own MAC address, IPv4 address and media port range are ours.
 /// Checksums of everything else are left to the kernel.
+#[inline]
 pub fn parse(frame: &[u8], port: &RelayPort) -> Parsed {
     let Some((ethernet, at)) = ethernet(frame) else { return Parsed::Punt };
     if ethernet.destination != port.mac || port.vlan.is_some_and(|vlan| vlan != ethernet.vlan) {
@@ -103,6 +104,7 @@ struct Ethernet {
 }
 
 /// The Ethernet header and where the IPv4 header begins; `None` for anything that carries no IPv4.
+#[inline]
 fn ethernet(frame: &[u8]) -> Option<(Ethernet, usize)> {
     let destination = array_at(frame, 0)?;
     let source = array_at(frame, 6)?;
@@ -130,6 +132,7 @@ struct Ipv4 {
 }
 
 /// The IPv4 header at the beginning of `packet` (RFC 791), its checksum not yet verified.
+#[inline]
 fn ipv4(packet: &[u8]) -> Result<Ipv4, DropCause> {
     let header: [u8; IPV4] = array_at(packet, 0).ok_or(DropCause::IpMalformed)?;
     let [first, tos, l0, l1, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = header;
@@ -154,6 +157,7 @@ fn ipv4(packet: &[u8]) -> Result<Ipv4, DropCause> {
 
 /// Checks what is left to check of the headers of a datagram to a media port; its source and payload
 /// length.
+#[inline]
 fn datagram(segment: &[u8], ip: &Ipv4) -> Result<(SocketAddrV4, usize), DropCause> {
     if ip.first_fragment {
         return Err(DropCause::Fragment);
@@ -169,6 +173,7 @@ fn datagram(segment: &[u8], ip: &Ipv4) -> Result<(SocketAddrV4, usize), DropCaus
 }
 
 /// Verifies the checksums of a datagram to `address` in its frame.
+#[inline]
 pub fn verify(frame: &[u8], datagram: &Datagram, address: Ipv4Addr) -> Result<(), DropCause> {
     let udp_at = datagram.payload_at.saturating_sub(UDP);
     let end = datagram.payload_at + datagram.payload_len;
@@ -186,11 +191,13 @@ pub fn verify(frame: &[u8], datagram: &Datagram, address: Ipv4Addr) -> Result<()
 }
 
 /// `N` bytes at `at`.
+#[inline]
 pub fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
 /// The big-endian word at `at`.
+#[inline]
 pub fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     array_at(bytes, at).map(u16::from_be_bytes)
 }

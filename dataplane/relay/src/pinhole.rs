@@ -1,20 +1,44 @@
 //! The pinholes: which session leg, if any, has a local media address and port.
 
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 
 use pinhole_srtp::kernels::prefetch;
 
 use crate::config::RelayPort;
 
-/// What stands behind an open pinhole.
+/// What stands behind an open pinhole: a session's slot, a leg, and whether this is the leg's RTCP port.
+/// One word, in the table as in a packet's work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pinhole {
+pub struct Pinhole(NonZeroU32);
+
+impl Pinhole {
+    /// Slot numbers must leave room for leg and kind.
+    pub const SLOT_LIMIT: u32 = 1 << 29;
+
+    /// The pinhole of a leg (0 or 1) of the session in a slot below [`SLOT_LIMIT`](Self::SLOT_LIMIT).
+    pub fn new(slot: u32, leg: u8, rtcp: bool) -> Self {
+        let code = (slot & (Self::SLOT_LIMIT - 1)) << 2 | u32::from(leg & 1) << 1 | u32::from(rtcp);
+        Self(NonZeroU32::MIN.saturating_add(code))
+    }
+
     /// The session's slot.
-    pub slot: u32,
+    #[inline]
+    pub fn slot(self) -> u32 {
+        (self.0.get() - 1) >> 2
+    }
+
     /// The leg: 0 or 1.
-    pub leg: u8,
+    #[inline]
+    pub fn leg(self) -> u8 {
+        ((self.0.get() - 1) >> 1 & 1) as u8
+    }
+
     /// Whether this is the leg's RTCP port.
-    pub rtcp: bool,
+    #[inline]
+    pub fn rtcp(self) -> bool {
+        (self.0.get() - 1) & 1 != 0
+    }
 }
 
 /// An array per data-plane port, indexed by local UDP port: we choose the ports, so no hash is needed.
@@ -26,32 +50,29 @@ pub struct PinholeTable {
 #[derive(Debug)]
 struct PortPinholes {
     range: RangeInclusive<u16>,
-    /// Slot, leg and RTCP bit of each port of the range, plus one; 0: closed.
-    entries: Vec<u32>,
+    /// What stands behind each port of the range.
+    entries: Vec<Option<Pinhole>>,
 }
 
 impl PinholeTable {
     /// A table for `ports`, all closed.
     pub fn new(ports: &[RelayPort]) -> Self {
         let ports = ports.iter().map(|port| PortPinholes {
-            entries: vec![0; port.media_ports.len()],
+            entries: vec![None; port.media_ports.len()],
             range: port.media_ports.clone(),
         });
         Self { ports: ports.collect() }
     }
 
     /// The open pinhole at a local port.
+    #[inline]
     pub fn get(&self, port: u8, local: u16) -> Option<Pinhole> {
         let ports = self.ports.get(usize::from(port))?;
-        let entry = *ports.entries.get(ports.offset(local)?)?;
-        entry.checked_sub(1).map(|code| Pinhole {
-            slot: code >> 2,
-            leg: u8::from(code & 2 != 0),
-            rtcp: code & 1 != 0,
-        })
+        *ports.entries.get(ports.offset(local)?)?
     }
 
     /// Brings the entry of a local port into the cache.
+    #[inline]
     pub fn prefetch(&self, port: u8, local: u16) {
         let ports = self.ports.get(usize::from(port));
         if let Some(entry) = ports.and_then(|ports| ports.entries.get(ports.offset(local)?)) {
@@ -71,12 +92,12 @@ impl PinholeTable {
         let Some(entry) = ports.offset(local).and_then(|offset| ports.entries.get_mut(offset)) else {
             return;
         };
-        *entry = pinhole
-            .map_or(0, |hole| (hole.slot << 2 | u32::from(hole.leg & 1) << 1 | u32::from(hole.rtcp)) + 1);
+        *entry = pinhole;
     }
 }
 
 impl PortPinholes {
+    #[inline]
     fn offset(&self, local: u16) -> Option<usize> {
         local.checked_sub(*self.range.start()).map(usize::from)
     }
@@ -98,7 +119,7 @@ mod tests {
             vlan: None,
         };
         let mut table = PinholeTable::new(&[port.clone(), port]);
-        let hole = Pinhole { slot: 7, leg: 1, rtcp: true };
+        let hole = Pinhole::new(7, 1, true);
         table.set(1, 109, Some(hole));
         table.set(1, 110, Some(hole));
         table.set(2, 105, Some(hole));

@@ -40,6 +40,7 @@ impl Headers {
 
 /// Puts `headers` before the payload of `len` bytes at `at`. `None` if the buffer has no room for
 /// longer headers or the payload does not fit a datagram; the frame is then unusable.
+#[inline]
 pub fn readdress<B: PacketBuffer>(buffer: &mut B, at: usize, len: usize, headers: &Headers) -> Option<()> {
     let start = headers.len();
     if start > at {
@@ -57,6 +58,7 @@ pub fn readdress<B: PacketBuffer>(buffer: &mut B, at: usize, len: usize, headers
     write(buffer.data_mut(), len, headers)
 }
 
+#[inline]
 fn write(frame: &mut [u8], len: usize, headers: &Headers) -> Option<()> {
     let udp_len = u16::try_from(len + UDP).ok()?;
     let total_len = u16::try_from(len + UDP + IPV4).ok()?;
@@ -69,6 +71,7 @@ fn write(frame: &mut [u8], len: usize, headers: &Headers) -> Option<()> {
 }
 
 /// Writes the Ethernet header and returns what follows it.
+#[inline]
 fn ethernet<'a>(frame: &'a mut [u8], headers: &Headers) -> Option<&'a mut [u8]> {
     let (head, rest) = frame.split_first_chunk_mut::<ETHERNET>()?;
     put(head, 0, headers.destination_mac);
@@ -85,6 +88,7 @@ fn ethernet<'a>(frame: &'a mut [u8], headers: &Headers) -> Option<&'a mut [u8]> 
 }
 
 /// An IPv4 header without options. The ECN bits are zero: we don't take part in RFC 6679.
+#[inline]
 fn ipv4(total_len: u16, headers: &Headers) -> [u8; IPV4] {
     let mut header = [0; IPV4];
     put(&mut header, 0, [0x45, headers.dscp << 2]);
@@ -101,6 +105,7 @@ fn ipv4(total_len: u16, headers: &Headers) -> [u8; IPV4] {
 }
 
 /// A UDP header with its checksum, which is never 0: that would say that there is none (RFC 768).
+#[inline]
 fn udp(len: u16, payload: &[u8], headers: &Headers) -> [u8; UDP] {
     let (source, destination) = (headers.source.port(), headers.destination.port());
     // The pseudo-header has the protocol and the length once more.
@@ -118,6 +123,7 @@ fn udp(len: u16, payload: &[u8], headers: &Headers) -> [u8; UDP] {
 }
 
 /// Writes `value` at `at`; the callers' buffers always have room.
+#[inline]
 fn put<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
     if let Some(field) = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
         *field = value;

@@ -8,38 +8,34 @@
 use pinhole_flow::StreamState;
 use pinhole_flow::slot::STREAMS;
 
-/// SSRCs, the most recent first.
+/// SSRCs, the most recent first, and zeros behind them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recent {
     ssrcs: [u32; STREAMS],
-    len: u8,
 }
 
 impl Recent {
     /// Takes note of a packet.
+    #[inline]
     pub fn touch(&mut self, ssrc: u32) {
-        let len = usize::from(self.len);
-        let used = self.ssrcs.get_mut(..len).unwrap_or_default();
-        if used.first() == Some(&ssrc) {
-            return;
+        if self.ssrcs.first() != Some(&ssrc) {
+            self.move_up(ssrc);
         }
-        let at = used.iter().position(|known| *known == ssrc);
-        if at.is_none() {
-            self.len = (self.len + 1).min(STREAMS as u8);
-        }
-        let end = at.unwrap_or(usize::from(self.len).saturating_sub(1));
-        if let Some(moved) = self.ssrcs.get_mut(..=end) {
+    }
+
+    fn move_up(&mut self, ssrc: u32) {
+        let at = self.ssrcs.iter().position(|known| *known == ssrc).unwrap_or(STREAMS - 1);
+        if let Some(moved) = self.ssrcs.get_mut(..=at) {
             moved.rotate_right(1);
-            if let Some(first) = moved.first_mut() {
-                *first = ssrc;
-            }
+        }
+        if let Some(first) = self.ssrcs.first_mut() {
+            *first = ssrc;
         }
     }
 
     /// Frees the states of the SSRC that was quiet longest, if no state is free.
     pub fn make_room(&self, states: &mut [StreamState; STREAMS]) {
-        let used = self.ssrcs.get(..usize::from(self.len)).unwrap_or_default();
-        let age = |ssrc: u32| used.iter().position(|known| *known == ssrc).unwrap_or(STREAMS);
+        let age = |ssrc: u32| self.ssrcs.iter().position(|known| *known == ssrc).unwrap_or(STREAMS);
         let oldest = states.iter().map(|state| state.ssrc).max_by_key(|ssrc| age(*ssrc));
         if !states.iter().all(in_use) {
             return;

@@ -32,6 +32,7 @@ struct Stream {
 
 impl Reception {
     /// Takes note of an accepted packet.
+    #[inline]
     pub fn note(&mut self, header: &Header, now_ns: u64, stats: &mut LegStats) {
         stats.payload_type = u32::from(header.payload_type);
         let stream = self.stream.as_mut().filter(|stream| stream.ssrc == header.ssrc);
@@ -63,6 +64,7 @@ impl Stream {
     }
 
     /// How far a packet is ahead of the highest, 0 for one that is late; `None` if the sender has begun anew.
+    #[inline]
     fn ahead(&self, sequence: u16) -> Option<u16> {
         let ahead = sequence.wrapping_sub(self.highest);
         let late = self.highest.wrapping_sub(sequence) <= MAX_MISORDER;
@@ -70,6 +72,7 @@ impl Stream {
     }
 
     /// Jitter after RFC 3550 A.8, in its integer form (scaled by 16).
+    #[inline]
     fn arrival(&mut self, header: &Header, now_ns: u64, jitter_q4: &mut u32) {
         // The packets of one telephone event (RFC 4733 section 2.5.1.2) or video frame say when that
         // began, not when they were sent: the time between them is no jitter.
@@ -90,6 +93,7 @@ impl Stream {
     }
 
     /// Time since the stream began, in timestamp units, modulo 2^32 as timestamps are.
+    #[inline]
     fn clock(&self, payload_type: u8, now_ns: u64) -> u32 {
         let micros = now_ns.saturating_sub(self.began_ns.get()) / 1000;
         (micros.wrapping_mul(clock_rate(payload_type)) / 1_000_000) as u32
@@ -98,6 +102,7 @@ impl Stream {
 
 /// RTP clock rate of a payload type (RFC 3551 table 4 and 5). Dynamic types are taken for 8 kHz, since
 /// signalling does not tell the data plane what they are.
+#[inline]
 fn clock_rate(payload_type: u8) -> u64 {
     match payload_type {
         6 => 16_000,

@@ -16,7 +16,7 @@ use crate::retry::retry;
 use crate::slots::{shared, sides};
 use crate::tables::Tables;
 use crate::warm::{find, warm_frames};
-use crate::work::{Next, Phase, Work, Works};
+use crate::work::{Phase, Work, Works};
 
 /// What one worker does to frames. It owns the sessions of its slots; nobody else touches them.
 pub struct Relay {
@@ -209,20 +209,15 @@ impl Relay {
     ) -> Result<(), (B, DropCause)> {
         let network = &self.tables.network;
         let Some(departure) = &work.departure else { return Err((frame, DropCause::NoDestination)) };
-        let hop = match departure.next {
-            Next::Wire(mac, vlan) => Some((mac, vlan)),
-            Next::Hairpin(port) => network.port(port).map(|port| (port.mac, port.vlan.unwrap_or_default())),
-        };
         let tx = output.tx.get_mut(usize::from(departure.port));
-        let (Some((destination_mac, vlan)), Some(port), Some(tx)) = (hop, network.port(departure.port), tx)
-        else {
+        let (Some(port), Some(tx)) = (network.port(departure.port), tx) else {
             return Err((frame, DropCause::NoDestination));
         };
         self.identification = self.identification.wrapping_add(1);
         let headers = Headers {
             source_mac: port.mac,
-            destination_mac,
-            vlan,
+            destination_mac: departure.mac,
+            vlan: departure.vlan,
             dscp: departure.dscp,
             identification: self.identification,
             source: departure.source,
@@ -232,9 +227,9 @@ impl Relay {
         if readdress(&mut frame, at, len, &headers).is_none() {
             return Err((frame, DropCause::TooBig));
         }
-        match departure.next {
-            Next::Wire(..) => tx.try_push(frame).map_err(|full| (full.element(), DropCause::TxFull)),
-            Next::Hairpin(port) => {
+        match departure.hairpin {
+            None => tx.try_push(frame).map_err(|full| (full.element(), DropCause::TxFull)),
+            Some(port) => {
                 let worker = network.other_worker(departure.destination.port()).unwrap_or_default();
                 hand_off(Handoff { worker, port, arrival: Arrival::Hairpin, frame }, output)
             }
@@ -248,7 +243,7 @@ fn hand_off<B>(handoff: Handoff<B>, output: &mut Output<B>) -> Result<(), (B, Dr
 
 /// Counts a drop for everybody, and for the leg that the packet arrived on.
 fn count_drop(work: &Work, cause: DropCause, slots: &mut [SessionSlot], stats: &mut WorkerStats) {
-    let leg = work.pinhole.and_then(|hole| Some(sides(shared(slots, hole.slot)?, hole.leg).0));
+    let leg = work.pinhole.and_then(|hole| Some(sides(shared(slots, hole.slot())?, hole.leg()).0));
     let counters = [Some(&mut stats.drops), leg.map(|live| &mut live.stats.drops)];
     for counter in counters.into_iter().flatten().filter_map(|drops| drops.get_mut(cause as usize)) {
         *counter += 1;

@@ -52,13 +52,13 @@ fn again<'a>(
     now_ns: u64,
 ) -> Option<(&'a Direction, Guess)> {
     let (hole, guess) = (work.pinhole?, work.guess?);
-    let leg = tables.sessions.leg(hole.slot, hole.leg)?;
+    let leg = tables.sessions.leg(hole.slot(), hole.leg())?;
     let before = leg.before.as_deref();
     if cause == DropCause::AuthFailed {
         let other = match (work.old_key, before) {
             (true, Some(before)) => guess.again(&before.streams, None).zip(before.direction.as_ref()),
             _ => {
-                let live = live(slots, hole.slot, hole.leg)?;
+                let live = live(slots, hole.slot(), hole.leg())?;
                 let between = before.map(|before| &before.streams[..]);
                 guess.again(&live.inbound, between).zip(leg.inbound.as_ref())
             }
@@ -88,7 +88,7 @@ fn looks_plain(work: &Work, frame: &[u8], tables: &Tables) -> bool {
         return rtcp::check_compound(work.payload(frame)).is_ok();
     }
     let overhead = |leg: &LegContext| leg.inbound.as_ref().map_or(0, |keys| keys.overhead(Kind::Rtp));
-    let leg = work.pinhole.and_then(|hole| tables.sessions.leg(hole.slot, hole.leg));
+    let leg = work.pinhole.and_then(|hole| tables.sessions.leg(hole.slot(), hole.leg()));
     leg.is_some_and(|leg| {
         leg.last_secure_len != 0 && work.wire_len + overhead(leg) == usize::from(leg.last_secure_len)
     })

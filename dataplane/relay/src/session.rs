@@ -1,5 +1,6 @@
 //! What the worker keeps to itself of a session: checked orders, session keys, learned sources.
 
+use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use pinhole_flow::leg::{mapped, unmapped_v4};
@@ -15,38 +16,55 @@ use crate::reception::Reception;
 /// A session whose orders have been checked.
 #[derive(Debug)]
 pub struct Context {
-    /// Generation of its slot.
-    pub generation: u32,
     /// Its two legs.
     pub legs: [LegContext; 2],
 }
 
-/// One leg of a session.
+/// One leg of a session. The fields stand in groups of one cache line each, since with thousands of sessions
+/// every line that a packet touches is a miss: an RTP packet needs the first three lines of the leg that it
+/// arrives on, and the first and the fourth of the one that it leaves by.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct LegContext {
     /// The orders.
     pub orders: LegOrders,
-    /// Keys of packets that arrive; `None`: none yet, or plain RTP.
-    pub inbound: Option<Direction>,
-    /// Keys of packets that are sent; `None`: none yet, or plain RTP.
-    pub outbound: Option<Direction>,
     /// Where authenticated RTP came from, on a leg that learns.
     pub rtp_source: Option<Source>,
-    /// Where authenticated RTCP came from, on a leg that learns and has no rtcp-mux.
-    pub rtcp_source: Option<Source>,
-    /// Reception statistics.
-    pub reception: Reception,
-    /// Length on the wire of the last authenticated SRTP packet; 0: none yet.
-    pub last_secure_len: u16,
-    /// SSRCs that arrived lately.
-    pub recent_inbound: Recent,
-    /// SSRCs that were sent lately.
-    pub recent_outbound: Recent,
-    /// What of the replay windows has no room in the slot.
-    pub windows: Windows,
+
+    /// Keys of packets that arrive; `None`: none yet, or plain RTP.
+    pub inbound: Option<Direction>,
     /// The inbound key that was in force before this one.
     pub before: Option<Box<KeyBefore>>,
+
+    /// Reception statistics.
+    pub reception: Reception,
+    /// What of the replay windows has no room in the slot.
+    pub windows: Windows,
+    /// SSRCs that arrived lately.
+    pub recent_inbound: Recent,
+    /// Length on the wire of the last authenticated SRTP packet; 0: none yet.
+    pub last_secure_len: u16,
+
+    /// Keys of packets that are sent; `None`: none yet, or plain RTP.
+    pub outbound: Option<Direction>,
+    /// The SSRC that was sent last: of `recent_outbound` the first. No `Option`: the compiler would tell an
+    /// open session from a closed one by it, and so touch this line for every packet.
+    last_sent: u32,
+
+    /// SSRCs that were sent lately.
+    pub recent_outbound: Recent,
+    /// Where authenticated RTCP came from, on a leg that learns and has no rtcp-mux.
+    pub rtcp_source: Option<Source>,
 }
+
+/// How many cache lines a leg takes.
+pub const LINES_OF_LEG: usize = size_of::<LegContext>() / 64;
+/// The lines of a leg that an RTP packet needs which arrives on it.
+pub const LINES_NEAR: [usize; 3] = [0, 1, 2];
+/// The lines of a leg that an RTP packet needs which leaves by it.
+pub const LINES_FAR: [usize; 2] = [0, 3];
+const _: () = assert!(size_of::<Option<Context>>() == 640 && offset_of!(LegContext, inbound) == 64);
+const _: () = assert!(offset_of!(LegContext, reception) == 128 && offset_of!(LegContext, outbound) == 192);
 
 /// An inbound key that was replaced. Packets in flight are accepted under it for a bounded time; what
 /// was seen under it is remembered until the key changes once more, in case it comes back.
@@ -120,17 +138,20 @@ impl LegOrders {
     }
 
     /// The local port that packets of a kind are sent from.
+    #[inline]
     pub fn local_port(&self, rtcp: bool) -> u16 {
         if rtcp && !self.mux { self.local_rtcp } else { self.local_rtp }
     }
 
     /// The signalled address for packets of a kind.
+    #[inline]
     pub fn signalled(&self, rtcp: bool) -> Option<SocketAddrV4> {
         if rtcp { self.remote_rtcp } else { self.remote_rtp }
     }
 }
 
 /// Addresses that no media can be sent to or come from: loopback, multicast, broadcast.
+#[inline]
 pub fn never_remote(address: Ipv4Addr) -> bool {
     address.is_loopback() || address.is_multicast() || address.is_broadcast()
 }
@@ -144,7 +165,6 @@ pub fn parse(session: &Session) -> Option<[LegOrders; 2]> {
 impl Context {
     /// A session that is new, its keys derived and expanded for `engine`, its replay windows of a size.
     pub fn new(
-        generation: u32,
         session: &Session,
         orders: [LegOrders; 2],
         window: u32,
@@ -155,7 +175,7 @@ impl Context {
             LegContext::new(first, first_orders, window, engine)?,
             LegContext::new(second, second_orders, window, engine)?,
         ];
-        Ok(Self { generation, legs })
+        Ok(Self { legs })
     }
 
     /// A leg (0 or 1), and the one across.
@@ -172,14 +192,15 @@ impl LegContext {
             orders,
             inbound: Direction::with_mki(&leg.inbound, &leg.mki, engine)?,
             outbound: Direction::derive(&leg.outbound, engine)?,
+            before: None,
             rtp_source: None,
             rtcp_source: None,
             reception: Reception::default(),
-            last_secure_len: 0,
-            recent_inbound: Recent::default(),
-            recent_outbound: Recent::default(),
             windows: Windows::new(if leg.inbound.suite == 0 { 0 } else { window }),
-            before: None,
+            recent_inbound: Recent::default(),
+            last_secure_len: 0,
+            last_sent: 0,
+            recent_outbound: Recent::default(),
         })
     }
 
@@ -189,6 +210,7 @@ impl LegContext {
         self.reception = old.reception;
         self.recent_inbound = old.recent_inbound;
         self.recent_outbound = old.recent_outbound;
+        self.last_sent = old.last_sent;
         if same_key {
             self.last_secure_len = old.last_secure_len;
         }
@@ -201,12 +223,23 @@ impl LegContext {
         }
     }
 
+    /// Takes note of the SSRC of a packet that is sent.
+    #[inline]
+    pub fn sent(&mut self, ssrc: u32) {
+        if self.last_sent != ssrc {
+            self.last_sent = ssrc;
+            self.recent_outbound.touch(ssrc);
+        }
+    }
+
     /// The source that packets of a kind are sent back to; under rtcp-mux RTCP follows RTP.
+    #[inline]
     pub fn learned(&self, rtcp: bool) -> Option<&Source> {
         if rtcp && !self.orders.mux { self.rtcp_source.as_ref() } else { self.rtp_source.as_ref() }
     }
 
     /// Where packets of a kind are sent: learned, or else signalled.
+    #[inline]
     pub fn destination(&self, rtcp: bool) -> Option<SocketAddrV4> {
         self.learned(rtcp).map(|source| source.address).or(self.orders.signalled(rtcp))
     }

@@ -2,7 +2,7 @@
 
 use pinhole_flow::slot::state;
 use pinhole_flow::{Command, CommandKind, Event, EventKind, Refusal, Session, SessionSlot};
-use pinhole_srtp::kernels::{Engine, prefetch};
+use pinhole_srtp::kernels::{Engine, prefetch_line};
 use zerocopy::FromZeros;
 use zeroize::Zeroize;
 
@@ -10,11 +10,8 @@ use crate::config::RelayConfig;
 use crate::network::Network;
 use crate::pinhole::{Pinhole, PinholeTable};
 use crate::rekey::{GRACE_NS, Grace, Graces, renew};
-use crate::session::{self, Context, LegContext, LegOrders};
+use crate::session::{self, Context, LINES_FAR, LINES_NEAR, LINES_OF_LEG, LegContext, LegOrders};
 use crate::slots::shared;
-
-/// Slot numbers must leave room for leg and kind in a pinhole.
-const SLOT_LIMIT: u32 = 1 << 29;
 
 /// Everything the control plane's commands change.
 #[derive(Debug)]
@@ -34,16 +31,11 @@ pub struct Tables {
 /// The sessions, by slot.
 #[derive(Debug)]
 pub struct Sessions {
-    slots: Vec<Slot>,
+    contexts: Vec<Option<Context>>,
+    /// Generation of the session that has a slot, or else of the one that had it last.
+    generations: Vec<Option<u32>>,
     /// Number that the control plane has for slot 0.
     first_slot: u32,
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    context: Option<Context>,
-    /// Generation that was closed last: it is not opened again.
-    closed: Option<u32>,
 }
 
 impl Sessions {
@@ -60,7 +52,7 @@ impl Sessions {
     /// The session in a slot.
     #[inline]
     pub fn context(&self, slot: u32) -> Option<&Context> {
-        self.slots.get(slot as usize)?.context.as_ref()
+        self.contexts.get(slot as usize)?.as_ref()
     }
 
     /// A leg of the session in a slot.
@@ -72,25 +64,41 @@ impl Sessions {
     /// The session in a slot, to be changed.
     #[inline]
     pub fn context_mut(&mut self, slot: u32) -> Option<&mut Context> {
-        self.slots.get_mut(slot as usize)?.context.as_mut()
+        self.contexts.get_mut(slot as usize)?.as_mut()
     }
 
-    /// Brings what there is of a slot into the cache, without waiting to see whether it is open.
+    /// Brings into the cache what a packet that arrives on a leg needs of the session in a slot, without
+    /// waiting to see whether there is one.
     #[inline]
-    pub fn prefetch(&self, slot: u32) {
-        if let Some(slot) = self.slots.get(slot as usize) {
-            prefetch(slot);
-        }
+    pub fn prefetch(&self, slot: u32, leg: u8) {
+        let Some(context) = self.contexts.get(slot as usize) else { return };
+        let (near, far) = if leg == 0 { (0, LINES_OF_LEG) } else { (LINES_OF_LEG, 0) };
+        LINES_NEAR.iter().for_each(|line| prefetch_line(context, near + line));
+        LINES_FAR.iter().for_each(|line| prefetch_line(context, far + line));
+    }
+
+    /// The session in a slot, if it is of a generation, to be changed.
+    fn of_generation(&mut self, slot: u32, generation: u32) -> Option<&mut Context> {
+        self.has_generation(slot, generation).then(|| self.context_mut(slot))?
+    }
+
+    /// Whether the session that has a slot, or else the one that had it last, is of a generation.
+    fn has_generation(&self, slot: u32, generation: u32) -> bool {
+        self.generations.get(slot as usize) == Some(&Some(generation))
     }
 }
 
 impl Tables {
     /// Empty tables.
     pub fn new(config: RelayConfig) -> Self {
-        let slots = std::iter::repeat_with(Slot::default).take(config.max_sessions.min(SLOT_LIMIT) as usize);
+        let slots = config.max_sessions.min(Pinhole::SLOT_LIMIT) as usize;
         Self {
             pinholes: PinholeTable::new(&config.ports),
-            sessions: Sessions { slots: slots.collect(), first_slot: config.first_slot },
+            sessions: Sessions {
+                contexts: std::iter::repeat_with(|| None).take(slots).collect(),
+                generations: vec![None; slots],
+                first_slot: config.first_slot,
+            },
             graces: Graces::new(),
             open: 0,
             window: config.replay_window,
@@ -143,17 +151,17 @@ impl Tables {
         now_ns: u64,
         engine: &dyn Engine,
     ) -> Result<(), Refusal> {
-        let slot = self.sessions.slots.get(number as usize).ok_or(Refusal::BadIndex)?;
-        match &slot.context {
-            Some(context) if context.generation == command.generation => return Ok(()),
+        let known = self.sessions.has_generation(number, command.generation);
+        match self.sessions.contexts.get(number as usize).ok_or(Refusal::BadIndex)? {
+            Some(_) if known => return Ok(()),
             Some(_) => return Err(Refusal::SlotBusy),
             // A late repetition of an Open must not bring back what was closed.
-            None if slot.closed == Some(command.generation) => return Err(Refusal::SlotBusy),
+            None if known => return Err(Refusal::SlotBusy),
             None => {}
         }
         let orders = self.check(number, &command.session)?;
-        let context = Context::new(command.generation, &command.session, orders, self.window, engine)
-            .map_err(|_| Refusal::BadLeg)?;
+        let context =
+            Context::new(&command.session, orders, self.window, engine).map_err(|_| Refusal::BadLeg)?;
         let entry = shared(slots, number).ok_or(Refusal::BadIndex)?;
         let worker = self.network.worker();
         entry.change(|shared| {
@@ -167,8 +175,11 @@ impl Tables {
             shared.state = state::OPEN;
         });
         self.set_pinholes(number, &orders, true);
-        if let Some(slot) = self.sessions.slots.get_mut(number as usize) {
-            slot.context = Some(context);
+        let Sessions { contexts, generations, .. } = &mut self.sessions;
+        let slot = contexts.get_mut(number as usize).zip(generations.get_mut(number as usize));
+        if let Some((slot, generation)) = slot {
+            *slot = Some(context);
+            *generation = Some(command.generation);
             self.open += 1;
         }
         Ok(())
@@ -182,17 +193,16 @@ impl Tables {
         now_ns: u64,
         engine: &dyn Engine,
     ) -> Result<(), Refusal> {
-        let slot = self.sessions.slots.get(number as usize).ok_or(Refusal::BadIndex)?;
-        let open = slot.context.as_ref().filter(|context| context.generation == command.generation);
-        let old = open.ok_or(Refusal::NotOpen)?.legs.each_ref().map(|leg| leg.orders);
+        self.sessions.contexts.get(number as usize).ok_or(Refusal::BadIndex)?;
+        let open = self.sessions.of_generation(number, command.generation).ok_or(Refusal::NotOpen)?;
+        let old = open.legs.each_ref().map(|leg| leg.orders);
         let orders = self.check(number, &command.session)?;
-        let mut fresh = Context::new(command.generation, &command.session, orders, self.window, engine)
-            .map_err(|_| Refusal::BadLeg)?;
+        let mut fresh =
+            Context::new(&command.session, orders, self.window, engine).map_err(|_| Refusal::BadLeg)?;
         let entry = shared(slots, number).ok_or(Refusal::BadIndex)?;
         self.set_pinholes(number, &old, false);
         self.set_pinholes(number, &orders, true);
-        let slot = self.sessions.slots.get_mut(number as usize);
-        let Some(old) = slot.and_then(|slot| slot.context.as_mut()) else {
+        let Some(old) = self.sessions.context_mut(number) else {
             return Err(Refusal::NotOpen);
         };
         let (generation, until_ns, graces) = (command.generation, now_ns + GRACE_NS, &mut self.graces);
@@ -214,12 +224,12 @@ impl Tables {
     }
 
     fn close(&mut self, number: u32, command: &Command, slots: &mut [SessionSlot]) -> Result<(), Refusal> {
-        let slot = self.sessions.slots.get_mut(number as usize).ok_or(Refusal::BadIndex)?;
-        let Some(context) = slot.context.take_if(|context| context.generation == command.generation) else {
-            let again = slot.context.is_none() && slot.closed == Some(command.generation);
-            return if again { Ok(()) } else { Err(Refusal::NotOpen) };
+        let known = self.sessions.has_generation(number, command.generation);
+        let slot = self.sessions.contexts.get_mut(number as usize).ok_or(Refusal::BadIndex)?;
+        let Some(context) = slot.take_if(|_| known) else {
+            // A repetition of what was done is done.
+            return if known { Ok(()) } else { Err(Refusal::NotOpen) };
         };
-        slot.closed = Some(command.generation);
         self.open -= 1;
         self.set_pinholes(number, &context.legs.each_ref().map(|leg| leg.orders), false);
         if let Some(entry) = shared(slots, number) {
@@ -239,9 +249,7 @@ impl Tables {
     pub fn housekeeping(&mut self, now_ns: u64) {
         while self.graces.front().is_some_and(|grace| grace.until_ns <= now_ns) {
             let Some(grace) = self.graces.pop_front() else { return };
-            let context =
-                self.sessions.slots.get_mut(grace.slot as usize).and_then(|slot| slot.context.as_mut());
-            let context = context.filter(|context| context.generation == grace.generation);
+            let context = self.sessions.of_generation(grace.slot, grace.generation);
             let leg = context.and_then(|context| context.legs.get_mut(usize::from(grace.leg)));
             // There may be a later change of key, with a grace of its own.
             if let Some(before) = leg.and_then(|leg| leg.before.as_mut())
@@ -279,7 +287,7 @@ impl Tables {
                 if self.network.other_worker(local).is_some() {
                     return Err(Refusal::WrongWorker);
                 }
-                if self.pinholes.get(leg.port, local).is_some_and(|hole| hole.slot != slot) {
+                if self.pinholes.get(leg.port, local).is_some_and(|hole| hole.slot() != slot) {
                     return Err(Refusal::PortBusy);
                 }
             }
@@ -290,7 +298,7 @@ impl Tables {
     fn set_pinholes(&mut self, slot: u32, orders: &[LegOrders; 2], open: bool) {
         for (leg, orders) in (0..).zip(orders) {
             for (local, rtcp) in [(orders.local_rtp, false), (orders.local_rtcp, true)] {
-                self.pinholes.set(orders.port, local, open.then_some(Pinhole { slot, leg, rtcp }));
+                self.pinholes.set(orders.port, local, open.then_some(Pinhole::new(slot, leg, rtcp)));
             }
         }
     }

@@ -28,7 +28,7 @@ pub fn find<B: PacketBuffer>(works: &mut Works, frames: &Frames<B>, tables: &Tab
         }
         work.pinhole = tables.pinholes.get(work.port, work.datagram.port);
         if let Some(hole) = work.pinhole {
-            tables.sessions.prefetch(hole.slot);
+            tables.sessions.prefetch(hole.slot(), hole.leg());
         }
         // What came by hairpin has no headers yet.
         let sound = match tables.network.port(work.port).filter(|_| work.hops == 0) {
@@ -49,19 +49,20 @@ pub fn find<B: PacketBuffer>(works: &mut Works, frames: &Frames<B>, tables: &Tab
 
 /// Asks for what a packet needs of its session besides what [`find`] has asked for: keys, stream states
 /// and counters of both legs.
+#[inline]
 pub fn warm_session(work: &Work, tables: &Tables, slots: &[SessionSlot]) {
     let Some(hole) = work.pinhole else { return };
-    let Some(context) = tables.sessions.context(hole.slot) else { return };
-    let [near, far] = [hole.leg, hole.leg ^ 1];
-    if let (Some(leg), Some(live)) = (context.legs.get(usize::from(near)), live(slots, hole.slot, near)) {
+    let Some(context) = tables.sessions.context(hole.slot()) else { return };
+    let [near, far] = [hole.leg(), hole.leg() ^ 1];
+    if let (Some(leg), Some(live)) = (context.legs.get(usize::from(near)), live(slots, hole.slot(), near)) {
         prefetch(&live.stats.rx_packets);
         if let Some(direction) = &leg.inbound {
             live.inbound.first().into_iter().for_each(prefetch);
             direction.prefetch(work.kind);
         }
     }
-    if let (Some(leg), Some(live)) = (context.legs.get(usize::from(far)), live(slots, hole.slot, far)) {
-        prefetch(&live.stats.rx_packets);
+    if let (Some(leg), Some(live)) = (context.legs.get(usize::from(far)), live(slots, hole.slot(), far)) {
+        prefetch(&live.stats.tx_packets);
         if let Some(direction) = &leg.outbound {
             live.outbound.first().into_iter().for_each(prefetch);
             direction.prefetch(work.kind);

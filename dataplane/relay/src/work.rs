@@ -84,17 +84,12 @@ pub struct Departure {
     pub destination: SocketAddrV4,
     /// DSCP.
     pub dscp: u8,
-    /// The next stop.
-    pub next: Next,
-}
-
-/// The next stop of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// A neighbour on the wire: its MAC address and VLAN identifier.
-    Wire([u8; 6], u16),
-    /// Our own media address on this data-plane port.
-    Hairpin(u8),
+    /// The data-plane port whose own media address it goes to, without touching a wire.
+    pub hairpin: Option<u8>,
+    /// MAC address of the neighbour that it is given to on the wire.
+    pub mac: [u8; 6],
+    /// VLAN identifier there.
+    pub vlan: u16,
 }
 
 impl Work {

@@ -68,22 +68,26 @@ impl Keys {
     }
 
     /// The master key identifier that packets carry; empty: none.
+    #[inline]
     pub fn mki(&self) -> &[u8] {
         &self.mki
     }
 
     /// Whether the suite authenticates with AES-GCM.
+    #[inline]
     pub(crate) fn is_aead(&self) -> bool {
         self.is_aead
     }
 
     /// Length of the authentication tag in bytes.
+    #[inline]
     pub fn tag_len(&self, kind: Kind) -> usize {
         let [rtp, rtcp] = self.tag_lens;
         usize::from(if kind == Kind::Rtp { rtp } else { rtcp })
     }
 
     /// By how many bytes protection lengthens a packet: tag, MKI and, for SRTCP, the index word.
+    #[inline]
     pub fn overhead(&self, kind: Kind) -> usize {
         let word = if kind == Kind::Rtcp { trailer::WORD } else { 0 };
         self.tag_len(kind) + self.mki.len() + word
@@ -98,6 +102,7 @@ impl Keys {
 
     /// Brings the context of a kind into the processor's cache, for a packet that will need it soon.
     /// Does nothing where the processor is not of the x86 family.
+    #[inline]
     pub fn prefetch(&self, kind: Kind) {
         match self.context(kind) {
             Context::Portable(transform) => prefetch(&**transform),
@@ -106,6 +111,7 @@ impl Keys {
         }
     }
 
+    #[inline]
     pub(crate) fn context(&self, kind: Kind) -> &Context {
         match kind {
             Kind::Rtp => &self.rtp,

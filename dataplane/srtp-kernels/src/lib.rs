@@ -22,5 +22,5 @@ pub use choice::{available, best, by_name, every_variant};
 pub use job::{Engine, Job, Kind, Outcome};
 pub use keys::{Keys, MkiTooLong, SessionKeys};
 pub use portable::Portable;
-pub use prefetch::prefetch;
+pub use prefetch::{prefetch, prefetch_line};
 pub use trailer::E_BIT;

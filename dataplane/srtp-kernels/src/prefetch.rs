@@ -3,16 +3,23 @@
 
 /// Asks the processor for all cache lines of `value`, without waiting for them. Does nothing where
 /// the processor is not of the x86 family.
+#[inline]
 pub fn prefetch<T: ?Sized>(value: &T) {
+    for line in 0..size_of_val(value).div_ceil(64) {
+        prefetch_line(value, line);
+    }
+}
+
+/// The same for one line of `value`, counted from its start; does nothing behind its end.
+#[inline]
+pub fn prefetch_line<T: ?Sized>(value: &T, line: usize) {
     #[cfg(target_arch = "x86_64")]
-    {
+    if 64 * line < size_of_val(value) {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         let start = core::ptr::from_ref(value).cast::<i8>();
-        for line in (0..size_of_val(value)).step_by(64) {
-            // SAFETY: a prefetch is a hint: it never faults, and the address lies within `value`.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line)) };
-        }
+        // SAFETY: a prefetch is a hint: it never faults, and the address lies within `value`.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(64 * line)) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = value;
+    let _ = (value, line);
 }

@@ -46,11 +46,13 @@ impl Direction {
     }
 
     /// The expanded keys, for a [`Job`].
+    #[inline]
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
     /// Brings the keys of a kind into the processor's cache, for a packet that will need them soon.
+    #[inline]
     pub fn prefetch(&self, kind: Kind) {
         self.keys.prefetch(kind);
     }
@@ -61,6 +63,7 @@ impl Direction {
     }
 
     /// By how many bytes protection lengthens a packet: tag, MKI and, for SRTCP, the index word.
+    #[inline]
     pub fn overhead(&self, kind: Kind) -> usize {
         self.keys.overhead(kind)
     }
@@ -68,6 +71,7 @@ impl Direction {
     /// A job on a packet of this direction. `len` is the packet's length; to protect, `packet` has
     /// [`overhead`](Self::overhead) bytes of room behind it. `payload_at` is ignored for RTCP;
     /// `index` comes from a [`Guess`](crate::Guess) or from [`outbound`](crate::outbound).
+    #[inline]
     pub fn job<'a>(
         &'a self,
         kind: Kind,

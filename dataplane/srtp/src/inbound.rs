@@ -31,6 +31,7 @@ pub struct Guess {
 impl Guess {
     /// The likeliest index of an RTP packet (RFC 3711 section 3.3.1 and appendix A), never one with
     /// a negative ROC. A new SSRC starts with ROC 0.
+    #[inline]
     pub fn rtp(streams: &[StreamState], header: &rtp::Header) -> Self {
         let index = likeliest(streams, header.ssrc, header.sequence);
         Self::first(Kind::Rtp, header.ssrc, index)
@@ -43,6 +44,7 @@ impl Guess {
         Some(Self::first(Kind::Rtcp, header.ssrc, u64::from(word & !E_BIT)))
     }
 
+    #[inline]
     fn first(kind: Kind, ssrc: u32, index: u64) -> Self {
         Self { kind, ssrc, index, tried: [roc(index); ATTEMPTS], attempts: 1 }
     }
@@ -86,6 +88,7 @@ impl Guess {
 
     /// Accepts the packet, whose tag matched: checks replay, then stores index and window, and for a
     /// new SSRC a state. Changes nothing if it refuses.
+    #[inline]
     pub fn commit(&self, streams: &mut [StreamState], windows: &mut Windows) -> Result<(), Refused> {
         let at = streams::position(streams, self.ssrc)?;
         match self.kind {
@@ -99,6 +102,7 @@ impl Guess {
     }
 }
 
+#[inline]
 fn roc(index: u64) -> u32 {
     (index >> 16) as u32
 }
@@ -140,6 +144,7 @@ pub fn restore(streams: &mut [StreamState]) {
     }
 }
 
+#[inline]
 fn likeliest(streams: &[StreamState], ssrc: u32, sequence: u16) -> u64 {
     streams::find(streams, ssrc)
         .filter(|state| state.flags & RTP != 0)
@@ -147,6 +152,7 @@ fn likeliest(streams: &[StreamState], ssrc: u32, sequence: u16) -> u64 {
         .unwrap_or(u64::from(sequence))
 }
 
+#[inline]
 fn commit_rtp(
     streams: &mut [StreamState],
     windows: &mut Windows,
@@ -195,6 +201,7 @@ fn start(state: &mut StreamState, windows: &mut Windows, at: usize, index: u64) 
 
 /// How far an index is from the highest of a stream, or why it is refused. One that the stream would not
 /// be estimated to have was found by way of another state, and is not this one's to accept.
+#[inline]
 fn check(streams: &[StreamState], windows: &Windows, at: usize, index: u64) -> Result<u64, Refused> {
     let state = streams.get(at).ok_or(Refused::SsrcLimit)?;
     let estimated = index::estimate(state.index, index as u16) == Some(index);

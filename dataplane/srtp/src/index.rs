@@ -7,6 +7,7 @@ pub(crate) const RTCP_MAX: u32 = (1 << 31) - 1;
 
 /// The index nearest to `highest` whose low 16 bits are `sequence` (RFC 3711 appendix A). `None` if
 /// its rollover counter would be negative or have more than 32 bits.
+#[inline]
 pub(crate) fn estimate(highest: u64, sequence: u16) -> Option<u64> {
     let forward = sequence.wrapping_sub(highest as u16);
     if forward < 1 << 15 {

@@ -25,6 +25,7 @@ const DUPLICATE: u64 = 16;
 /// there on. RTCP is left as it is: sender reports carry no sequence numbers, and a receiver report
 /// shows the sender the highest number as the phone sees it, off by that offset; the losses and jitter
 /// in it are right.
+#[inline]
 pub fn assign_rtp(streams: &mut [StreamState], ssrc: u32, sequence: u16) -> Result<u64, Refused> {
     let at = streams::position(streams, ssrc)?;
     let state = streams.get_mut(at).ok_or(Refused::SsrcLimit)?;
@@ -49,6 +50,7 @@ pub fn assign_rtp(streams: &mut [StreamState], ssrc: u32, sequence: u16) -> Resu
 }
 
 /// The index nearest to the highest, by today's offset or, for a packet that is late, by that before.
+#[inline]
 fn estimate(state: &StreamState, sequence: u16) -> Result<u64, Refused> {
     let by = |offset| index::estimate(state.index, sequence.wrapping_add(offset));
     let distance = |index: &u64| index.abs_diff(state.index);

@@ -18,6 +18,7 @@ pub struct Header {
 
 /// Whether a packet on a port shared by RTP and RTCP is RTCP (RFC 5761 section 4): by its second
 /// byte, 192 to 223. Says nothing about whether it is well formed.
+#[inline]
 pub fn is_rtcp(packet: &[u8]) -> bool {
     matches!(packet, [_, 192..=223, ..])
 }

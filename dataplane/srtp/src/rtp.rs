@@ -50,6 +50,7 @@ pub enum Malformed {
 }
 
 /// Parses the header of an RTP or SRTP packet. What SRTP encrypts is not looked at.
+#[inline]
 pub fn parse(packet: &[u8]) -> Result<Header, Malformed> {
     let fixed: &[u8; FIXED] = packet.first_chunk().ok_or(Malformed::TooShort)?;
     let [flags, kind, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3] = *fixed;
@@ -82,6 +83,7 @@ pub fn parse(packet: &[u8]) -> Result<Header, Malformed> {
 
 impl Header {
     /// Checks the padding count of a plain (or decrypted) packet, the one this header was parsed of.
+    #[inline]
     pub fn padding_fits(&self, packet: &[u8]) -> Result<(), Malformed> {
         if !self.padding {
             return Ok(());

@@ -48,11 +48,13 @@ impl From<Refused> for DropCause {
 }
 
 /// The state of an SSRC.
+#[inline]
 pub(crate) fn find(streams: &[StreamState], ssrc: u32) -> Option<&StreamState> {
     streams.iter().find(|state| state.flags & (USED | BEFORE) == USED && state.ssrc == ssrc)
 }
 
 /// Where the state is that the SSRC of `state` had before its sender set its sequence numbers back.
+#[inline]
 pub(crate) fn position_before(streams: &[StreamState], state: &StreamState) -> Option<usize> {
     // Without the flag the other entries are not even looked at: they lie on other cache lines.
     let has = state.flags & HAS_BEFORE != 0;
@@ -67,6 +69,7 @@ pub(crate) fn position_free(streams: &[StreamState]) -> Option<usize> {
 
 /// Where the state of an SSRC is, or an entry that was free and is now prepared for it, but not yet
 /// marked as used.
+#[inline]
 pub(crate) fn position(streams: &mut [StreamState], ssrc: u32) -> Result<usize, Refused> {
     let mut all = streams.iter();
     if let Some(at) = all.position(|state| state.flags & (USED | BEFORE) == USED && state.ssrc == ssrc) {

@@ -16,40 +16,50 @@ const MOST: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Windows {
     span: u32,
-    /// The words from the third on, stream by stream; empty unless windows are wider than 128.
-    wide: Box<[u64]>,
+    /// The words from the third on, stream by stream; `None` unless windows are wider than 128.
+    wide: Option<Box<[[u64; MOST - NEAR]; STREAMS]>>,
 }
 
 impl Windows {
     /// Empty windows of `span` packets: a multiple of 64 from 64 to 1024. Any other is taken for the next.
     pub fn new(span: u32) -> Self {
         let words = (span.div_ceil(64) as usize).clamp(1, MOST);
-        let wide = vec![0; STREAMS * words.saturating_sub(NEAR)];
-        Self { span: 64 * words as u32, wide: wide.into() }
+        let wide = (words > NEAR).then(|| Box::new([[0; MOST - NEAR]; STREAMS]));
+        Self { span: 64 * words as u32, wide }
     }
 
     /// How many packets a window spans.
+    #[inline]
     pub(crate) fn span(&self) -> u64 {
         self.span.into()
     }
 
+    /// How many words of a window have no room in its state.
+    fn words(&self) -> usize {
+        (self.span as usize / 64).saturating_sub(NEAR)
+    }
+
     /// The words of the stream at `at` that its state has no room for.
+    #[inline]
     pub(crate) fn wide(&self, at: usize) -> &[u64] {
-        let words = self.wide.len() / STREAMS;
-        self.wide.get(at * words..(at + 1) * words).unwrap_or_default()
+        let words = self.wide.as_ref().and_then(|wide| wide.get(at)?.get(..self.words()));
+        words.unwrap_or_default()
     }
 
     /// The same, to be changed.
+    #[inline]
     pub(crate) fn wide_mut(&mut self, at: usize) -> &mut [u64] {
-        let words = self.wide.len() / STREAMS;
-        self.wide.get_mut(at * words..(at + 1) * words).unwrap_or_default()
+        let count = self.words();
+        let words = self.wide.as_mut().and_then(|wide| wide.get_mut(at)?.get_mut(..count));
+        words.unwrap_or_default()
     }
 
     /// Copies the words of one stream to those of another.
     pub(crate) fn copy(&mut self, from: usize, to: usize) {
-        let words = self.wide.len() / STREAMS;
-        if from.max(to) < STREAMS {
-            self.wide.copy_within(from * words..(from + 1) * words, to * words);
+        if let Some(wide) = &mut self.wide
+            && from.max(to) < STREAMS
+        {
+            wide.copy_within(from..=from, to);
         }
     }
 }
@@ -62,6 +72,7 @@ impl Default for Windows {
 }
 
 /// A stream's window, to be read: near words, wide words, how many packets it spans.
+#[inline]
 pub(crate) fn check(
     highest: u64,
     near: [u64; NEAR],
@@ -80,6 +91,7 @@ pub(crate) fn check(
 }
 
 /// Takes note of `index`, which [`check`] has passed, and returns the highest index after it.
+#[inline]
 pub(crate) fn record(highest: u64, near: &mut [u64; NEAR], wide: &mut [u64], index: u64) -> u64 {
     let advance = index.checked_sub(highest);
     if let Some(advance) = advance {
@@ -93,6 +105,7 @@ pub(crate) fn record(highest: u64, near: &mut [u64; NEAR], wide: &mut [u64], ind
 }
 
 /// Makes every bit `by` packets older.
+#[inline]
 fn shift(near: &mut [u64; NEAR], wide: &mut [u64], by: u64) {
     if wide.is_empty() {
         let [low, high] = *near;
