@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use pinhole_srtp::kernels::sum;
+
 /// A running one's-complement sum of 16-bit words as they lie in memory. The sum is the same in either
 /// byte order, only swapped (RFC 1071 section 2), so words are added as the processor reads them.
 #[derive(Clone, Copy)]
@@ -11,20 +13,13 @@ impl Sum {
     /// Adds bytes. Only the last part of a sum may have an odd length.
     #[inline]
     fn add(self, bytes: &[u8]) -> Self {
-        let (blocks, tail) = bytes.as_chunks::<32>();
-        let mut lanes = [0u64; 8];
-        for block in blocks {
-            let (words, _) = block.as_chunks::<4>();
-            for (lane, word) in lanes.iter_mut().zip(words) {
-                *lane += u64::from(u32::from_ne_bytes(*word));
-            }
-        }
-        let (words, tail) = tail.as_chunks::<4>();
-        let words: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
-        let (halves, odd) = tail.as_chunks::<2>();
-        let halves: u64 = halves.iter().map(|half| u64::from(u16::from_ne_bytes(*half))).sum();
-        let odd: u64 = odd.iter().map(|byte| u64::from(u16::from_ne_bytes([*byte, 0]))).sum();
-        Self(self.0 + lanes.iter().sum::<u64>() + words + halves + odd)
+        Self(self.0 + sum(bytes))
+    }
+
+    /// Adds an address.
+    #[inline]
+    fn add_address(self, address: Ipv4Addr) -> Self {
+        Self(self.0 + u64::from(u32::from_ne_bytes(address.octets())))
     }
 
     /// Adds a number that stands for a big-endian word.
@@ -36,11 +31,9 @@ impl Sum {
     /// The checksum: folded to 16 bits and complemented.
     #[inline]
     fn finish(self) -> u16 {
-        let mut sum = self.0;
-        while sum > 0xffff {
-            sum = (sum & 0xffff) + (sum >> 16);
-        }
-        // The loop has left at most 16 bits.
+        let fold = |sum: u64, bits: u32| (sum & ((1 << bits) - 1)) + (sum >> bits);
+        // At most 33, 18, 17 and 16 bits remain.
+        let sum = fold(fold(fold(fold(self.0, 32), 16), 16), 16);
         !u16::from_be_bytes((sum as u16).to_ne_bytes())
     }
 }
@@ -49,7 +42,9 @@ impl Sum {
 /// is filled in and right.
 #[inline]
 pub fn ipv4(header: &[u8]) -> u16 {
-    Sum(0).add(header).finish()
+    // Too short to be worth vectors.
+    let (words, _) = header.as_chunks::<4>();
+    words.iter().fold(Sum(0), |sum, word| Sum(sum.0 + u64::from(u32::from_ne_bytes(*word)))).finish()
 }
 
 /// The checksum of a UDP datagram (header and payload) over IPv4 whose checksum field is zero; 0 for
@@ -59,7 +54,7 @@ pub fn ipv4(header: &[u8]) -> u16 {
 pub fn udp(source: Ipv4Addr, destination: Ipv4Addr, datagram: &[u8]) -> u16 {
     // No datagram is longer than 65,535 bytes.
     let pseudo = Sum(0).add_word(17).add_word(datagram.len() as u16);
-    pseudo.add(&source.octets()).add(&destination.octets()).add(datagram).finish()
+    pseudo.add_address(source).add_address(destination).add(datagram).finish()
 }
 
 /// The checksum of a header or datagram that is about to be written, from its words and, of a
@@ -67,10 +62,7 @@ pub fn udp(source: Ipv4Addr, destination: Ipv4Addr, datagram: &[u8]) -> u16 {
 #[inline]
 pub fn of(words: &[u16], addresses: [Ipv4Addr; 2], payload: &[u8]) -> u16 {
     let sum = words.iter().fold(Sum(0), |sum, word| sum.add_word(*word));
-    let sum = addresses.iter().fold(sum, |sum, address| {
-        let bits = address.to_bits();
-        sum.add_word((bits >> 16) as u16).add_word(bits as u16)
-    });
+    let sum = addresses.iter().fold(sum, |sum, address| sum.add_address(*address));
     sum.add(payload).finish()
 }
 

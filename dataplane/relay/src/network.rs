@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use pinhole_flow::NextHop;
 use pinhole_flow::steering::{CLASSES, class_of, worker_of};
-use pinhole_flow::{MAX_PORTS, NextHop};
 
 use crate::config::{RelayConfig, RelayPort};
 
@@ -12,8 +12,8 @@ use crate::config::{RelayConfig, RelayPort};
 pub struct Network {
     ports: Vec<RelayPort>,
     next_hops: Vec<NextHop>,
-    /// The media addresses of the ports, of those that there are not 0.0.0.0: compared all at once.
-    own: [u32; MAX_PORTS],
+    /// A bit for each last octet of a media address: tells most other addresses from ours at once.
+    own_octets: [u64; 4],
     /// The workers of the classes of media ports.
     owners: [u8; CLASSES as usize],
     worker: u32,
@@ -22,13 +22,18 @@ pub struct Network {
 impl Network {
     /// The network of a configuration; no next hop is resolved.
     pub fn new(config: RelayConfig) -> Self {
-        let address = |port: usize| config.ports.get(port).map_or(0, |port| port.media_address.to_bits());
-        let own = std::array::from_fn(address);
+        let mut own_octets = [0; 4];
+        for port in &config.ports {
+            let [.., last] = port.media_address.octets();
+            if let Some(word) = own_octets.get_mut(usize::from(last / 64)) {
+                *word |= 1u64 << (last % 64);
+            }
+        }
         // A port of each class; at most MAX_WORKERS workers.
         let owners = std::array::from_fn(|class| worker_of(2 * class as u16, config.workers) as u8);
         let unresolved = NextHop { port: 0, valid: 0, vlan: 0, mac: [0; 6], reserved: [0; 2] };
         let next_hops = vec![unresolved; config.next_hops as usize];
-        Self { ports: config.ports, next_hops, own, owners, worker: config.worker }
+        Self { ports: config.ports, next_hops, own_octets, owners, worker: config.worker }
     }
 
     /// A data-plane port.
@@ -52,13 +57,12 @@ impl Network {
     /// The data-plane port that has `address` as its media address.
     #[inline]
     pub fn is_own(&self, address: Ipv4Addr) -> Option<u8> {
-        let wanted = address.to_bits();
-        // Almost always it is none, which is told without a branch for each.
-        let any = self.own.iter().fold(false, |any, own| any | (*own == wanted));
-        if !any || wanted == 0 {
+        let [.., last] = address.octets();
+        let word = self.own_octets.get(usize::from(last / 64)).copied().unwrap_or(0);
+        if word >> (last % 64) & 1 == 0 {
             return None;
         }
-        (0..).zip(&self.own).find(|(_, own)| **own == wanted).map(|(index, _)| index)
+        (0..).zip(&self.ports).find(|(_, port)| port.media_address == address).map(|(index, _)| index)
     }
 
     /// How many entries the next-hop table has.

@@ -16,6 +16,7 @@ mod portable;
 mod prefetch;
 #[cfg(target_arch = "x86_64")]
 mod simd;
+mod sum;
 mod trailer;
 
 pub use choice::{available, best, by_name, every_variant};
@@ -23,4 +24,5 @@ pub use job::{Engine, Job, Kind, Outcome};
 pub use keys::{Keys, MkiTooLong, SessionKeys};
 pub use portable::Portable;
 pub use prefetch::{prefetch, prefetch_line};
+pub use sum::sum;
 pub use trailer::E_BIT;

@@ -8,7 +8,7 @@ mod avx512;
 mod batch;
 mod context;
 mod ghash;
-mod memory;
+pub(crate) mod memory;
 mod message;
 mod schedule;
 mod sha_ni;

@@ -99,7 +99,7 @@ pub(super) fn mask(len: usize, at: usize) -> u64 {
 /// The at most 64 bytes of `data` from `at` on, zeros behind them.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,bmi2")]
-pub(super) fn load_part(data: &[u8], at: usize) -> __m512i {
+pub(crate) fn load_part(data: &[u8], at: usize) -> __m512i {
     let from = data.as_ptr().wrapping_add(at);
     // SAFETY: the mask has a bit for each byte between `at` and the slice's end and no other. What
     // it leaves out is neither read nor does it fault.
