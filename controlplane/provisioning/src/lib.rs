@@ -1,0 +1,13 @@
+//! What a phone may fetch, and what it gets.
+//!
+//! [`FileName`] reads the names that phones ask for; everything else is refused by its own reason.
+//!
+//! Nothing here opens a socket, asks an upstream server or signs: the process around it does, and tells what came of it.
+
+#![forbid(unsafe_code)]
+
+mod device;
+pub mod names;
+
+pub use device::{BadDevice, Device};
+pub use names::FileName;
