@@ -8,6 +8,7 @@
 
 mod device;
 pub mod names;
+pub mod xml;
 
-pub use device::{BadDevice, Device};
+pub use device::{BadDevice, Device, SecurityClass};
 pub use names::FileName;
