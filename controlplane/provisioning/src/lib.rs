@@ -6,9 +6,13 @@
 
 #![forbid(unsafe_code)]
 
+mod counters;
 mod device;
+mod failure;
 pub mod names;
 pub mod xml;
 
+pub use counters::{Counter, Counters};
 pub use device::{BadDevice, Device, SecurityClass};
+pub use failure::Failure;
 pub use names::FileName;

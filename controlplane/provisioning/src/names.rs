@@ -8,7 +8,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::Device;
+use crate::{Device, Failure};
 
 /// The longest name, in bytes.
 pub const NAME_MAX: usize = 128;
@@ -121,6 +121,24 @@ pub enum NameError {
     /// Of no known kind.
     #[error("unknown kind of file name")]
     UnknownPattern,
+}
+
+impl NameError {
+    /// What is counted.
+    pub const fn failure(self) -> Failure {
+        match self {
+            Self::Empty => Failure::NameEmpty,
+            Self::TooLong => Failure::NameTooLong,
+            Self::ControlCharacter => Failure::NameControlCharacter,
+            Self::NotAscii => Failure::NameNotAscii,
+            Self::Backslash => Failure::NameBackslash,
+            Self::Absolute => Failure::NameAbsolute,
+            Self::ParentFolder => Failure::NameParentFolder,
+            Self::UnknownFolder => Failure::NameUnknownFolder,
+            Self::Disguised => Failure::NameDisguised,
+            Self::UnknownPattern => Failure::NameUnknown,
+        }
+    }
 }
 
 impl FileName {
