@@ -10,6 +10,7 @@ mod counters;
 mod device;
 mod failure;
 pub mod names;
+pub mod phones;
 pub mod xml;
 
 pub use counters::{Counter, Counters};

@@ -1,0 +1,153 @@
+//! Which certificate a device is known by.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The longest serial number in bytes: RFC 5280 section 4.1.2.2 allows 20, a sign byte may come on top, old issuers go
+/// beyond.
+pub const SERIAL_MAX: usize = 32;
+/// The longest issuer name in bytes.
+pub const ISSUER_MAX: usize = 512;
+
+/// A certificate that was shown and verified.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct CertificateId {
+    serial: Box<[u8]>,
+    issuer: Box<str>,
+    sha256: [u8; 32],
+}
+
+/// Why a certificate cannot be pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "not a certificate that can be pinned: 1 to {SERIAL_MAX} bytes of serial number and 1 to {ISSUER_MAX} of issuer are expected"
+)]
+pub struct BadCertificateId;
+
+/// By what a device's certificate is recognised.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Pin {
+    serial: Box<[u8]>,
+    issuer: Box<str>,
+    /// Absent in a pin by list, which may know no more than the serial number.
+    sha256: Option<[u8; 32]>,
+    origin: PinOrigin,
+}
+
+/// Where a pin comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PinOrigin {
+    /// It is the first certificate that the device has shown.
+    FirstUse,
+    /// The operator has named it.
+    Listed,
+    /// We have issued it to the device (CAPF).
+    Issued,
+}
+
+impl CertificateId {
+    /// A certificate by its serial number (big-endian, leading zeros are ignored), its issuer's name in one fixed
+    /// notation, and the SHA-256 of its DER.
+    ///
+    /// # Errors
+    /// An empty or overlong serial number or issuer, or an issuer with control characters.
+    pub fn new(serial: &[u8], issuer: &str, sha256: [u8; 32]) -> Result<Self, BadCertificateId> {
+        let (serial, issuer) = checked(serial, issuer)?;
+        Ok(Self { serial, issuer, sha256 })
+    }
+
+    /// A pin to exactly this certificate.
+    pub fn pin(&self, origin: PinOrigin) -> Pin {
+        Pin { serial: self.serial.clone(), issuer: self.issuer.clone(), sha256: Some(self.sha256), origin }
+    }
+}
+
+impl Pin {
+    /// A pin by serial number and issuer, from a list.
+    ///
+    /// # Errors
+    /// As [`CertificateId::new`].
+    pub fn listed(serial: &[u8], issuer: &str) -> Result<Self, BadCertificateId> {
+        let (serial, issuer) = checked(serial, issuer)?;
+        Ok(Self { serial, issuer, sha256: None, origin: PinOrigin::Listed })
+    }
+
+    pub(super) fn stored(
+        serial: &[u8],
+        issuer: &str,
+        sha256: Option<[u8; 32]>,
+        origin: PinOrigin,
+    ) -> Result<Self, BadCertificateId> {
+        let (serial, issuer) = checked(serial, issuer)?;
+        Ok(Self { serial, issuer, sha256, origin })
+    }
+
+    /// Whether this is the certificate.
+    pub fn matches(&self, certificate: &CertificateId) -> bool {
+        self.serial == certificate.serial
+            && self.issuer == certificate.issuer
+            && self.sha256.is_none_or(|sha256| sha256 == certificate.sha256)
+    }
+
+    /// Serial number, big-endian, without leading zeros.
+    pub fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+
+    /// The issuer's name.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// SHA-256 of the certificate's DER.
+    pub fn sha256(&self) -> Option<&[u8; 32]> {
+        self.sha256.as_ref()
+    }
+
+    /// Where it comes from.
+    pub fn origin(&self) -> PinOrigin {
+        self.origin
+    }
+}
+
+fn checked(serial: &[u8], issuer: &str) -> Result<(Box<[u8]>, Box<str>), BadCertificateId> {
+    let zeros = serial.iter().take_while(|byte| **byte == 0).count();
+    // The serial number 0 keeps one byte.
+    let short = serial.get(zeros.min(serial.len().saturating_sub(1))..).unwrap_or_default();
+    let fits = (1..=SERIAL_MAX).contains(&short.len()) && (1..=ISSUER_MAX).contains(&issuer.len());
+    if !fits || issuer.contains(char::is_control) {
+        return Err(BadCertificateId);
+    }
+    Ok((short.into(), issuer.into()))
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl fmt::Display for CertificateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "serial {} of {}", hex(&self.serial), self.issuer)
+    }
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "serial {} of {}", hex(&self.serial), self.issuer)
+    }
+}
+
+impl fmt::Debug for CertificateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} ({:?})", self.origin)
+    }
+}

@@ -1,0 +1,235 @@
+//! One phone: its state, and what each event makes of it. No disk, no locks.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::certificate::{CertificateId, Pin};
+use super::password::StoredPassword;
+use super::timeline::{Moment, Timeline, What};
+use super::{PhonePolicy, SecurityClass};
+use crate::Failure;
+
+/// From how many addresses at once a device's files are fetched: two phones that claim one name do not push each
+/// other out.
+pub(super) const FETCHES_MAX: usize = 4;
+
+/// How a device has come to be allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Admission {
+    /// It is not; it was only seen.
+    Stranger,
+    /// While enrolment was open. It is forgotten again unless it shows a certificate before it falls idle.
+    Enrolled,
+    /// By the operator, or by a certificate after it was enrolled.
+    Allowed,
+}
+
+/// How far a phone has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Known, or only seen.
+    Seen,
+    /// It has its trust list.
+    TrustListDelivered,
+    /// It has its configuration.
+    ConfigurationDelivered,
+    /// It is connected, with its certificate.
+    Authenticated,
+    /// It is registered.
+    Registered,
+}
+
+/// The trust list that a phone has acknowledged last, and so holds unless it has refused it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldTrustList {
+    /// Which.
+    pub generation: u64,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// Names one connection of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionId(pub(super) u64);
+
+/// A trust list fetched from somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fetch {
+    pub source: IpAddr,
+    pub at_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Session {
+    pub id: SessionId,
+    pub source: IpAddr,
+    pub registered: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Phone {
+    pub admission: Admission,
+    pub class: SecurityClass,
+    /// At most `ConfigurationDelivered`.
+    pub provisioned: Stage,
+    pub session: Option<Session>,
+    /// Last event that counts against idleness: of the session if there is one, else of provisioning.
+    pub active_ms: u64,
+    pub fetches: Vec<Fetch>,
+    pub held: Option<HeldTrustList>,
+    pub pins: Vec<Pin>,
+    pub password: Option<StoredPassword>,
+    /// What is granted under another number is void.
+    pub epoch: u64,
+    pub timeline: Timeline,
+    /// Differs from the store.
+    pub is_dirty: bool,
+}
+
+impl Phone {
+    pub fn new(admission: Admission, class: SecurityClass, timeline: Timeline, epoch: u64, now: u64) -> Self {
+        Self {
+            admission,
+            class,
+            provisioned: Stage::Seen,
+            session: None,
+            active_ms: now,
+            fetches: Vec::new(),
+            held: None,
+            pins: Vec::new(),
+            password: None,
+            epoch,
+            timeline,
+            is_dirty: false,
+        }
+    }
+
+    pub fn stage(&self) -> Stage {
+        match self.session {
+            Some(Session { registered: true, .. }) => Stage::Registered,
+            Some(_) => Stage::Authenticated,
+            None => self.provisioned,
+        }
+    }
+
+    pub fn note(&mut self, moment: Moment) {
+        self.timeline.note(moment);
+        self.is_dirty = true;
+    }
+
+    /// Whether it may have its configuration.
+    pub fn may_have_configuration(
+        &self,
+        source: IpAddr,
+        certificate: Option<&CertificateId>,
+        policy: &PhonePolicy,
+        now: u64,
+    ) -> Result<(), Failure> {
+        if let Some(certificate) = certificate.filter(|_| !self.pins.is_empty()) {
+            // Proof of who asks is worth more than the order of requests.
+            let is_known = self.pins.iter().any(|pin| pin.matches(certificate));
+            return if is_known { Ok(()) } else { Err(Failure::PinMismatch) };
+        }
+        if !policy.trust_list_first {
+            return Ok(());
+        }
+        let fetched =
+            self.fetches.iter().filter(|fetch| !policy.is_idle(fetch.at_ms, now)).map(|fetch| fetch.source);
+        let mut sources = fetched.chain(self.session.map(|session| session.source)).peekable();
+        if sources.peek().is_none() {
+            return Err(Failure::TrustListMissing);
+        }
+        if policy.same_source && !sources.any(|known| known == source) {
+            return Err(Failure::OtherSource);
+        }
+        Ok(())
+    }
+
+    pub fn trust_list_delivered(&mut self, source: IpAddr, acknowledged: Option<u64>, now: u64) {
+        self.fetched(Fetch { source, at_ms: now });
+        if let Some(generation) = acknowledged {
+            self.held = Some(HeldTrustList { generation, at_ms: now });
+        }
+        self.provisioned_to(Stage::TrustListDelivered, now);
+    }
+
+    pub fn provisioned_to(&mut self, stage: Stage, now: u64) {
+        self.provisioned = self.provisioned.max(stage);
+        // What anybody may ask for must not keep a dead session alive.
+        if self.session.is_none() {
+            self.active_ms = now;
+        }
+        self.is_dirty = true;
+    }
+
+    fn fetched(&mut self, fetch: Fetch) {
+        self.fetches.retain(|known| known.source != fetch.source);
+        if self.fetches.len() >= FETCHES_MAX {
+            self.fetches.remove(0);
+        }
+        self.fetches.push(fetch);
+    }
+
+    /// Whether this certificate may be pinned, when none is.
+    pub fn may_pin_first(&self, policy: &PhonePolicy) -> Result<(), Failure> {
+        if !policy.first_use {
+            return Err(Failure::FirstUseRefused);
+        }
+        if policy.trust_list_first && self.provisioned < Stage::ConfigurationDelivered {
+            return Err(Failure::TrustListMissing);
+        }
+        Ok(())
+    }
+
+    pub fn authenticated(&mut self, id: SessionId, source: IpAddr, subject: &str, now: u64) {
+        self.session = Some(Session { id, source, registered: false });
+        self.active_ms = now;
+        self.note(Moment::new(now, What::Authenticated, subject).source(source));
+    }
+
+    /// A registration or keep-alive of a session.
+    pub fn alive(&mut self, id: SessionId, registers: bool, now: u64) -> Result<bool, Failure> {
+        let session =
+            self.session.as_mut().filter(|session| session.id == id).ok_or(Failure::NotAuthenticated)?;
+        self.active_ms = now;
+        self.is_dirty = true;
+        let is_new = registers && !session.registered;
+        session.registered |= registers;
+        let source = session.source;
+        if is_new {
+            self.note(Moment::new(now, What::Registered, "").source(source));
+        }
+        Ok(is_new)
+    }
+
+    /// The connection ended: for a while it may ask for its configuration from the same place.
+    pub fn lost(&mut self, id: SessionId, now: u64) {
+        if let Some(session) = self.session.take_if(|session| session.id == id) {
+            self.fetched(Fetch { source: session.source, at_ms: now });
+            self.active_ms = now;
+            self.note(Moment::new(now, What::Lost, "").source(session.source));
+        }
+    }
+
+    /// Puts it back when nothing was heard of it for too long. Whether it was.
+    pub fn expire(&mut self, policy: &PhonePolicy, epoch: u64, now: u64) -> bool {
+        let began = self.stage() > Stage::Seen || !self.fetches.is_empty();
+        if !began || !policy.is_idle(self.active_ms, now) {
+            return false;
+        }
+        self.session = None;
+        self.provisioned = Stage::Seen;
+        self.fetches.clear();
+        self.epoch = epoch;
+        self.note(Moment::new(now, What::Idle, ""));
+        true
+    }
+
+    /// Whether it came during enrolment and went again.
+    pub fn has_lapsed(&self, policy: &PhonePolicy, now: u64) -> bool {
+        self.admission == Admission::Enrolled && policy.is_idle(self.active_ms, now) && self.pins.is_empty()
+    }
+}

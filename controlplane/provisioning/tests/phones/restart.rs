@@ -1,0 +1,90 @@
+//! What survives a restart and a crash.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+#[test]
+fn phones_pins_stages_time_lines_and_enrolment_survive_a_restart() {
+    let mut bench = Bench::new().allowed(device(1)).allowed(device(2));
+    bench.provision(device(1), source(1), 1);
+    let session = bench.connect(device(1), 1, source(1), 2).unwrap();
+    bench.phones().registered(device(1), session, at(3)).unwrap();
+    bench.fetch_trust_list(device(2), source(2), 4).unwrap();
+    bench.phones().open_enrolment(at(1000), 3, at(5)).unwrap();
+    let before = [bench.show(device(1)), bench.show(device(2))];
+    bench.open();
+    let after = [bench.show(device(1)), bench.show(device(2))];
+    assert_eq!(after[1], before[1]);
+    // Its connection ended with the process.
+    assert_eq!(after[0].stage, Stage::ConfigurationDelivered);
+    assert_eq!((&after[0].pins, &after[0].timeline), (&before[0].pins, &before[0].timeline));
+    assert_eq!(bench.phones().keepalive(device(1), session, at(6)), Err(Failure::NotAuthenticated));
+    assert_eq!(bench.connect(device(1), 2, source(1), 7), Err(Failure::PinMismatch));
+    bench.connect(device(1), 1, source(1), 7).unwrap();
+    bench.fetch_configuration(device(2), source(2), 8).unwrap();
+    assert_eq!(bench.phones().trust_lists()[&device(2)].unwrap().generation, 7);
+    bench.fetch_trust_list(device(3), source(3), 9).unwrap();
+    assert_eq!(bench.phones().enrolment(at(9)).unwrap().devices_left, 2);
+    assert!(bench.phones().forget(device(1)).unwrap());
+    bench.open();
+    assert!(bench.phones().show(device(1)).unwrap().is_none());
+}
+
+#[test]
+fn what_trust_depends_on_is_on_disk_before_it_is_answered() {
+    let bench = Bench::new().allowed(device(1));
+    bench.provision(device(1), source(1), 1);
+    bench.phones().open_enrolment(at(1000), 3, at(1)).unwrap();
+    bench.fetch_trust_list(device(2), source(1), 2).unwrap();
+    bench.connect(device(1), 1, source(1), 2).unwrap();
+    bench.phones().set_password(device(1), "12345678", [1; 16], at(100), at(2)).unwrap();
+    bench.phones().consume_password(device(1), b"12345678", at(3)).unwrap();
+    // As if the power went now.
+    let copy = TempDir::new().unwrap();
+    for entry in fs::read_dir(bench.folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    let phones = Phones::open(&copy.path().join("phones.db"), bench.policy.clone(), Arc::default()).unwrap();
+    let second = phones.authenticated(device(1), &certificate(2), source(1), at(4));
+    assert_eq!(second, Err(Failure::PinMismatch));
+    assert_eq!(phones.consume_password(device(1), b"12345678", at(4)), Err(Failure::PasswordMissing));
+    assert!(phones.show(device(2)).unwrap().is_some());
+    assert_eq!(phones.enrolment(at(4)).unwrap().devices_left, 2);
+}
+
+#[test]
+fn database_is_of_one_process_and_of_its_owner_alone() {
+    let bench = Bench::new().allowed(device(1));
+    let second = Phones::open(&bench.path(), PhonePolicy::default(), Arc::default());
+    assert!(second.err().unwrap().to_string().contains("in use by another process"));
+    for entry in fs::read_dir(bench.folder.path()).unwrap() {
+        assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn file_that_is_no_database_of_ours_is_not_touched() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("phones.db");
+    let open =
+        || Phones::open(&path, PhonePolicy::default(), Arc::default()).err().map(|error| error.to_string());
+    fs::write(&path, "hello, I am a text file and no database at all").unwrap();
+    assert!(open().unwrap().contains("not a database of phones"));
+    assert_eq!(fs::read(&path).unwrap(), b"hello, I am a text file and no database at all");
+    fs::remove_file(&path).unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE other (x); ").unwrap();
+    drop(other);
+    assert!(open().unwrap().contains("not a database of phones"));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(open(), None);
+    let newer = rusqlite::Connection::open(&path).unwrap();
+    newer.execute_batch("PRAGMA user_version = 2").unwrap();
+    drop(newer);
+    assert!(open().unwrap().contains("has version 2"));
+    let nowhere = Phones::open(&folder.path().join("none/phones.db"), PhonePolicy::default(), Arc::default());
+    assert!(nowhere.err().unwrap().to_string().contains("permissions"));
+}
