@@ -22,7 +22,7 @@ pub use rules::{
 };
 pub use stub::{CertificateHash, stub};
 
-/// The longest configuration, in bytes, before and after conversion to UTF-8.
+/// The longest configuration, in bytes, before and after it is rewritten.
 pub const DOCUMENT_MAX: usize = 256 << 10;
 /// The most elements inside one another.
 pub const DEPTH_MAX: usize = 32;

@@ -165,6 +165,18 @@ fn element_that_hides_in_a_replaced_one_does_not_count_as_there() {
 }
 
 #[test]
+fn stamp_with_elements_in_it_becomes_a_stamp() {
+    let stamp = "<versionStamp>7<members/><idleURL>x</idleURL></versionStamp>";
+    let out = rewritten(&rules(""), &small(stamp));
+    let text = text(&out);
+    assert!(text.contains("<versionStamp>7-") && !text.contains("idleURL"), "{text}");
+    assert_eq!(rewritten(&rules(""), &text).body, out.body);
+    let only =
+        small("").replace("<devicePool>", "<versionStamp>").replace("</devicePool>", "</versionStamp>");
+    assert_eq!(refused(only), RewriteError::NoCallManager);
+}
+
+#[test]
 fn every_occurrence_of_an_element_is_rewritten() {
     let twice = "<deviceSecurityMode>3</deviceSecurityMode><x><deviceSecurityMode>1</deviceSecurityMode></x>";
     let out = text(&rewritten(&rules(""), &small(twice)));
@@ -305,6 +317,7 @@ fn only_strict_xml_is_read() {
         other => panic!("{input}: {other:?}"),
     };
     let deep = format!("<device>{}{}</device>", "<a>".repeat(40), "</a>".repeat(40));
+    let long = format!("<device><{0}></{0}></device>", "a".repeat(129));
     let attributes: String = (0..70).map(|number| format!(" a{number}='x'")).collect();
     for (input, expected) in [
         ("", XmlError::Root),
@@ -331,10 +344,15 @@ fn only_strict_xml_is_read() {
         ("<device><a\u{e9}/></device>", XmlError::Malformed { line: 1 }),
         ("<device><!-- a -- b --></device>", XmlError::Malformed { line: 1 }),
         ("<device><?xml version='1.0'?></device>", XmlError::Malformed { line: 1 }),
+        ("<?xml encoding='UTF-8'?><device/>", XmlError::Malformed { line: 1 }),
+        ("<?xml version='1.0' encoding='UTF-8' encoding='x'?><device/>", XmlError::Malformed { line: 1 }),
+        ("<?xml version='1.0'encoding='UTF-8'?><device/>", XmlError::Malformed { line: 1 }),
+        ("<?xml version='1.0' <device/>", XmlError::Malformed { line: 1 }),
         ("<device>\n\u{1}</device>", XmlError::Character { line: 2 }),
         ("\u{feff}\u{feff}<device/>", XmlError::Character { line: 1 }),
         ("<?xml version='1.0' encoding='UTF-16'?><device/>", XmlError::Encoding),
         ("\u{feff}<?xml version='1.0' encoding='ISO-8859-1'?><device/>", XmlError::Encoding),
+        (&long, XmlError::Malformed { line: 1 }),
         (&deep, XmlError::TooDeep),
         (&format!("<device{attributes}/>"), XmlError::TooManyAttributes),
         (&format!("<device>{}</device>", "<a/>".repeat(20_000)), XmlError::TooManyElements),
@@ -346,6 +364,13 @@ fn only_strict_xml_is_read() {
 }
 
 #[test]
+fn configuration_that_grows_too_large_is_refused() {
+    let input = small(&"<versionStamp/>".repeat(15_000));
+    assert!(input.len() < 256 << 10);
+    assert_eq!(refused(input), RewriteError::Xml(XmlError::TooLarge));
+}
+
+#[test]
 fn latin1_becomes_utf8_and_a_byte_order_mark_stays() {
     let input = small("<name>J\u{f6}rg</name>");
     let declared = format!("<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>{input}");
@@ -354,6 +379,12 @@ fn latin1_becomes_utf8_and_a_byte_order_mark_stays() {
     let out = text(&out);
     assert!(out.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?><device>"), "{out}");
     assert!(out.contains("<name>J\u{f6}rg</name>"));
+    for declaration in
+        ["<?xml version='1.0'?>", "<?xml  version = '1.0' encoding = 'utf8' standalone=\"yes\" ?>"]
+    {
+        let out = text(&rewritten(&rules(""), &format!("{declaration}{input}")));
+        assert!(out.starts_with(declaration), "{out}");
+    }
     let marked = rewritten(&rules(""), &format!("\u{feff}{input}"));
     assert!(text(&marked).starts_with("\u{feff}<device>"));
 }

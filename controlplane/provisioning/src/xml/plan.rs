@@ -9,7 +9,7 @@ use super::change::{CHANGES_MAX, Change, shown};
 use super::elements::{Action, ROWS, URL_ROWS};
 use super::rules::{CallManager, MEMBERS_MAX, SCCP_SECURE_OFFSET, Server, Srst, TimeServer};
 use super::tree::{Node, Tree, is_space};
-use super::{RewriteError, RewriteRules};
+use super::{RewriteError, RewriteRules, VersionStamp};
 use crate::SecurityClass;
 
 /// What becomes of an element, and so of those in it.
@@ -88,6 +88,8 @@ impl<'a> Plan<'a> {
             "deviceSecurityMode" => self.set(node, self.class.mode()),
             "transportLayerProtocol" => self.set(node, TLS),
             "member" if self.is(node, &["callManagerGroup", "members", "member"]) => self.member(index, node),
+            // It will be a stamp alone; what is in it now must not count as there.
+            VERSION_STAMP if self.is_stamp(node) && node.has_elements => self.set(node, &node.value),
             _ if self.is_of_member(node) => self.of_member(node),
             _ if self.is(node, &["srstInfo", node.name]) => self.srst(node),
             "TVS" | "capfList" => match self.server(node.name) {
@@ -119,6 +121,13 @@ impl<'a> Plan<'a> {
 
     fn is(&self, node: &Node<'_>, path: &[&str]) -> bool {
         self.tree.ends_with(node, path)
+    }
+
+    /// The stamp that follows what is changed.
+    fn is_stamp(&self, node: &Node<'_>) -> bool {
+        node.parent == Some(0)
+            && node.name == VERSION_STAMP
+            && self.rules.version_stamp == VersionStamp::Derive
     }
 
     /// A call manager: it stays if it is known.
@@ -342,12 +351,12 @@ impl<'a> Plan<'a> {
 
     pub fn set_version_stamp(&mut self, stamp: &str) {
         let tree = self.tree;
-        let all = tree.nodes.iter().filter(|node| node.parent == Some(0) && node.name == VERSION_STAMP);
-        let found: Vec<_> = all.collect();
+        let found: Vec<_> = tree.nodes.iter().filter(|node| self.is_stamp(node)).collect();
         if found.is_empty() {
             self.ensure(0, &[VERSION_STAMP], stamp);
         }
         for node in found {
+            self.edits.retain(|(range, _)| range.end <= node.span.start || node.span.end <= range.start);
             self.set(node, stamp);
         }
     }

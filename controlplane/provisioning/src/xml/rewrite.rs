@@ -9,7 +9,7 @@ use super::change::Change;
 use super::encoding::{Text, decode};
 use super::plan::Plan;
 use super::tree::Tree;
-use super::{RewriteRules, VersionStamp, XmlError};
+use super::{DOCUMENT_MAX, RewriteRules, VersionStamp, XmlError};
 use crate::SecurityClass;
 
 /// A configuration for a phone outside.
@@ -63,6 +63,9 @@ impl RewriteRules {
         let mut body = document.bytes(&plan.apply());
         if self.version_stamp == VersionStamp::Derive && body != input {
             stamp(&mut plan, &document, &mut body);
+        }
+        if body.len() > DOCUMENT_MAX {
+            return Err(XmlError::TooLarge.into());
         }
         let (changes, unlisted) = plan.into_changes();
         Ok(Rewritten { body, changes, unlisted })

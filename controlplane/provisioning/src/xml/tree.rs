@@ -237,10 +237,14 @@ fn is_forbidden(c: char) -> bool {
     matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
+/// The longest name in bytes.
+const NAME_MAX: usize = 128;
+
 /// A plain ASCII name: no phone reads another.
 fn is_name(name: &str) -> bool {
     let other = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
-    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') && name.bytes().all(other)
+    let begins = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    begins && name.len() <= NAME_MAX && name.bytes().all(other)
 }
 
 /// White space of XML.
