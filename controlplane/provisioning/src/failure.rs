@@ -59,7 +59,7 @@ failures! {
     CommonTrustListRefused = "common_trust_list_refused": "CTLFile.tlv or ITLFile.tlv was asked for, which belong to no device.", "If a phone never asks under its own name: common_trust_lists = true.";
     ExtendedTrustListRefused = "extended_trust_list_refused": "ext_ITLSEP<MAC>.tlv was asked for, which is not made.", "Nothing; the phone goes on without. If it does not: extended_trust_lists = true.";
     EncryptionOff = "encryption_off": "An encrypted configuration was asked for, but encryption is off, or the request came by HTTPS.", "Nothing; the phone asks for the signed one next.";
-    CertificateNotSeen = "certificate_not_seen": "A configuration is only given encrypted, but the phone has not shown its certificate yet.", "Let the phone enrol or connect once with encryption = \"when_known\", or give it its certificate by CAPF.";
+    CertificateNotSeen = "certificate_not_seen": "A configuration is only given encrypted, but the phone has not shown its certificate yet.", "Let the phone connect once, or enrol a certificate, with encryption set to when_known.";
     NoCluster = "no_cluster": "No cluster's `devices` pattern matches the device.", "Add the device to a cluster's pattern.";
 
     // The secure-phone database.
@@ -111,4 +111,18 @@ failures! {
 
     // Reported by the authority.
     SastNotEscrowed = "sast_not_escrowed": "The second SAST has not been taken into escrow: losing this machine would strand every phone.", "Export it: pinholectl trust export.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Failure;
+
+    #[test]
+    fn every_failure_stands_in_the_documentation() {
+        let documentation = include_str!("../../../docs/provisioning.md");
+        for failure in Failure::ALL {
+            let row = format!("| `{}` | {} | {} |", failure.name(), failure.meaning(), failure.remedy());
+            assert!(documentation.contains(&row), "{row}");
+        }
+    }
 }

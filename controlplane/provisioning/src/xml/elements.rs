@@ -250,3 +250,33 @@ fn after_authority(url: &str) -> Option<&str> {
     let http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     http.then(|| rest.find(['/', '?', '#']).and_then(|at| rest.get(at..)).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_element_stands_in_the_documentation_with_its_default() {
+        let documentation = include_str!("../../../../docs/provisioning.md");
+        let rules = ElementRules::default();
+        for (row, action) in ROWS.iter().zip(rules.actions()) {
+            let default = match action {
+                Action::Keep => "keep".to_owned(),
+                Action::Blank => "blank".to_owned(),
+                Action::Remove => "remove".to_owned(),
+                Action::Set(value) => format!("set {value}"),
+            };
+            let line = documentation.lines().find(|line| line.starts_with(&format!("| `{}` |", row.key)));
+            let line = line.unwrap_or_else(|| panic!("{} is missing", row.key));
+            assert!(
+                line.contains(row.path.last().unwrap()) && line.contains(&format!("| {default} |")),
+                "{line}"
+            );
+        }
+        for row in URL_ROWS {
+            let line = documentation.lines().find(|line| line.starts_with(&format!("| `{}` |", row.key)));
+            let line = line.unwrap_or_else(|| panic!("{} is missing", row.key));
+            assert!(row.paths.iter().all(|path| line.contains(path.last().unwrap())), "{line}");
+        }
+    }
+}
