@@ -47,7 +47,7 @@ failures! {
     NameBackslash = "name_backslash": "A file name with a backslash.", "Nothing; no phone asks so. Watch the source.";
     NameAbsolute = "name_absolute": "A file name that is an absolute path.", "Nothing; no phone asks so. Watch the source.";
     NameParentFolder = "name_parent_folder": "A file name with '..'.", "Nothing; no phone asks so. Watch the source.";
-    NameUnknownFolder = "name_unknown_folder": "A file in a folder that is neither a locale nor Desktops/<resolution>.", "Move the file to a known folder on the call manager.";
+    NameUnknownFolder = "name_unknown_folder": "A file in a folder that is neither a locale nor one of Desktops.", "Move the file to a known folder on the call manager.";
     NameDisguised = "name_disguised": "Nearly the name of a configuration or trust list, as in another case.", "Nothing; no phone asks so. Watch the source.";
     NameUnknown = "name_unknown": "A file of no known kind.", "If a phone needs it, report its name: the list of kinds is in the source.";
 
@@ -57,7 +57,7 @@ failures! {
     UnsignedName = "unsigned_name": "An unsigned file was asked for, though the phone's trust list makes it ask for signed ones.", "The phone has no trust list of ours: erase its old one (menu, or factory reset), then let it start again. For phones that never ask for signed files: unsigned_names = true.";
     DefaultConfigurationRefused = "default_configuration_refused": "XMLDefault.cnf.xml was asked for: the phone has found no configuration of its own.", "Create the phone on the call manager. Look at the phone's time line why its own configuration was refused.";
     CommonTrustListRefused = "common_trust_list_refused": "CTLFile.tlv or ITLFile.tlv was asked for, which belong to no device.", "If a phone never asks under its own name: common_trust_lists = true.";
-    ExtendedTrustListRefused = "extended_trust_list_refused": "ext_ITLSEP<MAC>.tlv was asked for, which is not made.", "Nothing; the phone goes on without. If it does not: extended_trust_lists = true.";
+    ExtendedTrustListRefused = "extended_trust_list_refused": "The extension of an ITL (ext_ITLSEP....tlv) was asked for, which is not made.", "Nothing; the phone goes on without. If it does not: extended_trust_lists = true.";
     EncryptionOff = "encryption_off": "An encrypted configuration was asked for, but encryption is off, or the request came by HTTPS.", "Nothing; the phone asks for the signed one next.";
     CertificateNotSeen = "certificate_not_seen": "A configuration is only given encrypted, but the phone has not shown its certificate yet.", "Let the phone connect once, or enrol a certificate, with encryption set to when_known.";
     NoCluster = "no_cluster": "No cluster's `devices` pattern matches the device.", "Add the device to a cluster's pattern.";

@@ -191,7 +191,10 @@ impl Phones {
                 self.counters.count(if trust_list { Counter::TrustLists } else { Counter::Configurations });
                 Decision::Granted(grant)
             }
-            Ok(None) => self.turned_away(device, source, file, now),
+            Ok(None) => Decision::Refused(self.turned_away(device, source, file, Failure::NotAllowed, now)),
+            Err(failure) if is_of_admission(failure) => {
+                Decision::Refused(self.turned_away(device, source, file, failure, now))
+            }
             Err(failure) => {
                 self.counters.fail(failure);
                 Decision::Refused(failure)
@@ -237,7 +240,9 @@ impl Phones {
         };
         match result {
             Ok(_) => self.counters.count(Counter::Authenticated),
-            Err(Failure::NotAllowed) => drop(self.turned_away(device, source, &subject, now)),
+            Err(failure) if is_of_admission(failure) => {
+                self.turned_away(device, source, &subject, failure, now);
+            }
             Err(failure) => self.counters.fail(failure),
         }
         result
@@ -385,12 +390,19 @@ impl Phones {
         Ok(())
     }
 
-    fn turned_away(&self, device: Device, source: IpAddr, subject: &str, now: u64) -> Decision {
-        let failure = Failure::NotAllowed;
+    /// Counts and notes a refusal that no phone's own state has decided.
+    fn turned_away(
+        &self,
+        device: Device,
+        source: IpAddr,
+        subject: &str,
+        failure: Failure,
+        now: u64,
+    ) -> Failure {
         self.counters.fail(failure);
         let moment = Moment::new(now, What::Refused, subject).source(source).failure(failure);
         self.state().note(device, moment, &self.policy, &self.counters);
-        Decision::Refused(failure)
+        failure
     }
 
     fn alive(&self, device: Device, session: SessionId, registers: bool, now: u64) -> Result<(), Failure> {
@@ -428,6 +440,14 @@ impl Drop for Phones {
             tracing::error!("the last changes of phones are not written: {error}");
         }
     }
+}
+
+/// Whether a phone was refused before its own state was looked at, and so has no note of it.
+fn is_of_admission(failure: Failure) -> bool {
+    matches!(
+        failure,
+        Failure::NotAllowed | Failure::EnrolmentFull | Failure::DeviceLimit | Failure::StoreFailed
+    )
 }
 
 /// Milliseconds since 1970.

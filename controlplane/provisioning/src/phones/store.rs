@@ -229,6 +229,9 @@ impl Store {
 
     /// Forgets phones.
     pub fn delete(&mut self, devices: &[Device]) -> Result<(), StoreError> {
+        if devices.is_empty() {
+            return Ok(());
+        }
         self.transact(|transaction| {
             for device in devices {
                 for table in ["phone", "pin", "fetch", "password", "moment"] {

@@ -109,6 +109,7 @@ fn enrolment_lets_in_as_many_as_expected_and_closes_by_itself() {
     bench.connect(device(1), 1, source(1), 11).unwrap();
     bench.fetch_trust_list(device(2), source(1), 12).unwrap();
     assert_eq!(bench.fetch_trust_list(device(3), source(1), 13), Err(Failure::EnrolmentFull));
+    assert_eq!(bench.show(device(3)).timeline[0].failure, Some(Failure::EnrolmentFull));
     assert_eq!(bench.phones().enrolment(at(99)).unwrap().devices_left, 0);
     assert_eq!(bench.fetch_trust_list(device(3), source(1), 100), Err(Failure::NotAllowed));
     assert_eq!(bench.phones().enrolment(at(100)), None);
