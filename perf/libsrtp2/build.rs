@@ -22,7 +22,7 @@ fn bind() -> Result<(), String> {
         .allowlist_function(
             "srtp_(init|get_version_string|create|dealloc|(un)?protect(_rtcp)?_mki|set_stream_roc)",
         )
-        .allowlist_function("srtp_crypto_policy_set_aes_(cm_(128|256)_hmac_sha1_32|cm_256_hmac_sha1_80)")
+        .allowlist_function("srtp_crypto_policy_set_aes_cm_(128_hmac_sha1_32|(192|256)_hmac_sha1_(80|32))")
         .allowlist_function("srtp_crypto_policy_set_(rtp_default|aes_gcm_(128|256)_16_auth)")
         .allowlist_var("SRTP_MAX_(TRAILER|KEY)_LEN")
         .derive_debug(false)

@@ -19,9 +19,11 @@ const MAX_KEYS: usize = 8;
 const MAX_LIFETIME: u64 = 1 << 48;
 
 /// The suites that can be read, with the bytes of master key and salt together.
-const SUITES: [(&str, usize); 6] = [
+const SUITES: [(&str, usize); 8] = [
     ("AES_CM_128_HMAC_SHA1_80", 30),
     ("AES_CM_128_HMAC_SHA1_32", 30),
+    ("AES_192_CM_HMAC_SHA1_80", 38),
+    ("AES_192_CM_HMAC_SHA1_32", 38),
     ("AES_256_CM_HMAC_SHA1_80", 46),
     ("AES_256_CM_HMAC_SHA1_32", 46),
     ("AEAD_AES_128_GCM", 28),

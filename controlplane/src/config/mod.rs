@@ -373,6 +373,7 @@ impl Config {
     }
 }
 
+/// AES-192 comes last: who offers it and nothing else gets it, who offers more gets what everybody has.
 fn all_suites() -> Vec<String> {
     use pinhole_flow::Suite;
     [
@@ -382,6 +383,8 @@ fn all_suites() -> Vec<String> {
         Suite::AesCm128HmacSha1_80,
         Suite::AesCm256HmacSha1_32,
         Suite::AesCm128HmacSha1_32,
+        Suite::AesCm192HmacSha1_80,
+        Suite::AesCm192HmacSha1_32,
     ]
     .map(|suite| suite.name().to_owned())
     .to_vec()

@@ -54,7 +54,17 @@ fn example_is_valid_and_reaches_the_proxy() {
     assert_eq!(proxy.outside.names, vec!["pinhole.example"]);
     assert_eq!(proxy.limits.calls, 50, "limits are divided among shards");
     assert_eq!(proxy.identity.aor_pattern, None, "with an allow-list, nobody else");
-    assert_eq!(proxy.suites.len(), 6);
+    assert_eq!(proxy.suites.len(), 8);
+}
+
+#[test]
+fn all_suites_are_allowed_unless_told_and_aes_192_is_the_last_choice() {
+    let mut example = Example::new();
+    example.text =
+        example.text.lines().filter(|line| !line.starts_with("suites")).collect::<Vec<_>>().join("\n");
+    let suites = example.load().unwrap().proxy(1).unwrap().suites;
+    assert_eq!(suites.len(), pinhole_flow::Suite::ALL.len());
+    assert!(suites[6..].iter().all(|suite| suite.key_len() == 24), "{suites:?}");
 }
 
 #[test]

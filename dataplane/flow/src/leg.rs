@@ -21,7 +21,7 @@ pub struct MasterKey {
     pub reserved: u8,
     /// The master salt; GCM suites use the first 12 bytes.
     pub salt: [u8; 14],
-    /// The master key; 128-bit suites use the first 16 bytes.
+    /// The master key; 128-bit suites use the first 16 bytes, 192-bit ones the first 24.
     pub key: [u8; 32],
 }
 

@@ -16,17 +16,23 @@ pub enum Suite {
     AeadAes128Gcm = 5,
     /// AES-256 in Galois/counter mode, 16-byte tag (RFC 7714).
     AeadAes256Gcm = 6,
+    /// AES-192 counter mode, HMAC-SHA1 with an 80-bit tag (RFC 6188).
+    AesCm192HmacSha1_80 = 7,
+    /// AES-192 counter mode, HMAC-SHA1 with a 32-bit tag for RTP and 80 bits for RTCP (RFC 6188).
+    AesCm192HmacSha1_32 = 8,
 }
 
 impl Suite {
     /// Every suite, in the order of their codes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::AesCm128HmacSha1_80,
         Self::AesCm128HmacSha1_32,
         Self::AesCm256HmacSha1_80,
         Self::AesCm256HmacSha1_32,
         Self::AeadAes128Gcm,
         Self::AeadAes256Gcm,
+        Self::AesCm192HmacSha1_80,
+        Self::AesCm192HmacSha1_32,
     ];
 
     /// The suite of a code read from shared memory; `None` for 0 and for anything unknown.
@@ -48,6 +54,8 @@ impl Suite {
             Self::AesCm256HmacSha1_32 => "AES_256_CM_HMAC_SHA1_32",
             Self::AeadAes128Gcm => "AEAD_AES_128_GCM",
             Self::AeadAes256Gcm => "AEAD_AES_256_GCM",
+            Self::AesCm192HmacSha1_80 => "AES_192_CM_HMAC_SHA1_80",
+            Self::AesCm192HmacSha1_32 => "AES_192_CM_HMAC_SHA1_32",
         }
     }
 
@@ -60,6 +68,7 @@ impl Suite {
     pub const fn key_len(self) -> usize {
         match self {
             Self::AesCm128HmacSha1_80 | Self::AesCm128HmacSha1_32 | Self::AeadAes128Gcm => 16,
+            Self::AesCm192HmacSha1_80 | Self::AesCm192HmacSha1_32 => 24,
             Self::AesCm256HmacSha1_80 | Self::AesCm256HmacSha1_32 | Self::AeadAes256Gcm => 32,
         }
     }
@@ -72,8 +81,8 @@ impl Suite {
     /// Length of the authentication tag of an SRTP packet in bytes.
     pub const fn rtp_tag_len(self) -> usize {
         match self {
-            Self::AesCm128HmacSha1_80 | Self::AesCm256HmacSha1_80 => 10,
-            Self::AesCm128HmacSha1_32 | Self::AesCm256HmacSha1_32 => 4,
+            Self::AesCm128HmacSha1_80 | Self::AesCm192HmacSha1_80 | Self::AesCm256HmacSha1_80 => 10,
+            Self::AesCm128HmacSha1_32 | Self::AesCm192HmacSha1_32 | Self::AesCm256HmacSha1_32 => 4,
             Self::AeadAes128Gcm | Self::AeadAes256Gcm => 16,
         }
     }

@@ -49,7 +49,7 @@ impl Side {
         leg.flags = self.flags & LegFlags::ALL;
         leg.next_hop = u32::from(self.next_hop % 9);
         for (key, suite) in [&mut leg.inbound, &mut leg.outbound].into_iter().zip(self.suites) {
-            *key = Suite::from_code(suite % 8).map_or(MasterKey::NONE, |suite| master(suite, number));
+            *key = Suite::from_code(suite % 9).map_or(MasterKey::NONE, |suite| master(suite, number));
         }
         leg
     }

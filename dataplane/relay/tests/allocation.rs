@@ -64,18 +64,21 @@ fn a_burst_of_everything_allocates_and_frees_nothing() {
         let mut frames = Frames::new();
         for (slot, peer) in (1..).zip(&mut peers) {
             let sealed = peer.protect(&rtp(slot, sequence));
-            // A source that moves, a replay, a forgery, plain RTP, a stranger, no pinhole.
+            // A source that moves, a replay, plain RTP or a forgery, a stranger, no pinhole.
             let moving = at(&format!("192.0.2.1:{}", 1000 + sequence));
             frames.push(Packet::new(moving, ours_outside(slot), &sealed).buffer());
             frames.push(Packet::new(moving, ours_outside(slot), &sealed).buffer());
-            frames.push(Packet::new(moving, ours_outside(slot), &rtp(slot, sequence)).buffer());
-            frames.push(Packet::new(moving, ours_outside(slot), &[&sealed[..], b"x"].concat()).buffer());
+            let worthless = match slot % 2 {
+                0 => rtp(slot, sequence),
+                _ => [&sealed[..], b"x"].concat(),
+            };
+            frames.push(Packet::new(moving, ours_outside(slot), &worthless).buffer());
         }
         frames.push(Packet::new(phone(), ours_outside(10), &near.protect(&rtp(7, sequence))).buffer());
         frames.push(Packet::new(phone(), ours_outside(9), &rtp(7, sequence)).buffer());
         frames.push(TestBuffer::new(&[0xff; 60]));
         let mut inwards = Frames::new();
-        for slot in 1..=6 {
+        for slot in 1..=8 {
             inwards.push(Packet::new(inside(), ours_inside(slot), &rtp(slot, sequence)).tagged(5).buffer());
             inwards.push(Packet::new(next(inside()), next(ours_inside(slot)), &rtcp(slot)).buffer());
             inwards.push(Packet::new(phone(), ours_inside(slot), &rtp(slot, sequence)).buffer());
@@ -116,7 +119,7 @@ fn a_burst_of_everything_allocates_and_frees_nothing() {
     }
     // The calls of every suite, the hairpin, both directions of the call that began anew; and of the
     // call whose key changes one of two packets, or, while both keys are good, both.
-    assert_eq!(sent, 20 * (6 + 1 + 12 + 2) + 10 + 20);
+    assert_eq!(sent, 20 * (8 + 1 + 16 + 2) + 10 + 20);
     assert_eq!((bench.stats.hairpins, bench.stats.old_key), (20, 10));
 }
 

@@ -14,7 +14,7 @@ use crate::{Kind, portable, prefetch, trailer};
 /// section 4.3). Wiped on drop.
 #[derive(Clone, Default, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct SessionKeys {
-    /// Encryption key; 128-bit suites use the first 16 bytes.
+    /// Encryption key; 128-bit suites use the first 16 bytes, 192-bit ones the first 24.
     pub encryption: [u8; 32],
     /// Salt; GCM suites use the first 12 bytes.
     pub salt: [u8; 14],

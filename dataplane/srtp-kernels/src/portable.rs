@@ -49,6 +49,7 @@ fn protect(job: &mut Job<'_>) -> Outcome {
     let Some(transform) = transform(job) else { return Outcome::ForeignKeys };
     let done = match transform {
         Transform::Cm128 { cipher, mac, salt } => cm::protect(cipher, mac, salt, job),
+        Transform::Cm192 { cipher, mac, salt } => cm::protect(cipher, mac, salt, job),
         Transform::Cm256 { cipher, mac, salt } => cm::protect(cipher, mac, salt, job),
         Transform::Gcm128 { aead, salt } => gcm::protect(aead, salt, job),
         Transform::Gcm256 { aead, salt } => gcm::protect(aead, salt, job),
@@ -60,6 +61,7 @@ fn unprotect(job: &mut Job<'_>) -> Outcome {
     let Some(transform) = transform(job) else { return Outcome::ForeignKeys };
     let done = match transform {
         Transform::Cm128 { cipher, mac, salt } => cm::unprotect(cipher, mac, salt, job),
+        Transform::Cm192 { cipher, mac, salt } => cm::unprotect(cipher, mac, salt, job),
         Transform::Cm256 { cipher, mac, salt } => cm::unprotect(cipher, mac, salt, job),
         Transform::Gcm128 { aead, salt } => gcm::unprotect(aead, salt, job),
         Transform::Gcm256 { aead, salt } => gcm::unprotect(aead, salt, job),

@@ -150,7 +150,7 @@ proptest! {
 #[test]
 fn srtcp_tag_is_80_bits_even_for_the_32_bit_suites() {
     for engine in every_variant() {
-        for suite in [Suite::AesCm128HmacSha1_32, Suite::AesCm256HmacSha1_32] {
+        for suite in [Suite::AesCm128HmacSha1_32, Suite::AesCm192HmacSha1_32, Suite::AesCm256HmacSha1_32] {
             let keys = keys(&*engine, suite, &[1; 16], &[2; 14], 3, &[]);
             assert_eq!(keys.overhead(Kind::Rtp), 4);
             assert_eq!(keys.overhead(Kind::Rtcp), 4 + 10);

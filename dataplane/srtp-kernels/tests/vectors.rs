@@ -48,6 +48,16 @@ fn rfc_6188_7_1_aes_256_counter_mode_keystream() {
 }
 
 #[test]
+fn rfc_6188_7_3_aes_192_counter_mode_keystream() {
+    keystream_is(
+        Suite::AesCm192HmacSha1_80,
+        "eab234764e517b2d3d160d587d8c8621 9740f65f99b6bcf7",
+        "35096cba4610028dc1b57503804ce37c 5de986291dcce161d5165ec4568f5c9a 474a40c77894bc17180202272a4c264d",
+        "d108d1a31a00bad6367ec23eb044b415 c8f57129fdeb970b59f917b257662d4c a5dab625811034e8cebdfeb6dc158dd3",
+    );
+}
+
+#[test]
 fn rfc_2202_hmac_sha1_truncated_to_80_and_32_bits() {
     // Test case 1: key 0x0b times 20, data "Hi There". SRTP authenticates the packet and the ROC:
     // here "Hi T" and "here".

@@ -2,7 +2,7 @@
 //! derivation rate 0: one derivation per master key.
 
 use aes::cipher::{BlockCipherEncrypt, BlockSizeUser, InnerIvInit, KeyInit, StreamCipherCore, consts::U16};
-use aes::{Aes128Enc, Aes256Enc};
+use aes::{Aes128Enc, Aes192Enc, Aes256Enc};
 use ctr::CtrCore;
 use ctr::flavors::Ctr128BE;
 use pinhole_flow::{MasterKey, Suite};
@@ -22,21 +22,12 @@ pub fn session_keys(suite: Suite, master: &MasterKey, kind: Kind) -> SessionKeys
         Kind::Rtp => Labels { encryption: 0, authentication: 1, salt: 2 },
         Kind::Rtcp => Labels { encryption: 3, authentication: 4, salt: 5 },
     };
-    let salt = padded_salt(master);
-    let [k128 @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = &master.key;
+    let prf = Prf::new(suite, master);
     let mut keys = SessionKeys::default();
-    if suite.key_len() == 16 {
-        let prf = Aes128Enc::new(k128.into());
-        let (encryption, _) = keys.encryption.split_at_mut(16);
-        generate(&prf, &salt, labels.encryption, encryption);
-        generate(&prf, &salt, labels.authentication, &mut keys.authentication);
-        generate(&prf, &salt, labels.salt, &mut keys.salt);
-    } else {
-        let prf = Aes256Enc::new((&master.key).into());
-        generate(&prf, &salt, labels.encryption, &mut keys.encryption);
-        generate(&prf, &salt, labels.authentication, &mut keys.authentication);
-        generate(&prf, &salt, labels.salt, &mut keys.salt);
-    }
+    let (encryption, _) = keys.encryption.split_at_mut(suite.key_len());
+    prf.generate(labels.encryption, encryption);
+    prf.generate(labels.authentication, &mut keys.authentication);
+    prf.generate(labels.salt, &mut keys.salt);
     keys
 }
 
@@ -45,15 +36,43 @@ pub fn session_keys(suite: Suite, master: &MasterKey, kind: Kind) -> SessionKeys
 /// authentic too. `None` for plain RTP.
 pub fn fingerprint(master: &MasterKey) -> Option<[u8; 16]> {
     const LABEL: u8 = 0xff;
-    let suite = master.suite()?;
-    let salt = padded_salt(master);
-    let [k128 @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = &master.key;
     let mut out = [0; 16];
-    match suite.key_len() {
-        16 => generate(&Aes128Enc::new(k128.into()), &salt, LABEL, &mut out),
-        _ => generate(&Aes256Enc::new((&master.key).into()), &salt, LABEL, &mut out),
-    }
+    Prf::new(master.suite()?, master).generate(LABEL, &mut out);
     Some(out)
+}
+
+/// The pseudo-random function of a master key and its salt.
+struct Prf {
+    cipher: Cipher,
+    salt: [u8; 14],
+}
+
+/// AES with the suite's key length.
+enum Cipher {
+    Aes128(Aes128Enc),
+    Aes192(Aes192Enc),
+    Aes256(Aes256Enc),
+}
+
+impl Prf {
+    fn new(suite: Suite, master: &MasterKey) -> Self {
+        let [k128 @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = &master.key;
+        let [k192 @ .., _, _, _, _, _, _, _, _] = &master.key;
+        let cipher = match suite.key_len() {
+            16 => Cipher::Aes128(Aes128Enc::new(k128.into())),
+            24 => Cipher::Aes192(Aes192Enc::new(k192.into())),
+            _ => Cipher::Aes256(Aes256Enc::new((&master.key).into())),
+        };
+        Self { cipher, salt: padded_salt(master) }
+    }
+
+    fn generate(&self, label: u8, out: &mut [u8]) {
+        match &self.cipher {
+            Cipher::Aes128(cipher) => generate(cipher, &self.salt, label, out),
+            Cipher::Aes192(cipher) => generate(cipher, &self.salt, label, out),
+            Cipher::Aes256(cipher) => generate(cipher, &self.salt, label, out),
+        }
+    }
 }
 
 fn padded_salt(master: &MasterKey) -> [u8; 14] {
@@ -109,6 +128,16 @@ mod tests {
         assert_eq!(keys.encryption[..], hex(encryption));
         assert_eq!(keys.salt[..], hex("fa31791685ca444a9e07c6c64e93"));
         assert_eq!(keys.authentication[..], hex("fd9c32d39ed5fbb5a9dc96b30818454d1313dc05"));
+    }
+
+    #[test]
+    fn rfc_6188_7_4_session_keys_of_a_192_bit_master_key() {
+        let key = "73edc66c4fa15776fb57f9505c171365 50ffda71f3e8e5f1";
+        let keys = derived(Suite::AesCm192HmacSha1_32, key, "c8522f3acd4ce86d5add78edbb11");
+        assert_eq!(keys.encryption[..24], hex("31874736a8f1143870c26e4857d8a5b2 c4a354407faadabb"));
+        assert_eq!(keys.encryption[24..], [0; 8]);
+        assert_eq!(keys.salt[..], hex("2372b82d639b6d8503a47adc0a6c"));
+        assert_eq!(keys.authentication[..], hex("355b10973cd95b9eacf4061c7e1a7151e7cfbfcb"));
     }
 
     #[test]

@@ -6,10 +6,22 @@ mod common;
 
 use common::{Drop, Party, key_and_salt, rtcp_packet, rtp_packet, rtp_packet_with};
 use libsrtp2::{Error, Policy, ROOM, Role, Session};
-use pinhole_flow::Suite;
-use pinhole_srtp::kernels::{E_BIT, Engine, Kind, Outcome, every_variant};
+use pinhole_flow::{MasterKey, Suite};
+use pinhole_srtp::kernels::{E_BIT, Engine, Job, Keys, Kind, Outcome, SessionKeys, every_variant};
+use pinhole_srtp::session_keys;
 
 const MKIS: [&[u8]; 3] = [&[], &[0, 0, 0, 1], &[0x5a; 128]];
+
+/// All but AES-192, for which libsrtp2 2.5 derives other session keys than RFC 6188 says: see
+/// [`aes_192_interoperates_under_the_same_session_keys`].
+const SUITES: [Suite; 6] = [
+    Suite::AesCm128HmacSha1_80,
+    Suite::AesCm128HmacSha1_32,
+    Suite::AesCm256HmacSha1_80,
+    Suite::AesCm256HmacSha1_32,
+    Suite::AeadAes128Gcm,
+    Suite::AeadAes256Gcm,
+];
 
 fn theirs(role: Role, suite: Suite, mki: &[u8]) -> Session {
     let key_and_salt = key_and_salt(suite, 1);
@@ -90,7 +102,7 @@ fn variant(at: usize) -> Box<dyn Engine> {
 
 fn every_engine_suite_and_mki(mut test: impl FnMut(Pair)) {
     for engine in 0..every_variant().len() {
-        for suite in Suite::ALL {
+        for suite in SUITES {
             for mki in MKIS {
                 test(Pair::new(engine, suite, mki));
             }
@@ -101,7 +113,7 @@ fn every_engine_suite_and_mki(mut test: impl FnMut(Pair)) {
 #[test]
 fn rtp_of_every_payload_length_interoperates() {
     for engine in 0..every_variant().len() {
-        for suite in Suite::ALL {
+        for suite in SUITES {
             let mut pair = Pair::new(engine, suite, &[]);
             for len in (0u16..=1500).chain((1501..=9000).step_by(250)).chain([9000]) {
                 let payload: Vec<u8> = (0..len).map(|at| at as u8).collect();
@@ -188,7 +200,7 @@ fn a_forged_packet_is_refused_by_both() {
 
 #[test]
 fn a_packet_under_another_mki_is_refused_by_both() {
-    for suite in Suite::ALL {
+    for suite in SUITES {
         let mut pair = Pair::new(0, suite, &[1, 2]);
         let mut stranger = Party::new(suite, 1, &[1, 3]);
         let packet = stranger.protect(&rtp_packet(9, 10, &[1; 20])).unwrap();
@@ -200,9 +212,7 @@ fn a_packet_under_another_mki_is_refused_by_both() {
 
 #[test]
 fn unencrypted_srtcp_interoperates() {
-    for (engine, suite) in
-        (0..every_variant().len()).flat_map(|engine| Suite::ALL.map(|suite| (engine, suite)))
-    {
+    for (engine, suite) in (0..every_variant().len()).flat_map(|engine| SUITES.map(|suite| (engine, suite))) {
         for mki in MKIS {
             let key_and_salt = key_and_salt(suite, 1);
             let policy =
@@ -231,11 +241,65 @@ fn unencrypted_srtcp_interoperates() {
 
 #[test]
 fn the_e_bit_is_set_on_what_we_send() {
-    for suite in Suite::ALL {
+    for suite in SUITES {
         let mut us = Party::new(suite, 1, &[]);
         for expected in 0..3 {
             let packet = us.protect_rtcp(&rtcp_packet(5, None)).unwrap();
             assert_eq!(us.direction.keys().srtcp_word(&packet), Some(E_BIT | expected));
+        }
+    }
+}
+
+/// libsrtp2 before 2.8 derives the session keys of AES-192 with AES-256, from master key and salt padded
+/// with zeros to the length of AES-256's (cisco/libsrtp issue 763). What is done with session keys can be
+/// compared all the same; that ours are right, the vectors of RFC 6188 section 7.4 show.
+fn as_libsrtp2_derives(key_and_salt: &[u8], kind: Kind) -> SessionKeys {
+    let mut padded = key_and_salt.to_vec();
+    padded.resize(46, 0);
+    let suite = Suite::AesCm256HmacSha1_80;
+    session_keys(suite, &MasterKey::new(suite, &padded).unwrap(), kind)
+}
+
+fn job<'a>(keys: &'a Keys, kind: Kind, packet: &'a mut [u8], len: usize, index: u64) -> Job<'a> {
+    let ssrc_at = if kind == Kind::Rtp { 8 } else { 4 };
+    let ssrc = u32::from_be_bytes(packet[ssrc_at..ssrc_at + 4].try_into().unwrap());
+    Job { keys, kind, packet, len, payload_at: 12, ssrc, index, outcome: Outcome::Pending }
+}
+
+#[test]
+fn aes_192_interoperates_under_the_same_session_keys() {
+    for (engine, suite) in every_variant().iter().flat_map(|engine| {
+        [Suite::AesCm192HmacSha1_80, Suite::AesCm192HmacSha1_32].map(|suite| (engine, suite))
+    }) {
+        for mki in MKIS {
+            let key_and_salt = key_and_salt(suite, 1);
+            let [rtp, rtcp] = [Kind::Rtp, Kind::Rtcp].map(|kind| as_libsrtp2_derives(&key_and_salt, kind));
+            let keys = engine.expand(suite, &rtp, &rtcp, mki).unwrap();
+            let mut sender = theirs(Role::Sender, suite, mki);
+            let compare = |kind, plain: &[u8], index, theirs: Vec<u8>| {
+                let mut ours = plain.to_vec();
+                ours.resize(plain.len() + keys.overhead(kind), 0);
+                let mut jobs = [job(&keys, kind, &mut ours, plain.len(), index)];
+                engine.protect(&mut jobs);
+                assert_eq!(jobs[0].outcome, Outcome::Done);
+                assert_eq!(ours, theirs, "{} bytes on the wire", suite.name());
+                let len = ours.len();
+                let mut jobs = [job(&keys, kind, &mut ours, len, index)];
+                engine.unprotect(&mut jobs);
+                assert_eq!((jobs[0].outcome, jobs[0].len), (Outcome::Done, plain.len()));
+                assert_eq!(ours[..plain.len()], *plain);
+            };
+            for len in (0..=300u16).chain([1500, 9000]) {
+                let plain = rtp_packet(7, len, &vec![len as u8; usize::from(len)]);
+                let theirs = call(&plain, |packet, len| sender.protect(packet, len)).unwrap();
+                compare(Kind::Rtp, &plain, len.into(), theirs);
+            }
+            // libsrtp2 starts the SRTCP index at 1.
+            for index in 1..30u16 {
+                let plain = rtcp_packet(7, Some(index));
+                let theirs = call(&plain, |packet, len| sender.protect_rtcp(packet, len)).unwrap();
+                compare(Kind::Rtcp, &plain, u64::from(E_BIT | u32::from(index)), theirs);
+            }
         }
     }
 }

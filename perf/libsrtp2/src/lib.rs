@@ -24,7 +24,7 @@ pub fn version() -> String {
 /// Why libsrtp2 did not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The SDES name is not one of the six suites.
+    /// The SDES name is not one of the eight suites.
     #[error("crypto suite unknown to this wrapper")]
     UnknownSuite,
     /// Master key and salt do not have the suite's length, or the MKI has more than 128 bytes.
@@ -179,12 +179,15 @@ type SetPolicy = unsafe extern "C" fn(*mut sys::srtp_crypto_policy_t);
 /// Length of key and salt, and the policy for RTP and for RTCP, whose tag is never short.
 fn suite(name: &str) -> Result<(usize, SetPolicy, SetPolicy), Error> {
     let cm128: SetPolicy = sys::srtp_crypto_policy_set_rtp_default;
+    let cm192: SetPolicy = sys::srtp_crypto_policy_set_aes_cm_192_hmac_sha1_80;
     let cm256: SetPolicy = sys::srtp_crypto_policy_set_aes_cm_256_hmac_sha1_80;
     let gcm128: SetPolicy = sys::srtp_crypto_policy_set_aes_gcm_128_16_auth;
     let gcm256: SetPolicy = sys::srtp_crypto_policy_set_aes_gcm_256_16_auth;
     Ok(match name {
         "AES_CM_128_HMAC_SHA1_80" => (30, cm128, cm128),
         "AES_CM_128_HMAC_SHA1_32" => (30, sys::srtp_crypto_policy_set_aes_cm_128_hmac_sha1_32, cm128),
+        "AES_192_CM_HMAC_SHA1_80" => (38, cm192, cm192),
+        "AES_192_CM_HMAC_SHA1_32" => (38, sys::srtp_crypto_policy_set_aes_cm_192_hmac_sha1_32, cm192),
         "AES_256_CM_HMAC_SHA1_80" => (46, cm256, cm256),
         "AES_256_CM_HMAC_SHA1_32" => (46, sys::srtp_crypto_policy_set_aes_cm_256_hmac_sha1_32, cm256),
         "AEAD_AES_128_GCM" => (28, gcm128, gcm128),

@@ -20,7 +20,8 @@ BUILT = pathlib.Path(os.environ.get("PINHOLE_BUILT", REPOSITORY / "target" / "re
 BINARIES = ("pinhole-dataplane", "pinhole-controlplane", "pinholectl")
 
 SUITES = ["AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_256_CM_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_80",
-          "AES_256_CM_HMAC_SHA1_32", "AES_CM_128_HMAC_SHA1_32"]
+          "AES_256_CM_HMAC_SHA1_32", "AES_CM_128_HMAC_SHA1_32",
+          "AES_192_CM_HMAC_SHA1_80", "AES_192_CM_HMAC_SHA1_32"]
 
 DEFAULTS = {
     "dataplane": {

@@ -1,7 +1,7 @@
 //! What phones write in `a=crypto`, and what the data plane is told of it.
 
 use pinhole_flow::{Leg, MasterKey, Suite};
-use pinhole_proxy::Counter;
+use pinhole_proxy::{Counter, ProxyConfig};
 
 use crate::stage::*;
 
@@ -19,7 +19,12 @@ fn call(lines: &[&str]) -> ([MasterKey; 2], String) {
 
 /// A call with this offer: the phone's leg, and our answer.
 fn leg_of(lines: &[&str]) -> (Leg, String) {
-    let mut stage = Stage::new();
+    leg_under(config(), lines)
+}
+
+/// The same under a configuration.
+fn leg_under(config: ProxyConfig, lines: &[&str]) -> (Leg, String) {
+    let mut stage = Stage::with(config);
     stage.connect(PHONE_A, 1);
     let invite = stage.invite_of_phone("call-1", &offer(lines));
     stage.phone_sends(1, invite);
@@ -67,6 +72,20 @@ fn answer_has_the_tag_and_suite_of_the_line_that_was_chosen() {
     let ([phone, ours], answer) = call(&lines.each_ref().map(String::as_str));
     assert_eq!(tag_and_suite(&answer), ("7", "AES_CM_128_HMAC_SHA1_80"));
     assert_eq!([phone.suite(), ours.suite()], [Some(Suite::AesCm128HmacSha1_80); 2]);
+}
+
+#[test]
+fn aes_192_is_chosen_where_the_phone_offers_nothing_that_is_preferred() {
+    let suites = vec![Suite::AesCm128HmacSha1_80, Suite::AesCm192HmacSha1_80];
+    let key = format!("inline:{}", "A".repeat(50));
+    let aes_192 = format!("1 AES_192_CM_HMAC_SHA1_80 {key}A=");
+    let (leg, answer) = leg_under(ProxyConfig { suites: suites.clone(), ..config() }, &[&aes_192]);
+    assert_eq!(tag_and_suite(&answer), ("1", "AES_192_CM_HMAC_SHA1_80"));
+    assert_eq!(leg.outbound.suite(), Some(Suite::AesCm192HmacSha1_80));
+    assert_eq!((leg.inbound.key().len(), leg.inbound.salt().len()), (24, 14));
+    let aes_128 = format!("2 AES_CM_128_HMAC_SHA1_80 {KEY_A}");
+    let (_, answer) = leg_under(ProxyConfig { suites, ..config() }, &[&aes_192, &aes_128]);
+    assert_eq!(tag_and_suite(&answer), ("2", "AES_CM_128_HMAC_SHA1_80"));
 }
 
 #[test]

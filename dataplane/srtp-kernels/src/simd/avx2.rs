@@ -45,6 +45,8 @@ impl Tier for Avx2 {
             unsafe {
                 if let Some(round_keys) = stream.round_keys.first_chunk::<15>() {
                     keystream::apply(round_keys, stream.counter, stream.data);
+                } else if let Some(round_keys) = stream.round_keys.first_chunk::<13>() {
+                    keystream::apply(round_keys, stream.counter, stream.data);
                 } else if let Some(round_keys) = stream.round_keys.first_chunk::<11>() {
                     keystream::apply(round_keys, stream.counter, stream.data);
                 }

@@ -11,6 +11,7 @@ use crate::{SessionKeys, prefetch};
 /// Session keys of one kind, expanded. Boxed and filled in place: no copy stays behind on the stack.
 pub(crate) enum Context {
     Cm128(Box<Cm<11>>),
+    Cm192(Box<Cm<13>>),
     Cm256(Box<Cm<15>>),
     Gcm128(Box<Gcm<11>>),
     Gcm256(Box<Gcm<15>>),
@@ -40,14 +41,14 @@ pub(crate) struct Gcm<const KEYS: usize> {
     pub salt: u128,
 }
 
-/// A context, counter mode of either key length in one form.
+/// A context, counter mode of any key length in one form.
 pub(super) enum Form<'a> {
     Counted(Counted<'a>),
     Gcm128(&'a Gcm<11>),
     Gcm256(&'a Gcm<15>),
 }
 
-/// A [`Cm`] of either key length.
+/// A [`Cm`] of any key length.
 #[derive(Clone, Copy)]
 pub(super) struct Counted<'a> {
     pub midstates: &'a Midstates,
@@ -55,7 +56,7 @@ pub(super) struct Counted<'a> {
     pub salt: u128,
 }
 
-const _: () = assert!(size_of::<Cm<11>>() == 256 && size_of::<Cm<15>>() == 320);
+const _: () = assert!(size_of::<Cm<11>>() == 256 && size_of::<Cm<13>>() == 320 && size_of::<Cm<15>>() == 320);
 const _: () = assert!(size_of::<Gcm<11>>() == 448 && size_of::<Gcm<15>>() == 512);
 const _: () = assert!(size_of::<Context>() == 16);
 
@@ -72,6 +73,7 @@ impl Context {
         unsafe {
             match suite {
                 Suite::AesCm128HmacSha1_80 | Suite::AesCm128HmacSha1_32 => Self::Cm128(Cm::new(keys)),
+                Suite::AesCm192HmacSha1_80 | Suite::AesCm192HmacSha1_32 => Self::Cm192(Cm::new(keys)),
                 Suite::AesCm256HmacSha1_80 | Suite::AesCm256HmacSha1_32 => Self::Cm256(Cm::new(keys)),
                 Suite::AeadAes128Gcm => Self::Gcm128(Gcm::new(keys)),
                 Suite::AeadAes256Gcm => Self::Gcm256(Gcm::new(keys)),
@@ -83,6 +85,7 @@ impl Context {
     pub(super) fn form(&self) -> Form<'_> {
         match self {
             Self::Cm128(context) => Form::Counted(context.counted()),
+            Self::Cm192(context) => Form::Counted(context.counted()),
             Self::Cm256(context) => Form::Counted(context.counted()),
             Self::Gcm128(context) => Form::Gcm128(context),
             Self::Gcm256(context) => Form::Gcm256(context),
@@ -93,6 +96,7 @@ impl Context {
     pub(crate) fn prefetch(&self) {
         match self {
             Self::Cm128(context) => prefetch(&**context),
+            Self::Cm192(context) => prefetch(&**context),
             Self::Cm256(context) => prefetch(&**context),
             Self::Gcm128(context) => prefetch(&**context),
             Self::Gcm256(context) => prefetch(&**context),
@@ -101,7 +105,7 @@ impl Context {
 }
 
 impl<const KEYS: usize> Cm<KEYS> {
-    #[target_feature(enable = "aes,ssse3")]
+    #[target_feature(enable = "aes")]
     fn new(keys: &SessionKeys) -> Box<Self> {
         let mut context = Box::new(Self { midstates: [0; 16], round_keys: [[0; 16]; KEYS], salt: 0 });
         let (inner, outer) = context.midstates.split_at_mut(5);
@@ -132,10 +136,10 @@ impl<const KEYS: usize> Gcm<KEYS> {
     }
 }
 
-#[target_feature(enable = "aes,ssse3")]
+#[target_feature(enable = "aes")]
 fn fill<const KEYS: usize>(round_keys: &mut [[u8; 16]; KEYS], keys: &SessionKeys) {
-    let key_blocks = if KEYS == 11 { 1 } else { 2 };
-    for (to, from) in round_keys.iter_mut().zip(keys.encryption.as_chunks().0).take(key_blocks) {
+    let key = keys.encryption.iter().take(4 * schedule::key_words(KEYS));
+    for (to, from) in round_keys.as_flattened_mut().iter_mut().zip(key) {
         *to = *from;
     }
     schedule::expand(round_keys);

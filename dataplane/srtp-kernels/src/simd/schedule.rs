@@ -3,31 +3,34 @@
 
 use core::arch::x86_64::*;
 
-use super::memory::{load_block, store_block};
+/// How many words a key has that makes `round_keys` round keys: 4, 6 or 8 for 11, 13 or 15.
+pub(super) const fn key_words(round_keys: usize) -> usize {
+    round_keys - 7
+}
 
-/// Fills `round_keys`, which starts with the key: `WORDS` = 1 key block and 11 round keys for AES-128,
-/// 2 and 15 for AES-256.
-#[target_feature(enable = "aes,ssse3")]
+/// Fills `round_keys`, which starts with the key.
+#[target_feature(enable = "aes")]
 pub(super) fn expand<const KEYS: usize>(round_keys: &mut [[u8; 16]; KEYS]) {
-    let words = if KEYS == 11 { 1 } else { 2 };
-    // The last word of the block before, rotated or not, in each column: then ShiftRows in
-    // AESENCLAST moves nothing, and what remains is SubWord and the addition of the round constant.
-    let rotated = _mm_set1_epi32(0x0c0f_0e0d);
-    let plain = _mm_set1_epi32(0x0f0e_0d0c);
+    let key_words = key_words(KEYS);
+    let words = round_keys.as_flattened_mut().as_chunks_mut::<4>().0;
+    // At most ten round constants are needed, and only AES-128 comes beyond the eighth.
     let mut constant = 1;
-    for at in words..KEYS {
-        let before = load_block(&round_keys[at - 1]);
-        let substituted = if at % words == 0 {
-            let word = _mm_shuffle_epi8(before, rotated);
-            let substituted = _mm_aesenclast_si128(word, _mm_set1_epi32(constant));
+    for at in key_words..words.len() {
+        let mut word = u32::from_le_bytes(words[at - 1]);
+        if at % key_words == 0 {
+            word = substitute(word).rotate_right(8) ^ constant;
             constant = if constant == 0x80 { 0x1b } else { constant << 1 };
-            substituted
-        } else {
-            _mm_aesenclast_si128(_mm_shuffle_epi8(before, plain), _mm_setzero_si128())
-        };
-        let mut key = load_block(&round_keys[at - words]);
-        key = _mm_xor_si128(key, _mm_slli_si128(key, 4));
-        key = _mm_xor_si128(key, _mm_slli_si128(key, 8));
-        store_block(&mut round_keys[at], _mm_xor_si128(key, substituted));
+        } else if key_words == 8 && at % key_words == 4 {
+            word = substitute(word);
+        }
+        words[at] = (u32::from_le_bytes(words[at - key_words]) ^ word).to_le_bytes();
     }
+}
+
+/// SubWord: the word stands in each column, so that ShiftRows in AESENCLAST moves nothing.
+#[inline]
+#[target_feature(enable = "aes")]
+fn substitute(word: u32) -> u32 {
+    let block = _mm_aesenclast_si128(_mm_set1_epi32(word as i32), _mm_setzero_si128());
+    _mm_cvtsi128_si32(block) as u32
 }

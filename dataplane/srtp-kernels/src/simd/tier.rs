@@ -28,7 +28,7 @@ pub(super) trait Tier: Copy + Send + Sync {
 
 /// Bytes to combine with a key stream of AES in counter mode, of at most 2^16 blocks.
 pub(super) struct Stream<'a> {
-    /// 11 or 15 round keys.
+    /// 11, 13 or 15 round keys.
     pub round_keys: &'a [[u8; 16]],
     /// The first counter block.
     pub counter: u128,

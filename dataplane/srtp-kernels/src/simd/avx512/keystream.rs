@@ -24,11 +24,17 @@ pub(super) fn apply_all(streams: &mut [Stream<'_>]) {
                 pair::<15>([key, other_key], [one, other]);
                 continue;
             }
+            if let (Some(key), Some(other_key)) = (array(one.round_keys), array(other.round_keys)) {
+                pair::<13>([key, other_key], [one, other]);
+                continue;
+            }
         }
         for stream in streams {
             if let Some(round_keys) = array::<11>(stream.round_keys) {
                 apply(round_keys, stream.counter, stream.data);
             } else if let Some(round_keys) = array::<15>(stream.round_keys) {
+                apply(round_keys, stream.counter, stream.data);
+            } else if let Some(round_keys) = array::<13>(stream.round_keys) {
                 apply(round_keys, stream.counter, stream.data);
             }
         }
