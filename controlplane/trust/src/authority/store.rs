@@ -1,0 +1,94 @@
+//! Keys and certificates as files.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use openssl::pkey::PKey;
+use openssl::x509::X509;
+
+use super::{Holding, Refused, Role};
+use crate::Identity;
+
+/// Where what was replaced is kept.
+const REPLACED: &str = "replaced";
+
+pub(super) fn certificate_path(directory: &Path, role: Role) -> PathBuf {
+    directory.join(format!("{}.crt.pem", role.name()))
+}
+
+fn key_path(directory: &Path, role: Role) -> PathBuf {
+    directory.join(format!("{}.key.pem", role.name()))
+}
+
+/// Makes a directory for its owner alone, if it is not there.
+pub(super) fn make_directory(directory: &Path) -> Result<(), Refused> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|error| file_error(directory, error))
+}
+
+pub(super) fn load(directory: &Path, role: Role) -> Result<Holding, Refused> {
+    let path = certificate_path(directory, role);
+    let pem = fs::read(&path).map_err(|error| file_error(&path, error))?;
+    let what = "certificate";
+    let certificate = X509::from_pem(&pem).map_err(|error| Refused::Pem { path, what, error })?;
+    let path = key_path(directory, role);
+    let key = match fs::read(&path) {
+        Ok(pem) => {
+            let key = PKey::private_key_from_pem(&pem);
+            Some(key.map_err(|error| Refused::Pem { path, what: "private key", error })?)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(file_error(&path, error)),
+    };
+    Ok(Holding { role, certificate, key })
+}
+
+/// Writes a key and its certificate. The key first: a certificate without its key looks like one in escrow.
+pub(super) fn save(directory: &Path, role: Role, identity: &Identity) -> Result<(), Refused> {
+    write(&key_path(directory, role), &identity.key.private_key_to_pem_pkcs8()?)?;
+    write(&certificate_path(directory, role), &identity.certificate.to_pem()?)
+}
+
+pub(super) fn remove_key(directory: &Path, role: Role) -> Result<(), Refused> {
+    let path = key_path(directory, role);
+    fs::remove_file(&path).and_then(|()| sync(directory)).map_err(|error| file_error(&path, error))
+}
+
+/// Keeps what is there under a name with the time.
+pub(super) fn keep(directory: &Path, role: Role, now: u32) -> Result<(), Refused> {
+    let kept = directory.join(REPLACED);
+    make_directory(&kept)?;
+    for path in [key_path(directory, role), certificate_path(directory, role)] {
+        let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else { continue };
+        match fs::read(&path) {
+            Ok(bytes) => write(&kept.join(format!("{now}-{name}")), &bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(file_error(&path, error)),
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file for its owner alone, as a whole or not at all.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Refused> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let written = || {
+        // Readable by its owner only from the start.
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        sync(directory)
+    };
+    written().map_err(|error: io::Error| file_error(path, error))
+}
+
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+fn file_error(path: &Path, error: io::Error) -> Refused {
+    Refused::File { path: path.to_owned(), error }
+}
