@@ -16,6 +16,7 @@ use openssl::sha::sha256;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::forms::{hex, millis};
 use crate::{Counter, Counters};
 
 /// The longest first line.
@@ -286,7 +287,7 @@ impl Cache {
 
     fn path(&self, origin: &Origin) -> PathBuf {
         let hash = sha256(format!("{}\0{}", origin.upstream, origin.name).as_bytes());
-        self.folder.join(hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        self.folder.join(hex(&hash))
     }
 
     fn read_folder(&mut self) -> Result<(), CacheError> {
@@ -363,11 +364,6 @@ fn read_head(path: &Path) -> Option<(Head, u64, SystemTime)> {
 
 fn disk(path: &Path, source: io::Error) -> CacheError {
     CacheError::Disk { path: path.into(), source }
-}
-
-fn millis(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl std::fmt::Debug for Head {

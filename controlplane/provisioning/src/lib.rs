@@ -14,6 +14,7 @@ pub mod cache;
 mod counters;
 mod device;
 mod failure;
+mod forms;
 pub mod names;
 pub mod phones;
 pub mod service;

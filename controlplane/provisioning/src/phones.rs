@@ -20,10 +20,11 @@ mod view;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::forms::millis;
 use crate::{Counter, Counters, Device, Failure, SecurityClass};
 use phone::Phone;
 use state::State;
@@ -451,10 +452,5 @@ fn is_of_admission(failure: Failure) -> bool {
 }
 
 /// Milliseconds since 1970.
-fn millis(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests;

@@ -183,6 +183,13 @@ pub struct ClusterFiles {
     pub encryption: Encryption,
 }
 
+impl ClusterFiles {
+    /// Where the call manager's configuration of a device is.
+    fn configuration_of(&self, device: Device) -> Origin {
+        Origin { upstream: self.name.clone(), name: format!("{device}.cnf.xml") }
+    }
+}
+
 /// Decides about requests. Any thread may use it.
 pub struct Service {
     clusters: Vec<ClusterFiles>,
@@ -267,7 +274,7 @@ impl Service {
     /// Where the call manager's configuration of a device is.
     pub fn origin(&self, device: Device) -> Option<Origin> {
         let cluster = self.cluster(device).and_then(|index| self.clusters.get(index))?;
-        Some(Origin { upstream: cluster.name.clone(), name: format!("{device}.cnf.xml") })
+        Some(cluster.configuration_of(device))
     }
 
     fn decide(
@@ -338,7 +345,7 @@ impl Service {
         let form = self.form(request.transport, wrapping, name.to_string(), cluster.encryption, known)?;
         let certificate = request.certificate.map(|(_, certificate)| certificate);
         let grant = self.ask(device, name, Wants::Configuration { certificate }, request)?;
-        let fetch = Origin { upstream: cluster.name.clone(), name: format!("{device}.cnf.xml") };
+        let fetch = cluster.configuration_of(device);
         Ok(Action::Configuration(ConfigurationTask {
             grant,
             fetch,

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::forms::hex;
+
 /// The longest serial number in bytes: RFC 5280 section 4.1.2.2 allows 20, a sign byte may come on top, old issuers go
 /// beyond.
 pub const SERIAL_MAX: usize = 32;
@@ -122,10 +124,6 @@ fn checked(serial: &[u8], issuer: &str) -> Result<(Box<[u8]>, Box<str>), BadCert
         return Err(BadCertificateId);
     }
     Ok((short.into(), issuer.into()))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl fmt::Display for CertificateId {

@@ -10,7 +10,8 @@ use super::password::{PASSWORD_BYTES, StoredPassword};
 use super::phone::{Admission, HeldTrustList, Phone};
 use super::store::Saved;
 use super::timeline::{MOMENTS_MAX, Moment, What};
-use super::{Enrolment, PhoneView, Phones, StoreError, millis};
+use super::{Enrolment, PhoneView, Phones, StoreError};
+use crate::forms::millis;
 use crate::{Counter, Device, Failure, SecurityClass};
 
 /// The most certificates that a device is known by: a MIC and LSCs around a renewal.

@@ -1,6 +1,7 @@
 //! What needs to reach into the database.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
 

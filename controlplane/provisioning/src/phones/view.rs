@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::certificate::{Pin, PinOrigin, hex};
+use super::certificate::{Pin, PinOrigin};
 use super::phone::{Admission, HeldTrustList, Phone, Stage};
 use super::timeline::{Moment, Timeline};
+use crate::forms::hex;
 use crate::{Device, SecurityClass};
 
 /// A phone. Times are in milliseconds since 1970.
