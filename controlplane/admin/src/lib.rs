@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod counter;
 mod event;
 mod view;
 

@@ -4,26 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Failure;
 
-macro_rules! counters {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
-        /// A counter of provisioning that is no [`Failure`].
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Counter { $($(#[doc = $doc])+ $variant,)+ }
+pinhole_admin::counters! {
+    /// A counter of provisioning that is no [`Failure`].
+    Counter;
 
-        impl Counter {
-            /// Every counter.
-            pub const ALL: [Self; Self::COUNT] = [$(Self::$variant,)+];
-            /// How many there are.
-            pub const COUNT: usize = [$($name,)+].len();
-            /// The name shown to operators.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)+ }
-            }
-        }
-    };
-}
-
-counters! {
     /// Requests for files.
     Requests = "requests",
     /// Trust lists granted.

@@ -1,25 +1,9 @@
 //! What was counted: every refusal and every limit has a counter of its own.
 
-macro_rules! counters {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
-        /// A counter of the proxy.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Counter { $($(#[doc = $doc])+ $variant,)+ }
+pinhole_admin::counters! {
+    /// A counter of the proxy.
+    Counter;
 
-        impl Counter {
-            /// Every counter.
-            pub const ALL: [Self; Self::COUNT] = [$(Self::$variant,)+];
-            /// How many there are.
-            pub const COUNT: usize = [$($name,)+].len();
-            /// The name shown to operators.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)+ }
-            }
-        }
-    };
-}
-
-counters! {
     /// Requests from phones.
     PhoneRequests = "phone_requests",
     /// Responses from phones.
