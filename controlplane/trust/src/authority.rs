@@ -290,9 +290,7 @@ impl Authority {
     /// # Errors
     /// [`Refused`], as of [`rotate`](Self::rotate).
     pub fn would_accept(&self, role: Role, held: &TrustList) -> Result<bool, Refused> {
-        let signer = self.signer_after(role)?;
-        let record = Record::of(&signer.certificate, Function::Sast)?;
-        Ok(held.sasts().any(|sast| (&sast.serial, &sast.issuer) == (&record.serial, &record.issuer)))
+        Ok(held.knows(&self.signer_after(role)?.certificate)?)
     }
 
     /// Replaces a role's key and certificate.

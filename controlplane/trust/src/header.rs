@@ -149,8 +149,8 @@ impl Header {
     }
 }
 
-/// The code of a signature's length (tag 11): 64, 128, 256, 512 bytes.
-fn modulus_code(len: usize) -> Option<u8> {
+/// The code of a signature's length (tag 11): 64, 128, 256, 512 bytes; `None` of another, which phones do not check.
+pub fn modulus_code(len: usize) -> Option<u8> {
     [64, 128, 256, 512].iter().zip(0..).find(|(known, _)| **known == len).map(|(_, code)| code)
 }
 

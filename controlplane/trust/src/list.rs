@@ -2,7 +2,8 @@
 
 use openssl::x509::X509;
 
-use crate::header::{Header, SignerVersion};
+use crate::certificate::{distinguished_name, serial};
+use crate::header::{Header, Placed, SignerVersion};
 use crate::record::{Function, Record};
 use crate::{Digest, Failure, Identity, Malformed, signed};
 
@@ -41,6 +42,11 @@ impl TrustList {
     /// # Errors
     /// [`Malformed`].
     pub fn parse(file: &[u8]) -> Result<Self, Malformed> {
+        let (placed, records) = Self::read(file)?;
+        Ok(Self { header: placed.header, records })
+    }
+
+    fn read(file: &[u8]) -> Result<(Placed, Vec<Record>), Malformed> {
         if file.len() > MAX_LIST {
             return Err(Malformed::TooLarge("the list", MAX_LIST));
         }
@@ -53,7 +59,7 @@ impl TrustList {
             }
             records.push(Record::take(&mut rest)?);
         }
-        Ok(Self { header: placed.header, records })
+        Ok((placed, records))
     }
 
     /// Reads a list that is signed by one of its own security administrators: what a phone accepts that has no
@@ -62,9 +68,9 @@ impl TrustList {
     /// # Errors
     /// [`Failure`].
     pub fn verify(file: &[u8]) -> Result<Self, Failure> {
-        let list = Self::parse(file)?;
-        list.check(file, &list)?;
-        Ok(list)
+        let (placed, records) = Self::read(file)?;
+        check(file, &placed, &records)?;
+        Ok(Self { header: placed.header, records })
     }
 
     /// Reads a list that is signed by a security administrator of `held`: what a phone accepts that has that list.
@@ -72,9 +78,9 @@ impl TrustList {
     /// # Errors
     /// [`Failure`].
     pub fn verify_against(file: &[u8], held: &Self) -> Result<Self, Failure> {
-        let list = Self::parse(file)?;
-        list.check(file, held)?;
-        Ok(list)
+        let (placed, records) = Self::read(file)?;
+        check(file, &placed, &held.records)?;
+        Ok(Self { header: placed.header, records })
     }
 
     /// Makes a list. The signer must be among the records that may sign, of which phones take two at most.
@@ -96,31 +102,34 @@ impl TrustList {
         signed::seal(&header, identity, &records)
     }
 
-    /// The certificates of those who may sign lists.
-    pub fn sasts(&self) -> impl Iterator<Item = &Record> {
-        self.records.iter().filter(|record| record.function == Function::Sast)
-    }
-
-    /// The record of a list's signer among those who may sign.
-    pub fn sast(&self, header: &Header) -> Option<&Record> {
-        self.sasts().find(|record| record.serial == header.serial && record.issuer == header.issuer)
-    }
-
-    fn check(&self, file: &[u8], held: &Self) -> Result<(), Failure> {
-        let unknown = || Failure::UnknownSigner {
-            signer: self.header.signer.clone(),
-            serial: hexadecimal(&self.header.serial),
-        };
-        let signer = held.sast(&self.header).ok_or_else(unknown)?;
-        let certificate =
-            signer.certificate.as_deref().ok_or_else(|| Failure::NoCertificate(signer.subject.clone()))?;
-        let certificate = X509::from_der(certificate)?;
-        let key = certificate.public_key()?;
-        signed::check(file, &Header::parse(file)?, &key)
+    /// Whether a certificate may sign lists, for who holds this one.
+    ///
+    /// # Errors
+    /// [`Failure::Library`].
+    pub fn knows(&self, signer: &X509) -> Result<bool, Failure> {
+        let issuer = distinguished_name(signer.issuer_name());
+        Ok(sast(&self.records, &serial(signer)?, &issuer).is_some())
     }
 }
 
+/// The record of a signer among those who may sign lists.
+fn sast<'a>(records: &'a [Record], serial: &[u8], issuer: &str) -> Option<&'a Record> {
+    let mut sasts = records.iter().filter(|record| record.function == Function::Sast);
+    sasts.find(|record| record.serial == serial && record.issuer == issuer)
+}
+
+/// Checks that a list is signed by one of those who may sign, of these records.
+fn check(file: &[u8], placed: &Placed, held: &[Record]) -> Result<(), Failure> {
+    let Header { signer, serial, issuer, .. } = &placed.header;
+    let unknown = || Failure::UnknownSigner { signer: signer.clone(), serial: hexadecimal(serial) };
+    let record = sast(held, serial, issuer).ok_or_else(unknown)?;
+    let certificate = record.certificate.as_deref();
+    let certificate = certificate.ok_or_else(|| Failure::NoCertificate(record.subject.clone()))?;
+    let key = X509::from_der(certificate)?.public_key()?;
+    signed::check(file, placed, &key)
+}
+
 /// Bytes as hexadecimal digits.
-pub fn hexadecimal(bytes: &[u8]) -> String {
+fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -7,7 +7,7 @@ use openssl::sign::{Signer, Verifier};
 use openssl::x509::X509;
 
 use crate::certificate::{distinguished_name, serial};
-use crate::header::{Header, Placed};
+use crate::header::{Header, Placed, modulus_code};
 use crate::{Digest, Failure, Identity};
 
 /// Signs a file under the name that it is asked for with, `.sgn` and folder included.
@@ -71,11 +71,8 @@ pub(crate) fn begin(
 
 /// The file: header with signature, content. Everything but the signature's field is signed (trust-files 2.1.5).
 pub(crate) fn seal(header: &Header, identity: &Identity, content: &[u8]) -> Result<Vec<u8>, Failure> {
-    if identity.key.id() != Id::RSA {
-        return Err(Failure::SignerKey);
-    }
     let len = identity.key.size();
-    if ![64, 128, 256, 512].contains(&len) {
+    if identity.key.id() != Id::RSA || modulus_code(len).is_none() {
         return Err(Failure::SignerKey);
     }
     let too_long = || Failure::HeaderTooLong(header.file_name.clone());
