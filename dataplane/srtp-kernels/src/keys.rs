@@ -8,6 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 #[cfg(target_arch = "x86_64")]
 use crate::simd;
+use crate::trailer::Shape;
 use crate::{Kind, portable, prefetch, trailer};
 
 /// The session keys of one direction for one [`Kind`], derived from a master key (RFC 3711
@@ -37,10 +38,10 @@ pub struct MkiTooLong;
 /// expanded them works on. Wiped on drop. Small: MKI and contexts stand elsewhere.
 pub struct Keys {
     suite: Suite,
-    is_aead: bool,
-    /// Of an RTP and of an RTCP packet, looked up once.
-    tag_lens: [u8; 2],
-    mki: Zeroizing<Box<[u8]>>,
+    /// Of an RTP and of an RTCP packet.
+    shapes: [Shape; 2],
+    /// Few keys have one.
+    mki: Option<Box<Zeroizing<Vec<u8>>>>,
     rtp: Context,
     rtcp: Context,
 }
@@ -57,9 +58,12 @@ pub(crate) enum Context {
 impl Keys {
     /// Holds what an engine expanded.
     pub(crate) fn new(suite: Suite, rtp: Context, rtcp: Context, mki: &[u8]) -> Result<Self, MkiTooLong> {
-        let mki = if mki.len() > MKI_MAX { Err(MkiTooLong) } else { Ok(Zeroizing::new(mki.into())) };
-        let tag_lens = [suite.rtp_tag_len() as u8, suite.rtcp_tag_len() as u8];
-        Ok(Self { suite, is_aead: suite.is_aead(), tag_lens, mki: mki?, rtp, rtcp })
+        if mki.len() > MKI_MAX {
+            return Err(MkiTooLong);
+        }
+        let shapes = [Kind::Rtp, Kind::Rtcp].map(|kind| Shape::new(suite, kind, mki.len()));
+        let mki = (!mki.is_empty()).then(|| Box::new(Zeroizing::new(mki.to_vec())));
+        Ok(Self { suite, shapes, mki, rtp, rtcp })
     }
 
     /// The suite.
@@ -70,34 +74,33 @@ impl Keys {
     /// The master key identifier that packets carry; empty: none.
     #[inline]
     pub fn mki(&self) -> &[u8] {
-        &self.mki
+        self.mki.as_ref().map_or(&[], |mki| mki.as_slice())
     }
 
-    /// Whether the suite authenticates with AES-GCM.
+    /// What the trailer of a packet is made up of.
     #[inline]
-    pub(crate) fn is_aead(&self) -> bool {
-        self.is_aead
+    pub(crate) fn shape(&self, kind: Kind) -> Shape {
+        let [rtp, rtcp] = self.shapes;
+        if kind == Kind::Rtp { rtp } else { rtcp }
     }
 
     /// Length of the authentication tag in bytes.
     #[inline]
     pub fn tag_len(&self, kind: Kind) -> usize {
-        let [rtp, rtcp] = self.tag_lens;
-        usize::from(if kind == Kind::Rtp { rtp } else { rtcp })
+        self.shape(kind).tag_len()
     }
 
     /// By how many bytes protection lengthens a packet: tag, MKI and, for SRTCP, the index word.
     #[inline]
     pub fn overhead(&self, kind: Kind) -> usize {
-        let word = if kind == Kind::Rtcp { trailer::WORD } else { 0 };
-        self.tag_len(kind) + self.mki.len() + word
+        self.shape(kind).len()
     }
 
     /// The word with [`E_BIT`](crate::E_BIT) and index that a protected SRTCP packet carries, not
     /// yet authenticated. `None` if the packet is shorter than an RTCP header and the trailer.
     pub fn srtcp_word(&self, packet: &[u8]) -> Option<u32> {
-        let parts = trailer::split(self, Kind::Rtcp, packet.len(), 8)?;
-        packet.get(parts.word..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
+        let parts = trailer::split(self.shape(Kind::Rtcp), packet.len(), 8)?;
+        packet.get(parts.word()..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
     }
 
     /// Brings the context of a kind into the processor's cache, for a packet that will need it soon.

@@ -23,7 +23,7 @@ where
 {
     let parts = room(job)?;
     let from = payload_at(job);
-    let payload = job.packet.get_mut(from..parts.body).ok_or(Outcome::NoRoom)?;
+    let payload = job.packet.get_mut(from..parts.body()).ok_or(Outcome::NoRoom)?;
     match job.kind {
         Kind::Rtp => apply_keystream(cipher, salt, job.ssrc, job.index, payload),
         Kind::Rtcp => {
@@ -31,15 +31,15 @@ where
             if word & E_BIT != 0 {
                 apply_keystream(cipher, salt, job.ssrc, u64::from(word & !E_BIT), payload);
             }
-            put(job.packet, parts.word, &word.to_be_bytes()).ok_or(Outcome::NoRoom)?;
+            put(job.packet, parts.word(), &word.to_be_bytes()).ok_or(Outcome::NoRoom)?;
         }
     }
-    let authenticated = job.packet.get(..parts.mki).ok_or(Outcome::NoRoom)?;
+    let authenticated = job.packet.get(..parts.mki()).ok_or(Outcome::NoRoom)?;
     let tag = tag(mac, authenticated, job.kind, job.index);
-    let tag = tag.get(..parts.end - parts.tag).ok_or(Outcome::NoRoom)?;
-    put(job.packet, parts.mki, job.keys.mki()).ok_or(Outcome::NoRoom)?;
-    put(job.packet, parts.tag, tag).ok_or(Outcome::NoRoom)?;
-    Ok(parts.end)
+    let tag = tag.get(..parts.end() - parts.tag()).ok_or(Outcome::NoRoom)?;
+    put(job.packet, parts.mki(), job.keys.mki()).ok_or(Outcome::NoRoom)?;
+    put(job.packet, parts.tag(), tag).ok_or(Outcome::NoRoom)?;
+    Ok(parts.end())
 }
 
 /// Checks and decrypts a packet; returns its new length.
@@ -53,8 +53,8 @@ where
     C: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>,
 {
     let parts = cut(job)?;
-    let authenticated = job.packet.get(..parts.mki).ok_or(Outcome::TooShort)?;
-    let carried = job.packet.get(parts.tag..parts.end).ok_or(Outcome::TooShort)?;
+    let authenticated = job.packet.get(..parts.mki()).ok_or(Outcome::TooShort)?;
+    let carried = job.packet.get(parts.tag()..parts.end()).ok_or(Outcome::TooShort)?;
     let expected = tag(mac, authenticated, job.kind, job.index);
     let expected = expected.get(..carried.len()).ok_or(Outcome::TooShort)?;
     if !bool::from(expected.ct_eq(carried)) {
@@ -64,16 +64,16 @@ where
         Kind::Rtp => Some(job.index),
         Kind::Rtcp => {
             let word =
-                job.packet.get(parts.word..).and_then(|at| at.first_chunk()).ok_or(Outcome::TooShort)?;
+                job.packet.get(parts.word()..).and_then(|at| at.first_chunk()).ok_or(Outcome::TooShort)?;
             let word = u32::from_be_bytes(*word);
             (word & E_BIT != 0).then_some(u64::from(word & !E_BIT))
         }
     };
-    let payload = job.packet.get_mut(payload_at(job)..parts.body).ok_or(Outcome::TooShort)?;
+    let payload = job.packet.get_mut(payload_at(job)..parts.body()).ok_or(Outcome::TooShort)?;
     if let Some(index) = index {
         apply_keystream(cipher, salt, job.ssrc, index, payload);
     }
-    Ok(parts.body)
+    Ok(parts.body())
 }
 
 fn apply_keystream<C>(cipher: &C, salt: &[u8; 14], ssrc: u32, index: u64, payload: &mut [u8])

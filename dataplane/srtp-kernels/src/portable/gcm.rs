@@ -21,12 +21,12 @@ where
     };
     let nonce = &nonce.into();
     let tag = if job.kind == Kind::Rtcp && word & E_BIT == 0 {
-        put(job.packet, parts.body, &word.to_be_bytes()).ok_or(Outcome::NoRoom)?;
-        let aad = job.packet.get(..parts.body + WORD).ok_or(Outcome::NoRoom)?;
+        put(job.packet, parts.body(), &word.to_be_bytes()).ok_or(Outcome::NoRoom)?;
+        let aad = job.packet.get(..parts.body() + WORD).ok_or(Outcome::NoRoom)?;
         aead.encrypt_inout_detached(nonce, aad, (&mut [][..]).into())
     } else {
         let from = payload_at(job);
-        let body = job.packet.get_mut(..parts.body).ok_or(Outcome::NoRoom)?;
+        let body = job.packet.get_mut(..parts.body()).ok_or(Outcome::NoRoom)?;
         let (header, payload) = body.split_at_mut_checked(from).ok_or(Outcome::NoRoom)?;
         match job.kind {
             Kind::Rtp => aead.encrypt_inout_detached(nonce, header, payload.into()),
@@ -37,12 +37,12 @@ where
         }
     };
     let tag = tag.map_err(|_| Outcome::NoRoom)?;
-    put(job.packet, parts.tag, &tag).ok_or(Outcome::NoRoom)?;
+    put(job.packet, parts.tag(), &tag).ok_or(Outcome::NoRoom)?;
     if job.kind == Kind::Rtcp {
-        put(job.packet, parts.word, &word.to_be_bytes()).ok_or(Outcome::NoRoom)?;
+        put(job.packet, parts.word(), &word.to_be_bytes()).ok_or(Outcome::NoRoom)?;
     }
-    put(job.packet, parts.mki, job.keys.mki()).ok_or(Outcome::NoRoom)?;
-    Ok(parts.end)
+    put(job.packet, parts.mki(), job.keys.mki()).ok_or(Outcome::NoRoom)?;
+    Ok(parts.end())
 }
 
 /// Checks and decrypts a packet; returns its new length.
@@ -52,7 +52,7 @@ where
 {
     let parts = cut(job)?;
     let from = payload_at(job);
-    let (body, trailer) = job.packet.split_at_mut_checked(parts.body).ok_or(Outcome::TooShort)?;
+    let (body, trailer) = job.packet.split_at_mut_checked(parts.body()).ok_or(Outcome::TooShort)?;
     let tag = (*trailer.first_chunk::<TAG>().ok_or(Outcome::TooShort)?).into();
     let (header, payload) = body.split_at_mut_checked(from).ok_or(Outcome::TooShort)?;
     let opened = match job.kind {
@@ -70,9 +70,9 @@ where
             } else {
                 // The associated data is body and word, which the tag keeps apart: bring the word
                 // in front of the tag, and back.
-                let span = parts.body..parts.body + TAG + WORD;
+                let span = parts.body()..parts.body() + TAG + WORD;
                 job.packet.get_mut(span.clone()).ok_or(Outcome::TooShort)?.rotate_left(TAG);
-                let aad = job.packet.get(..parts.body + WORD).ok_or(Outcome::TooShort)?;
+                let aad = job.packet.get(..parts.body() + WORD).ok_or(Outcome::TooShort)?;
                 let opened = aead.decrypt_inout_detached(&nonce, aad, (&mut [][..]).into(), &tag);
                 job.packet.get_mut(span).ok_or(Outcome::TooShort)?.rotate_right(TAG);
                 opened
@@ -80,7 +80,7 @@ where
         }
     };
     opened.map_err(|_| Outcome::AuthFailed)?;
-    Ok(parts.body)
+    Ok(parts.body())
 }
 
 /// Associated data of an encrypted SRTCP packet: its header and the index word (RFC 7714

@@ -57,10 +57,10 @@ fn protect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
     for (at, job) in jobs.iter_mut().enumerate() {
         match prepared(job, room(job)) {
             Err(outcome) => job.outcome = outcome,
-            Ok((Form::Gcm128(context), parts)) => seal(tier, context, job, &parts),
-            Ok((Form::Gcm256(context), parts)) => seal(tier, context, job, &parts),
+            Ok((Form::Gcm128(context), parts)) => seal(tier, context, job, parts),
+            Ok((Form::Gcm256(context), parts)) => seal(tier, context, job, parts),
             Ok((Form::Counted(keys), parts)) => {
-                streams.push(stream_to_protect(keys, job, &parts));
+                streams.push(stream_to_protect(keys, job, parts));
                 counting.push(Authenticated { job: at, midstates: keys.midstates, parts });
                 if streams.is_full() {
                     tier.keystream(&mut streams);
@@ -72,10 +72,10 @@ fn protect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
     tier.keystream(&mut streams);
     drop(streams);
     let tags = tags(tier, jobs, &counting);
-    for (Authenticated { job, parts, .. }, tag) in counting.iter().zip(tags) {
-        let Some(job) = jobs.get_mut(*job) else { continue };
+    for (&Authenticated { job, parts, .. }, tag) in counting.iter().zip(tags) {
+        let Some(job) = jobs.get_mut(job) else { continue };
         put_tag(job.packet, parts, tag);
-        job.len = parts.end;
+        job.len = parts.end();
         job.outcome = Outcome::Done;
     }
 }
@@ -85,8 +85,8 @@ fn unprotect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
     for (at, job) in jobs.iter_mut().enumerate() {
         match prepared(job, cut(job)) {
             Err(outcome) => job.outcome = outcome,
-            Ok((Form::Gcm128(context), parts)) => open(tier, context, job, &parts),
-            Ok((Form::Gcm256(context), parts)) => open(tier, context, job, &parts),
+            Ok((Form::Gcm128(context), parts)) => open(tier, context, job, parts),
+            Ok((Form::Gcm256(context), parts)) => open(tier, context, job, parts),
             Ok((Form::Counted(keys), parts)) => {
                 counting.push(Authenticated { job: at, midstates: keys.midstates, parts });
             }
@@ -96,14 +96,14 @@ fn unprotect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
     let mut streams = Streams::new();
     let mut counting = counting.iter().zip(tags).peekable();
     for (at, job) in jobs.iter_mut().enumerate() {
-        let Some((Authenticated { parts, .. }, tag)) = counting.next_if(|(next, _)| next.job == at) else {
+        let Some((&Authenticated { parts, .. }, tag)) = counting.next_if(|(next, _)| next.job == at) else {
             continue;
         };
-        if !tags_match(tag_of(job.packet, parts), tag, parts.tag_len) {
+        if !tags_match(tag_of(job.packet, parts), tag, parts.tag_len()) {
             job.outcome = Outcome::AuthFailed;
             continue;
         }
-        job.len = parts.body;
+        job.len = parts.body();
         job.outcome = Outcome::Done;
         let Some(keys) = counted(job) else { continue };
         streams.push(stream_to_unprotect(keys, job, parts));
@@ -141,7 +141,7 @@ fn tags<T: Tier>(tier: T, jobs: &[Job<'_>], counting: &Counting<'_>) -> [Tag; BA
         let Some(job) = jobs.get(packet.job) else { continue };
         // SRTP authenticates the ROC behind the packet; SRTCP's index is part of it.
         let roc = (job.kind == Kind::Rtp).then_some((job.index >> 16) as u32);
-        let data = job.packet.get(..packet.parts.mki).unwrap_or_default();
+        let data = job.packet.get(..packet.parts.mki()).unwrap_or_default();
         messages.push(Message::new(packet.midstates, data, roc, place));
     }
     let mut tags = [0; BATCH];
@@ -150,48 +150,48 @@ fn tags<T: Tier>(tier: T, jobs: &[Job<'_>], counting: &Counting<'_>) -> [Tag; BA
 }
 
 /// What of a packet is encrypted. Writes SRTCP index and MKI before.
-fn stream_to_protect<'b>(keys: Counted<'b>, job: &'b mut Job<'_>, parts: &Parts) -> Stream<'b> {
+fn stream_to_protect<'b>(keys: Counted<'b>, job: &'b mut Job<'_>, parts: Parts) -> Stream<'b> {
     let word = job.index as u32;
     if job.kind == Kind::Rtcp {
-        put(job.packet, parts.word, &word.to_be_bytes());
+        put(job.packet, parts.word(), &word.to_be_bytes());
     }
     put_mki(job, parts);
     stream(keys, job, parts, word)
 }
 
-fn stream_to_unprotect<'b>(keys: Counted<'b>, job: &'b mut Job<'_>, parts: &Parts) -> Stream<'b> {
+fn stream_to_unprotect<'b>(keys: Counted<'b>, job: &'b mut Job<'_>, parts: Parts) -> Stream<'b> {
     let word = word_of(job.packet, parts);
     stream(keys, job, parts, word)
 }
 
 /// The encrypted part of a packet; `word` is that of SRTCP.
-fn stream<'b>(keys: Counted<'b>, job: &'b mut Job<'_>, parts: &Parts, word: u32) -> Stream<'b> {
+fn stream<'b>(keys: Counted<'b>, job: &'b mut Job<'_>, parts: Parts, word: u32) -> Stream<'b> {
     let (index, encrypted) = match job.kind {
         Kind::Rtp => (job.index, true),
         Kind::Rtcp => (u64::from(word & !E_BIT), word & E_BIT != 0),
     };
-    let from = if encrypted { payload_at(job) } else { parts.body };
-    let data = job.packet.get_mut(from..parts.body).unwrap_or_default();
+    let from = if encrypted { payload_at(job) } else { parts.body() };
+    let data = job.packet.get_mut(from..parts.body()).unwrap_or_default();
     Stream { round_keys: keys.round_keys, counter: iv::counter(keys.salt, job.ssrc, index), data }
 }
 
 /// Protects a packet with AES-GCM.
-fn seal<T: Tier, const KEYS: usize>(tier: T, context: &Gcm<KEYS>, job: &mut Job<'_>, parts: &Parts) {
+fn seal<T: Tier, const KEYS: usize>(tier: T, context: &Gcm<KEYS>, job: &mut Job<'_>, parts: Parts) {
     let word = job.index as u32;
     let mut header = [0; 8 + WORD];
     let packet = associate(context, job, parts, word, &mut header);
     let tag = tier.seal(context, packet);
     put_tag(job.packet, parts, tag);
     if job.kind == Kind::Rtcp {
-        put(job.packet, parts.word, &word.to_be_bytes());
+        put(job.packet, parts.word(), &word.to_be_bytes());
     }
     put_mki(job, parts);
-    job.len = parts.end;
+    job.len = parts.end();
     job.outcome = Outcome::Done;
 }
 
 /// Unprotects a packet of AES-GCM.
-fn open<T: Tier, const KEYS: usize>(tier: T, context: &Gcm<KEYS>, job: &mut Job<'_>, parts: &Parts) {
+fn open<T: Tier, const KEYS: usize>(tier: T, context: &Gcm<KEYS>, job: &mut Job<'_>, parts: Parts) {
     let tag = tag_of(job.packet, parts);
     let word = word_of(job.packet, parts);
     let mut header = [0; 8 + WORD];
@@ -202,7 +202,7 @@ fn open<T: Tier, const KEYS: usize>(tier: T, context: &Gcm<KEYS>, job: &mut Job<
         put_tag(job.packet, parts, tag);
     }
     if opened {
-        job.len = parts.body;
+        job.len = parts.body();
     }
     job.outcome = if opened { Outcome::Done } else { Outcome::AuthFailed };
 }
@@ -213,22 +213,22 @@ fn open<T: Tier, const KEYS: usize>(tier: T, context: &Gcm<KEYS>, job: &mut Job<
 fn associate<'b, const KEYS: usize>(
     context: &Gcm<KEYS>,
     job: &'b mut Job<'_>,
-    parts: &Parts,
+    parts: Parts,
     word: u32,
     header: &'b mut [u8; 8 + WORD],
 ) -> Aead<'b> {
     if job.kind == Kind::Rtp {
         let iv = iv::gcm(context.salt, job.ssrc, job.index);
-        let body = job.packet.get_mut(..parts.body).unwrap_or_default();
+        let body = job.packet.get_mut(..parts.body()).unwrap_or_default();
         let (aad, text) = body.split_at_mut_checked(job.payload_at).unwrap_or_default();
         return Aead { iv, aad, text };
     }
     let iv = iv::gcm(context.salt, job.ssrc, u64::from(word & !E_BIT));
     if word & E_BIT == 0 {
-        put(job.packet, parts.body, &word.to_be_bytes());
-        return Aead { iv, aad: job.packet.get(..parts.body + WORD).unwrap_or_default(), text: &mut [] };
+        put(job.packet, parts.body(), &word.to_be_bytes());
+        return Aead { iv, aad: job.packet.get(..parts.body() + WORD).unwrap_or_default(), text: &mut [] };
     }
-    let body = job.packet.get_mut(..parts.body).unwrap_or_default();
+    let body = job.packet.get_mut(..parts.body()).unwrap_or_default();
     let (start, text) = body.split_at_mut_checked(8).unwrap_or_default();
     header.iter_mut().zip(start).for_each(|(to, from)| *to = *from);
     header[8..].copy_from_slice(&word.to_be_bytes());
@@ -236,10 +236,10 @@ fn associate<'b, const KEYS: usize>(
 }
 
 /// The tag that a packet carries. A tag has one of three lengths, so that each copy is a few moves.
-fn tag_of(packet: &[u8], parts: &Parts) -> Tag {
-    let carried = packet.get(parts.tag..).unwrap_or_default();
+fn tag_of(packet: &[u8], parts: Parts) -> Tag {
+    let carried = packet.get(parts.tag()..).unwrap_or_default();
     let mut tag = [0; 16];
-    match parts.tag_len {
+    match parts.tag_len() {
         4 => copy::<4>(&mut tag, carried),
         10 => copy::<10>(&mut tag, carried),
         _ => copy::<16>(&mut tag, carried),
@@ -248,10 +248,10 @@ fn tag_of(packet: &[u8], parts: &Parts) -> Tag {
 }
 
 /// Writes the packet's tag.
-fn put_tag(packet: &mut [u8], parts: &Parts, tag: Tag) {
-    let to = packet.get_mut(parts.tag..).unwrap_or_default();
+fn put_tag(packet: &mut [u8], parts: Parts, tag: Tag) {
+    let to = packet.get_mut(parts.tag()..).unwrap_or_default();
     let tag = tag.to_le_bytes();
-    match parts.tag_len {
+    match parts.tag_len() {
         4 => copy::<4>(to, &tag),
         10 => copy::<10>(to, &tag),
         _ => copy::<16>(to, &tag),
@@ -266,15 +266,15 @@ fn copy<const LEN: usize>(to: &mut [u8], from: &[u8]) {
 }
 
 /// Writes the MKI. Most keys have none.
-fn put_mki(job: &mut Job<'_>, parts: &Parts) {
+fn put_mki(job: &mut Job<'_>, parts: Parts) {
     let mki = job.keys.mki();
     if !mki.is_empty() {
-        put(job.packet, parts.mki, mki);
+        put(job.packet, parts.mki(), mki);
     }
 }
 
 /// The word that an SRTCP packet carries.
-fn word_of(packet: &[u8], parts: &Parts) -> u32 {
-    let word = packet.get(parts.word..).and_then(|rest| rest.first_chunk());
+fn word_of(packet: &[u8], parts: Parts) -> u32 {
+    let word = packet.get(parts.word()..).and_then(|rest| rest.first_chunk());
     word.map_or(0, |word| u32::from_be_bytes(*word))
 }

@@ -92,12 +92,12 @@ fn groups<const GROUPS: usize>(messages: &[Message<'_>], tags: &mut [Tag; BATCH]
     let mut words = [[zero; 16]; GROUPS];
     for at in 0..fewest {
         load_words(&lanes, &tails, at, &mut words);
-        compress(&mut inner, &mut words);
+        compress(&mut inner, &words);
     }
     for at in fewest..most {
         let before = inner;
         load_words(&lanes, &tails, at, &mut words);
-        compress(&mut inner, &mut words);
+        compress(&mut inner, &words);
         for g in 0..GROUPS {
             let ended = ended(&lanes[g], at);
             for word in 0..5 {
@@ -113,7 +113,7 @@ fn groups<const GROUPS: usize>(messages: &[Message<'_>], tags: &mut [Tag; BATCH]
         words[g][5] = padding;
         words[g][15] = bits;
     }
-    compress(&mut outer, &mut words);
+    compress(&mut outer, &words);
     for (g, messages) in messages.chunks(16).enumerate() {
         let mut digests = [[0; 16]; 3];
         for word in 0..3 {

@@ -14,10 +14,11 @@ pub(super) type State = [__m512i; 5];
 /// The words of a block of sixteen messages.
 pub(super) type Words = [__m512i; 16];
 
-/// Adds a block to each state. The words are used up.
+/// Adds a block to each state.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn compress<const GROUPS: usize>(states: &mut [State; GROUPS], words: &mut [Words; GROUPS]) {
+pub(super) fn compress<const GROUPS: usize>(states: &mut [State; GROUPS], words: &[Words; GROUPS]) {
+    let mut words = *words;
     let [mut a, mut b, mut c, mut d, mut e] =
         core::array::from_fn(|word| core::array::from_fn::<_, GROUPS, _>(|group| states[group][word]));
     macro_rules! round {
@@ -33,7 +34,7 @@ pub(super) fn compress<const GROUPS: usize>(states: &mut [State; GROUPS], words:
                 }
                 let chosen = _mm512_ternarylogic_epi32::<$choice>($b[g], $c[g], $d[g]);
                 let keyed = _mm512_add_epi32(words[g][$t % 16], $constant);
-                let sum = _mm512_add_epi32(_mm512_add_epi32($e[g], keyed), chosen);
+                let sum = _mm512_add_epi32(first(_mm512_add_epi32($e[g], keyed)), chosen);
                 $e[g] = _mm512_add_epi32(sum, _mm512_rol_epi32::<5>($a[g]));
                 $b[g] = _mm512_rol_epi32::<30>($b[g]);
             }
@@ -67,6 +68,15 @@ pub(super) fn compress<const GROUPS: usize>(states: &mut [State; GROUPS], words:
             *to = _mm512_add_epi32(*to, from);
         }
     }
+}
+
+/// A sum that is to be formed before it is added to anything else.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn first(mut sum: __m512i) -> __m512i {
+    // SAFETY: there is no instruction.
+    unsafe { core::arch::asm!("/* {} */", inout(zmm_reg) sum, options(pure, nomem, nostack, preserves_flags)) };
+    sum
 }
 
 /// Turns sixteen rows of sixteen words into sixteen columns.
