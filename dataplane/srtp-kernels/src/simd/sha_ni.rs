@@ -63,7 +63,7 @@ fn lanes<const LANES: usize>(messages: [&Message<'_>; LANES], tags: &mut [Tag; B
     }
     compress(&mut outer, words);
     for lane in 0..LANES {
-        tags[messages[lane].place % BATCH] = number(_mm_shuffle_epi8(outer[lane][0], reversal()));
+        tags[messages[lane].place() % BATCH] = number(_mm_shuffle_epi8(outer[lane][0], reversal()));
     }
 }
 

@@ -121,7 +121,7 @@ fn groups<const GROUPS: usize>(messages: &[Message<'_>], tags: &mut [Tag; BATCH]
         }
         for (lane, message) in messages.iter().enumerate() {
             let word = |at: usize| u128::from(digests[at][lane]) << (32 * at);
-            tags[message.place % BATCH] = word(0) | word(1) | word(2);
+            tags[message.place() % BATCH] = word(0) | word(1) | word(2);
         }
     }
 }

@@ -75,7 +75,9 @@ pub(super) fn compress<const GROUPS: usize>(states: &mut [State; GROUPS], words:
 #[target_feature(enable = "avx512f")]
 fn first(mut sum: __m512i) -> __m512i {
     // SAFETY: there is no instruction.
-    unsafe { core::arch::asm!("/* {} */", inout(zmm_reg) sum, options(pure, nomem, nostack, preserves_flags)) };
+    unsafe {
+        core::arch::asm!("/* {} */", inout(zmm_reg) sum, options(pure, nomem, nostack, preserves_flags))
+    };
     sum
 }
 
