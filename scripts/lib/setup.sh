@@ -4,7 +4,7 @@
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build_packages=(build-essential pkg-config cmake libclang-dev libdpdk-dev libsrtp2-dev libipsec-mb-dev libssl-dev)
 lab_packages=(iproute2 procps nftables ethtool tcpdump openssl kamailio baresip-core libsrtp2-1
-    python3 python3-numpy python3-pytest)
+    python3 python3-numpy python3-pytest tftp-hpa atftp curl tftpd-hpa)
 # What perf/rtpengine needs beyond these.
 comparison_packages=(rtpengine-daemon)
 # What perf/report draws plots with.
@@ -50,7 +50,7 @@ need_packages() {
     [ -d /run/systemd/system ] || return 0
     for package in "${missing[@]}"; do
         case $package in
-        kamailio | rtpengine-daemon) quietly systemctl disable --now "$package" || true ;;
+        kamailio | rtpengine-daemon | tftpd-hpa) quietly systemctl disable --now "$package" || true ;;
         esac
     done
 }

@@ -117,7 +117,8 @@ impl Transfer {
         }
         let taken = Options {
             block_size: self.options.block_size.map(|size| size.min(settings.block_max)),
-            transfer_size: self.options.transfer_size.map(|_| file.len() as u64),
+            // Of an empty file none: curl takes a size of 0 for an error.
+            transfer_size: self.options.transfer_size.map(|_| file.len() as u64).filter(|size| *size > 0),
             // One of many seconds would keep a dead transfer for minutes.
             timeout: self
                 .options

@@ -71,3 +71,9 @@ fn duplicates_do_not_multiply() {
     // Every packet is doubled by the network; none is answered twice.
     assert!(network.carried < 2 * 2 * 210, "{} packets for 201 blocks", network.carried);
 }
+
+#[test]
+fn an_empty_file_has_no_size_in_the_options() {
+    let settings = FetchSettings { block_size: 600, ..FetchSettings::default() };
+    assert_eq!(Network::new(Weather::default(), 3).fetch(&[], settings, Settings::default()), Ok(vec![]));
+}

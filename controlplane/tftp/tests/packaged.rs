@@ -199,7 +199,15 @@ fn five_hundred_clients_at_once_all_get_their_files() {
     let mut children: Vec<Child> = Vec::new();
     for process in 0..10 {
         let mut command = Command::new("curl");
-        command.args(["--silent", "--show-error", "--parallel", "--parallel-max", "50", "--max-time", "120"]);
+        command.args([
+            "--no-progress-meter",
+            "--show-error",
+            "--parallel",
+            "--parallel-max",
+            "50",
+            "--max-time",
+            "120",
+        ]);
         for transfer in 0..50 {
             let to = folder.path().join(format!("{process}-{transfer}"));
             command.args([
