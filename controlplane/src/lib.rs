@@ -14,6 +14,7 @@ mod link;
 mod log;
 mod neighbours;
 mod process;
+mod provisioning;
 mod shard;
 mod sockets;
 mod tls;

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::link::Link;
 use crate::neighbours::{Interface, Resolver};
+use crate::provisioning::{Provisioning, ProvisioningError};
 use crate::shard::{Mailbox, Shard, Shared, ToShard};
 use crate::sockets::{self, BindError};
 use crate::tls::{DeviceNames, Files, FilesError};
@@ -33,6 +34,9 @@ pub enum StartError {
     /// The admin socket cannot be opened.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// Phones cannot be provisioned.
+    #[error(transparent)]
+    Provisioning(#[from] ProvisioningError),
     /// A certificate or key cannot be used.
     #[error("{key}: {source}")]
     Tls {
@@ -84,7 +88,14 @@ impl Process {
             Files::of(&config.outside).read().map_err(|mut errors| bad_files(errors.swap_remove(0)))?;
         let tls = read.server_config(config.outside.tls_min).map_err(bad_files)?;
         let admin = AdminSocket::open(&config.controlplane.admin_socket)?;
-        let (sockets, missing) = sockets::bind(&config)?;
+        let (sockets, mut missing) = sockets::bind(&config)?;
+        let provisioning = config
+            .provisioning
+            .clone()
+            .map(|settings| Provisioning::open(&config, settings, Arc::clone(&events), &mut missing));
+        let provisioning = provisioning.transpose()?;
+        missing.sort_unstable();
+        missing.dedup_by_key(|address| address.ip());
         for address in missing {
             let text = format!(
                 "{} is not an address of this machine yet; it is served as soon as it is (the data plane's twin must be up and have it)",
@@ -115,6 +126,7 @@ impl Process {
             shards: OnceLock::from(mailboxes),
             tls: RwLock::new(tls),
             patience,
+            office: provisioning.as_ref().map(Provisioning::office),
         });
         let link = Arc::new(Link::new(Arc::clone(&shared)));
         let answers = Arc::new(Answers {
@@ -131,6 +143,10 @@ impl Process {
             let shard =
                 Shard::new(id, Arc::clone(&process.shared), inbox, sockets).ok_or(StartError::NotChecked)?;
             process.thread(format!("shard-{id}"), move || shard.run())?;
+        }
+        if let Some(provisioning) = provisioning {
+            let stop = Arc::clone(&process.stop);
+            process.thread("provisioning".into(), move || provisioning.run(&stop))?;
         }
         let stop = Arc::clone(&process.stop);
         process.thread("neighbours".into(), move || {
@@ -153,6 +169,9 @@ impl Process {
 
     /// Reads certificates and keys again, for connections to come.
     pub fn reload_certificates(&self) {
+        if let Some(office) = &self.shared.office {
+            office.reload.store(true, Ordering::Relaxed);
+        }
         let event = match self.answers.reload_certificates() {
             Ok(()) => {
                 Event::new(EventKind::Started, "certificates were read again; new connections use them")

@@ -83,8 +83,6 @@ pub fn bind(config: &Config) -> Result<(Vec<Sockets>, Vec<SocketAddr>), BindErro
         }
         shards.push(Sockets { listener, clusters });
     }
-    missing.sort_unstable();
-    missing.dedup_by_key(|address| address.ip());
     Ok((shards, missing))
 }
 
@@ -106,7 +104,11 @@ fn tcp(
     make().map_err(|error| BindError::of(key, address, error))
 }
 
-fn udp(key: &str, address: SocketAddr, missing: &mut Vec<SocketAddr>) -> Result<UdpSocket, BindError> {
+/// A socket for datagrams.
+///
+/// # Errors
+/// When the address cannot be used.
+pub fn udp(key: &str, address: SocketAddr, missing: &mut Vec<SocketAddr>) -> Result<UdpSocket, BindError> {
     let mut make = || {
         let socket =
             Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub const REQUEST_MAX: usize = 4096;
 
 /// What a client may ask. One line of JSON, for example `{"ask":"status"}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// The process and what it is attached to.
@@ -36,6 +36,29 @@ pub enum Request {
     Workers,
     /// Every counter of both processes.
     Counters,
+    /// Phones that fetch their configuration from us, all or one; of one with its time line.
+    Provisioned {
+        /// The device name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
+    },
+    /// Lets a device fetch its configuration.
+    AllowPhone {
+        /// The device name.
+        device: String,
+    },
+    /// Forgets a device: what it may, what it has fetched, and the certificates that it is known by.
+    ForgetPhone {
+        /// The device name.
+        device: String,
+    },
+    /// Lets devices that nobody has named fetch their configurations, for a while; 0 minutes end that.
+    OpenEnrolment {
+        /// For how long.
+        minutes: u32,
+        /// How many of them at most.
+        devices: u32,
+    },
     /// The latest events; with `follow`, those to come as well, until the client hangs up.
     Events {
         /// Go on after the events that are already there.
@@ -62,6 +85,10 @@ pub enum Response {
     Counters(Counters),
     /// One event of the answer to [`Request::Events`].
     Event(Event),
+    /// Answer to [`Request::Provisioned`]: each phone as provisioning describes it.
+    Provisioned(Vec<serde_json::Value>),
+    /// What was asked for is done; the text says what that was.
+    Done(String),
     /// The end of the events, when they are not followed.
     End,
     /// The request could not be served; the text says why.

@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod provisioned;
 mod table;
 mod tables;
+mod trust;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -55,6 +57,12 @@ enum Command {
         #[arg(long, short)]
         follow: bool,
     },
+    /// Phones that fetch their configuration from us: who may, how far each has come, what it asked for.
+    #[command(subcommand)]
+    Phone(provisioned::Phone),
+    /// The keys that phones trust, and the lists that name them.
+    #[command(subcommand)]
+    Trust(trust::Trust),
     /// Validates a configuration file.
     Check {
         /// The configuration file.
@@ -81,6 +89,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             return say(&format!("{}: ok", file.display()));
         }
         Command::Events { follow } => return events(arguments, *follow),
+        Command::Trust(command) => return say(&trust::run(command, arguments.config.as_deref())?),
+        Command::Phone(phone) => phone.request(),
         Command::Status => Request::Status,
         Command::Phones => Request::Phones,
         Command::Calls => Request::Calls,
@@ -97,6 +107,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         (Response::Sessions(sessions), true) => serde_json::to_string(sessions)?,
         (Response::Workers(workers), true) => serde_json::to_string(workers)?,
         (Response::Counters(counters), true) => serde_json::to_string(counters)?,
+        (Response::Provisioned(phones), true) => serde_json::to_string(phones)?,
         (response, _) => tables::of(response, all),
     };
     say(&text)

@@ -28,6 +28,11 @@ fn text(response: &Response, all: bool) -> String {
         Response::Workers(workers) if workers.is_empty() => "no data plane is attached".into(),
         Response::Workers(workers) => self::workers(workers),
         Response::Counters(counters) => self::counters(counters, all),
+        Response::Provisioned(phones) if phones.is_empty() => {
+            "no phone is allowed, and none has asked".into()
+        }
+        Response::Provisioned(phones) => crate::provisioned::shown(phones),
+        Response::Done(text) => text.clone(),
         Response::Event(event) => self::event(event),
         Response::End => String::new(),
         Response::Error(text) => text.clone(),

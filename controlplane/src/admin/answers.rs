@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use pinhole_admin::{Counters, Event, Request, Response, Status};
 use pinhole_flow::{DropCause, WorkerStats};
 
+use super::provisioned;
 use crate::link::Link;
 use crate::shard::{Shared, ToShard, View};
 
@@ -49,6 +50,15 @@ impl Answers {
             }
             Request::Workers => Response::Workers(self.link.workers()),
             Request::Counters => Response::Counters(self.counters(&views)),
+            Request::Provisioned { .. }
+            | Request::AllowPhone { .. }
+            | Request::ForgetPhone { .. }
+            | Request::OpenEnrolment { .. } => match &self.shared.office {
+                Some(office) => provisioned::answer(office, &request),
+                None => {
+                    Response::Error("nothing is provisioned: the configuration has no [provisioning]".into())
+                }
+            },
             Request::Events { .. } => Response::Error("events are answered one by one".into()),
         }
     }
@@ -107,6 +117,9 @@ impl Answers {
         for view in views {
             view.process.add_to(&mut counters);
             view.proxy.iter().for_each(|(name, value)| counters.add("proxy", name, *value));
+        }
+        for (name, value) in self.shared.office.iter().flat_map(|office| office.counters.iter()) {
+            counters.add("provisioning", name, value);
         }
         let (addresses, full) = self.shared.next_hops.usage();
         counters.add("process", "next_hop_addresses", addresses as u64);

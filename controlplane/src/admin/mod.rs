@@ -1,6 +1,7 @@
 //! The admin socket: one thread that accepts, one per client, few of them.
 
 mod answers;
+mod provisioned;
 
 pub use answers::Answers;
 

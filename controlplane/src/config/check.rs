@@ -7,7 +7,7 @@ use pinhole_flow::Suite;
 use pinhole_flow::settings::PortSettings;
 use regex::Regex;
 
-use super::{Cluster, Config, Problem};
+use super::{Cluster, Config, Problem, REPLY_PORTS};
 use crate::tls;
 
 /// The most signalling shards: the contract has room for as many rings.
@@ -25,6 +25,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     limits(config, &mut found);
     timers(config, &mut found);
     clusters(config, &mut found);
+    provisioning(config, &mut found);
     found.0
 }
 
@@ -163,6 +164,55 @@ fn timers(config: &Config, found: &mut Found) {
     found.range("timers.port_quarantine_s", timers.port_quarantine_s, 1, 600);
     found.range("timers.adopt_grace_s", timers.adopt_grace_s, 1, 3600);
     found.range("timers.ring_s", timers.ring_s, 10, 3600);
+}
+
+fn provisioning(config: &Config, found: &mut Found) {
+    let Some(settings) = &config.provisioning else {
+        for (n, _) in config.clusters.iter().enumerate().filter(|(_, cluster)| cluster.tftp_server.is_some())
+        {
+            found.add(format!("cluster[{n}].tftp_server"), "is of no use without [provisioning]");
+        }
+        return;
+    };
+    if !settings.directory.is_absolute() {
+        found.add("provisioning.directory", "must be an absolute path");
+    }
+    let tftp = &settings.tftp;
+    if tftp.listen.port() == 0 || tftp.listen.ip().is_unspecified() {
+        found.add("provisioning.tftp.listen", "needs our address and a port, usually 69");
+    }
+    if tftp.reply_port.checked_add(REPLY_PORTS).is_none() || tftp.reply_port < 1024 {
+        let message = format!("{} is out of range: {REPLY_PORTS} ports from 1024 on", tftp.reply_port);
+        found.add("provisioning.tftp.reply_port", message);
+    }
+    let media =
+        config.dataplane.port.iter().filter(|port| IpAddr::V4(port.media_address) == tftp.listen.ip());
+    for port in media {
+        if let Some(taken) = tftp.reply_addresses().find(|address| port.media_ports.contains(address.port()))
+        {
+            let message = format!(
+                "{taken} lies within the media ports of data-plane port {}, which never reach a socket",
+                port.name
+            );
+            found.add("provisioning.tftp.reply_port", message);
+        }
+    }
+    found.range("provisioning.tftp.block_max", tftp.block_max.into(), 512, 65_464);
+    found.range("provisioning.tftp.requests_per_source", tftp.requests_per_source, 1, 100_000);
+    found.range("provisioning.tftp.requests", tftp.requests, 1, 1_000_000);
+    found.range("provisioning.tftp.transfers_per_source", tftp.transfers_per_source, 1, 10_000);
+    found.range("provisioning.tftp.transfers", tftp.transfers, 1, 10_000);
+    found.range("provisioning.cache_mb", settings.cache_mb, 1, 1 << 20);
+    if config.clusters.iter().all(|cluster| cluster.tftp_server.is_none()) {
+        found.add("provisioning", "no [[cluster]] has a tftp_server: there is nothing to give to phones");
+    }
+    for (n, cluster) in config.clusters.iter().enumerate() {
+        if cluster.tftp_server.is_some() && cluster.rewrite.call_managers.is_empty() {
+            let message =
+                "is missing: no configuration could be given, since phones must be told where we are";
+            found.add(format!("cluster[{n}].rewrite.call_manager"), message);
+        }
+    }
 }
 
 fn clusters(config: &Config, found: &mut Found) {

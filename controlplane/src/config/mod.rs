@@ -5,6 +5,7 @@
 //! Whether the file fits the machine (addresses, interfaces, permissions of sockets) shows at start.
 
 mod check;
+mod provisioning;
 mod translate;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use pinhole_flow::settings::DataplaneSettings;
+use pinhole_provisioning::xml::RewriteRules;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub use provisioning::{Provisioning, REPLY_PORTS, SignatureDigest, Tftp};
 
 /// Where the admin socket is unless configured otherwise.
 pub const ADMIN_SOCKET: &str = "/run/pinhole/admin.sock";
@@ -40,6 +44,9 @@ pub struct Config {
     /// Times after which things end.
     #[serde(default)]
     pub timers: Timers,
+    /// What phones fetch from us; absent: nothing.
+    #[serde(default)]
+    pub provisioning: Option<Provisioning>,
     /// Call managers.
     #[serde(default, rename = "cluster")]
     pub clusters: Vec<Cluster>,
@@ -263,6 +270,12 @@ pub struct Cluster {
     /// Regular expression over device names: which phones belong to it. The first match wins.
     #[serde(default = "every_device")]
     pub devices: String,
+    /// Its TFTP server, usually port 69; absent: its phones fetch nothing from us.
+    #[serde(default)]
+    pub tftp_server: Option<SocketAddr>,
+    /// How its phones' configurations are rewritten.
+    #[serde(default)]
+    pub rewrite: RewriteRules,
 }
 
 impl Cluster {

@@ -32,6 +32,7 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::events::Events;
 use crate::neighbours::NextHops;
+use crate::provisioning::Office;
 use crate::tls::DeviceNames;
 use connection::Phone;
 use inside::{Inside, Upstream};
@@ -63,6 +64,8 @@ pub struct Shared {
     pub tls: RwLock<Arc<ServerConfig>>,
     /// How long phones wait for the data plane at the start. Served without it, nothing can be adopted.
     pub patience: Duration,
+    /// What provisioning shares; absent where phones fetch nothing from us.
+    pub office: Option<Arc<Office>>,
 }
 
 impl Shared {

@@ -1,0 +1,372 @@
+//! What a phone fetches from the running process by TFTP: a packaged client on one side, a packaged server with a call
+//! manager's configurations on the other. Signatures are checked with OpenSSL on bytes that are cut out here.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "only tests use what is here")]
+
+mod common;
+
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use common::Appliance;
+use openssl::hash::MessageDigest;
+use openssl::sign::Verifier;
+use openssl::x509::X509;
+use pinhole_admin::{Request, Response};
+
+const DEVICE: &str = "SEP0010DB000001";
+
+const CONFIGURATION: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<device>
+<deviceSecurityMode>1</deviceSecurityMode>
+<transportLayerProtocol>2</transportLayerProtocol>
+<devicePool><callManagerGroup><members><member priority="0"><callManager>
+<ports><ethernetPhonePort>2000</ethernetPhonePort><sipPort>5060</sipPort><securedSipPort>5061</securedSipPort></ports>
+<processNodeName>10.20.0.10</processNodeName>
+</callManager></member></members></callManagerGroup></devicePool>
+<vendorConfig><webAccess>0</webAccess></vendorConfig>
+<ourOwn><kept a="1"/></ourOwn>
+</device>
+"#;
+
+/// A packaged TFTP server with the call manager's files; ended when dropped.
+struct CallManager {
+    child: Child,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl CallManager {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::write(folder.path().join(format!("{DEVICE}.cnf.xml")), CONFIGURATION).unwrap();
+        std::fs::write(folder.path().join("CTLFile.tlv"), b"the call manager's own").unwrap();
+        std::fs::write(folder.path().join("Ringlist.xml"), b"<CiscoIPPhoneRingList/>").unwrap();
+        let port = free_udp(1);
+        let child = serve(folder.path(), port);
+        Self { child, port, folder }
+    }
+
+    fn stop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for CallManager {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn serve(folder: &Path, port: u16) -> Child {
+    Command::new("/usr/sbin/in.tftpd")
+        .args(["--foreground", "--user", "root", "--secure", "--address", &format!("127.0.0.1:{port}")])
+        .arg(folder)
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("the Debian package tftpd-hpa is needed, and root (scripts/test installs it)")
+}
+
+/// The first of so many UDP ports that nobody has, at most 32. Tests run side by side, in one process or in many.
+fn free_udp(many: u16) -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..500 {
+        let block = (std::process::id() as u16).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % 900;
+        let first = 33_000 + 32 * block;
+        let bound: Result<Vec<_>, _> =
+            (first..first + many).map(|port| UdpSocket::bind(("127.0.0.1", port))).collect();
+        if bound.is_ok() {
+            return first;
+        }
+    }
+    panic!("no free ports");
+}
+
+struct Stage {
+    appliance: Appliance,
+    call_manager: CallManager,
+    port: u16,
+    downloads: tempfile::TempDir,
+}
+
+impl Stage {
+    fn start(section: &str) -> Self {
+        let call_manager = CallManager::start();
+        let ports = free_udp(17);
+        let provisioning = format!(
+            "[provisioning]\ndirectory = \"/etc/pinhole/provisioning\"\n{section}\n[provisioning.tftp]\n\
+             listen = \"127.0.0.1:{ports}\"\nreply_port = {}\n[[cluster]]\n",
+            ports + 1
+        );
+        let cluster = format!(
+            "devices = \"^SEP\"\ntftp_server = \"127.0.0.1:{}\"\n[[cluster.rewrite.call_manager]]\n\
+             inside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\nsip_tls_port = 5071\n",
+            call_manager.port
+        );
+        let changes = [("[[cluster]]\n", provisioning.as_str()), ("devices = \"^SEP\"\n", cluster.as_str())];
+        let appliance = Appliance::start_changed(&changes);
+        Self { appliance, call_manager, port: ports, downloads: tempfile::tempdir().unwrap() }
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.appliance.file.parent().unwrap().join("provisioning")
+    }
+
+    fn create_keys(&self) {
+        let config = pinhole_controlplane::config::Config::load(&self.appliance.file).unwrap();
+        let settings = config.provisioning.unwrap();
+        pinhole_trust::Authority::create(&settings.authority(), &settings.naming(), 1_790_000_000).unwrap();
+        let begun = Instant::now();
+        while self.get("SEP0010DB00FFFF.cnf.xml.sgn").is_some()
+            || !self.appliance.events().iter().any(|event| event.text.contains("trust lists are served"))
+        {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the keys are not read");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Fetches a file with a packaged client; `None` if it is refused as not found.
+    fn get(&self, name: &str) -> Option<Vec<u8>> {
+        let to = self.downloads.path().join("file");
+        let output = Command::new("curl")
+            .args([
+                "--silent",
+                "--show-error",
+                "--max-time",
+                "30",
+                "--path-as-is",
+                "-o",
+                to.to_str().unwrap(),
+            ])
+            .arg(format!("tftp://127.0.0.1:{}/{name}", self.port))
+            .output()
+            .expect("curl is needed (scripts/test installs it)");
+        match output.status.code() {
+            Some(0) => Some(std::fs::read(&to).unwrap()),
+            Some(68) => None,
+            other => panic!("curl ends with {other:?}: {}", String::from_utf8_lossy(&output.stderr)),
+        }
+    }
+
+    fn allow(&self, device: &str) {
+        let answer = self.appliance.ask(Request::AllowPhone { device: device.into() });
+        assert!(matches!(answer, Response::Done(_)), "{answer:?}");
+    }
+
+    fn failures(&self, name: &str) -> u64 {
+        self.appliance.counter("provisioning", name)
+    }
+
+    fn show(&self) -> serde_json::Value {
+        match self.appliance.ask(Request::Provisioned { device: Some(DEVICE.into()) }) {
+            Response::Provisioned(mut phones) => phones.remove(0),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The header's tags with their values, the header's length, and the file without the signature's TLV.
+struct Signed {
+    tags: Vec<(u8, Vec<u8>)>,
+    content: Vec<u8>,
+    signed: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+/// Reads the header of trust-files 2.1.2, by its own code.
+fn signed(file: &[u8]) -> Signed {
+    let u16_at = |at: usize| usize::from(file[at]) << 8 | usize::from(file[at + 1]);
+    assert_eq!(file[5], 2, "the second tag is the header's length");
+    let header = u16_at(8);
+    let (mut at, mut tags, mut cut) = (0, Vec::new(), 0..0);
+    while at < header {
+        if file[at] == 13 {
+            at += 1;
+            continue;
+        }
+        let (tag, len) = (file[at], u16_at(at + 1));
+        if tag == 12 {
+            cut = at..at + 3 + len;
+        }
+        // Containers are entered.
+        if ![3, 7, 9].contains(&tag) {
+            tags.push((tag, file[at + 3..at + 3 + len].to_vec()));
+            at += len;
+        }
+        at += 3;
+    }
+    let signature = file[cut.start + 3..cut.end].to_vec();
+    let signed = [&file[..cut.start], &file[cut.end..]].concat();
+    Signed { tags, content: file[header..].to_vec(), signed, signature }
+}
+
+impl Signed {
+    fn tag(&self, wanted: u8) -> &[u8] {
+        &self.tags.iter().find(|(tag, _)| *tag == wanted).expect("the tag is there").1
+    }
+
+    /// The certificates of a trust list's records, with their functions.
+    fn certificates(&self) -> Vec<(u16, X509)> {
+        let (mut at, mut found) = (0, Vec::new());
+        while at < self.content.len() {
+            let end = at + (usize::from(self.content[at + 3]) << 8 | usize::from(self.content[at + 4]));
+            let (mut function, mut certificate) = (None, None);
+            while at < end {
+                let len = usize::from(self.content[at + 1]) << 8 | usize::from(self.content[at + 2]);
+                let value = &self.content[at + 3..at + 3 + len];
+                match self.content[at] {
+                    4 => function = Some(u16::from_be_bytes([value[0], value[1]])),
+                    9 => certificate = Some(X509::from_der(value).unwrap()),
+                    _ => {}
+                }
+                at += 3 + len;
+            }
+            found.push((function.unwrap(), certificate.unwrap()));
+        }
+        found
+    }
+
+    fn is_of(&self, certificate: &X509) -> bool {
+        let key = certificate.public_key().unwrap();
+        let mut verifier = Verifier::new(MessageDigest::sha1(), &key).unwrap();
+        verifier.update(&self.signed).unwrap();
+        verifier.verify(&self.signature).unwrap_or(false)
+    }
+}
+
+#[test]
+fn a_phone_fetches_trust_list_and_signed_configuration_and_can_check_both() {
+    let stage = Stage::start("");
+    stage.create_keys();
+    stage.allow(DEVICE);
+    // The configuration only after the trust list.
+    assert_eq!(stage.get(&format!("{DEVICE}.cnf.xml.sgn")), None);
+    assert_eq!(stage.failures("trust_list_missing"), 1);
+    let list = signed(&stage.get(&format!("CTL{DEVICE}.tlv")).expect("a trust list"));
+    assert_eq!(list.tag(14), b"CTLFile.tlv\0");
+    let certificates = list.certificates();
+    let of =
+        |wanted: u16| certificates.iter().filter(move |(function, _)| *function == wanted).map(|(_, of)| of);
+    assert_eq!(of(0).count(), 2, "two security administrators");
+    assert_eq!(of(0).filter(|sast| list.is_of(sast)).count(), 1, "one of them has signed");
+
+    let name = format!("{DEVICE}.cnf.xml.sgn");
+    let configuration = signed(&stage.get(&name).expect("a configuration"));
+    assert_eq!(configuration.tag(14), format!("{name}\0").as_bytes());
+    assert!(of(2).any(|tftp| configuration.is_of(tftp)), "signed by a TFTP role of the list");
+    let text = String::from_utf8(configuration.content).unwrap();
+    for expected in [
+        "<deviceSecurityMode>3</deviceSecurityMode>",
+        "<transportLayerProtocol>3</transportLayerProtocol>",
+        "<processNodeName>203.0.113.5</processNodeName>",
+        "<securedSipPort>5071</securedSipPort>",
+        "<webAccess>1</webAccess>",
+        "<ourOwn><kept a=\"1\"/></ourOwn>",
+    ] {
+        assert!(text.contains(expected), "{expected} in {text}");
+    }
+    // The last acknowledgement may come after the client has gone.
+    let begun = Instant::now();
+    while stage.show()["stage"] != "configuration_delivered" {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{}", stage.show());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let moments = stage.show()["timeline"].to_string();
+    assert!(moments.contains("trust_list_missing") && moments.contains("delivered"), "{moments}");
+}
+
+#[test]
+fn what_is_not_for_a_phone_is_refused_and_counted_each_by_its_reason() {
+    let stage = Stage::start("");
+    stage.create_keys();
+    stage.allow(DEVICE);
+    let long = "a".repeat(127);
+    for (name, counter) in [
+        ("CTLSEP0010DB000099.tlv", "not_allowed"),
+        ("CTLFile.tlv", "common_trust_list_refused"),
+        ("SEP0010DB000001.cnf.xml", "unsigned_name"),
+        ("XMLDefault.cnf.xml", "default_configuration_refused"),
+        ("Ringlist.xml.sgn", "unknown_source"),
+        ("../SEP0010DB000001.cnf.xml.sgn", "name_parent_folder"),
+        (&long, "name_unknown"),
+    ] {
+        let before = stage.failures(counter);
+        assert_eq!(stage.get(name), None, "{name}");
+        assert_eq!(stage.failures(counter), before + 1, "{name} counts as {counter}");
+    }
+    assert!(stage.get(&format!("CTL{DEVICE}.tlv")).is_some());
+    assert!(stage.get("Ringlist.xml.sgn").is_some(), "now a phone is known there");
+}
+
+#[test]
+fn an_injected_trust_list_is_refused_unread() {
+    let stage = Stage::start("");
+    stage.create_keys();
+    stage.allow(DEVICE);
+    let before = stage.get(&format!("CTL{DEVICE}.tlv")).unwrap();
+    let list = stage.downloads.path().join("list");
+    std::fs::write(&list, b"another list").unwrap();
+    let status = Command::new("curl")
+        .args(["--silent", "--max-time", "20", "-T", list.to_str().unwrap()])
+        .arg(format!("tftp://127.0.0.1:{}/CTL{DEVICE}.tlv", stage.port))
+        .status()
+        .unwrap();
+    // CURLE_TFTP_PERM.
+    assert_eq!(status.code(), Some(69));
+    assert!(stage.failures("upload_refused") >= 1);
+    assert_eq!(stage.get(&format!("CTL{DEVICE}.tlv")).unwrap(), before);
+}
+
+#[test]
+fn without_keys_there_is_no_trust_list() {
+    let stage = Stage::start("");
+    stage.allow(DEVICE);
+    assert_eq!(stage.get(&format!("CTL{DEVICE}.tlv")), None);
+    assert_eq!(stage.failures("trust_list_unavailable"), 1);
+    assert!(stage.directory().join("phones.sqlite").exists());
+}
+
+#[test]
+fn the_last_good_configuration_is_given_while_the_call_manager_is_down() {
+    let mut stage = Stage::start("");
+    stage.create_keys();
+    stage.allow(DEVICE);
+    let (list, name) = (format!("CTL{DEVICE}.tlv"), format!("{DEVICE}.cnf.xml.sgn"));
+    assert!(stage.get(&list).is_some());
+    let good = signed(&stage.get(&name).unwrap()).content;
+    stage.call_manager.stop();
+    let stale = signed(&stage.get(&name).expect("the last good copy")).content;
+    assert_eq!(stale, good);
+    assert_eq!(stage.failures("stale"), 1);
+    std::fs::remove_file(stage.call_manager.folder.path().join(format!("{DEVICE}.cnf.xml"))).unwrap();
+    stage.call_manager.child = serve(stage.call_manager.folder.path(), stage.call_manager.port);
+    let begun = Instant::now();
+    // A phone that the call manager no longer has gets nothing.
+    while stage.get(&name).is_some() {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
+    assert!(stage.failures("file_not_found") >= 1);
+}
+
+#[test]
+fn enrolment_lets_as_many_phones_come_as_were_expected() {
+    let stage = Stage::start("");
+    stage.create_keys();
+    let opened = stage.appliance.ask(Request::OpenEnrolment { minutes: 5, devices: 1 });
+    assert!(matches!(opened, Response::Done(_)), "{opened:?}");
+    assert!(stage.get(&format!("CTL{DEVICE}.tlv")).is_some());
+    assert_eq!(stage.get("CTLSEP0010DB000002.tlv"), None);
+    assert_eq!(stage.failures("enrolment_full"), 1);
+    let forgotten = stage.appliance.ask(Request::ForgetPhone { device: DEVICE.into() });
+    assert!(matches!(forgotten, Response::Done(_)), "{forgotten:?}");
+    stage.appliance.ask(Request::OpenEnrolment { minutes: 0, devices: 0 });
+    let before = stage.failures("not_allowed");
+    assert_eq!(stage.get(&format!("CTL{DEVICE}.tlv")), None);
+    assert_eq!(stage.failures("not_allowed"), before + 1);
+}
