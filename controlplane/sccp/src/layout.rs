@@ -12,7 +12,8 @@ const TYPED_PERHAPS: u32 = 16;
 pub(crate) struct Generation<T> {
     /// The first header version.
     pub(crate) since: u32,
-    /// Bytes of body without which the frame is of an older generation.
+    /// Bytes of body without which the frame is of an older generation, whatever its header says. 0 for messages with a key
+    /// block, which may be lengthened.
     pub(crate) needs: usize,
     /// Bytes of body that servers and phones send at least, and older generations do not.
     pub(crate) usual: usize,
@@ -130,7 +131,7 @@ const fn typed(needs: usize, usual: usize, fields: Places) -> Generation<Places>
     Generation { since: TYPED, needs, usual, kind, fields }
 }
 
-/// 0x0105. The source address came with about protocol 11; up to there all generations agree, so `needs` tells nothing.
+/// 0x0105. The source address came with about protocol 11; up to there all generations agree.
 const OPEN_RECEIVE: Generations = &[
     typed(
         0,
@@ -185,7 +186,7 @@ const OPEN_RECEIVE_ACK: Generations = &[
 /// 0x008A.
 const START_MEDIA: Generations = &[
     typed(
-        32,
+        0,
         132,
         Places {
             conference: Some(0),
@@ -318,7 +319,7 @@ const OPEN_MULTIMEDIA_RECEIVE_PLAIN: Places = Places {
 /// 0x0132. Offsets by arithmetic, and one captured length [I].
 const START_MULTIMEDIA: Generations = &[
     typed(
-        36,
+        0,
         184,
         Places {
             conference: Some(0),
