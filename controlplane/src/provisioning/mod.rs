@@ -218,7 +218,7 @@ impl Provisioning {
             tracing::error!("the database of phones cannot be written, tried again: {error}");
         }
         let is_asked = self.office.reload.swap(false, Ordering::Relaxed);
-        if is_asked || self.papers.is_empty() {
+        if is_asked || self.papers.are_awaited(&self.settings) {
             match self.papers.reload(&self.settings) {
                 Ok(true) => {
                     let text = "the authority's keys were read; trust lists are served".to_owned();
@@ -286,26 +286,26 @@ impl Provisioning {
             now,
         };
         let action = self.service.request(&request, &|_| false);
-        let mut of = Transfer { client, grant: None, is_trust_list: false };
+        let is_trust_list = matches!(action, Action::TrustList { .. });
+        self.transfers.insert(transfer, Transfer { client, grant: None, is_trust_list });
         match action {
             Action::Deny(failure) => {
                 tracing::debug!(%client, name = %name.escape_ascii(), "refused: {}", failure.meaning());
                 self.server.answer(transfer, Err(Denied::NotFound), Instant::now(), out);
             }
-            Action::TrustList { list, grant } => {
-                of.is_trust_list = true;
-                match self.papers.trust_list(list) {
-                    Ok(file) => {
+            Action::TrustList { list, grant } => match self.papers.trust_list(list) {
+                Ok(file) => {
+                    if let Some(of) = self.transfers.get_mut(&transfer) {
                         of.grant = grant;
-                        self.server.answer(transfer, Ok(file), Instant::now(), out);
                     }
-                    Err(error) => {
-                        tracing::error!(%client, "a trust list cannot be made: {error}");
-                        self.office.counters.fail(Failure::SigningFailed);
-                        self.server.answer(transfer, Err(Denied::Unavailable), Instant::now(), out);
-                    }
+                    self.server.answer(transfer, Ok(file), Instant::now(), out);
                 }
-            }
+                Err(error) => {
+                    tracing::error!(%client, "a trust list cannot be made: {error}");
+                    self.office.counters.fail(Failure::SigningFailed);
+                    self.server.answer(transfer, Err(Denied::Unavailable), Instant::now(), out);
+                }
+            },
             Action::Configuration(task) => {
                 let origin = task.fetch.clone();
                 self.wait_for(&origin, Waiting { transfer, what: What::Configuration(task) });
@@ -321,7 +321,6 @@ impl Provisioning {
                 }
             }
         }
-        self.transfers.insert(transfer, of);
     }
 
     fn wait_for(&mut self, origin: &Origin, waiting: Waiting) {

@@ -24,6 +24,8 @@ pub(super) struct Papers {
     /// When the keys were changed last, in seconds since 1970.
     generation: u32,
     lists: HashMap<&'static str, Arc<[u8]>>,
+    /// The change that was read last, or tried to.
+    tried: Option<SystemTime>,
 }
 
 impl Papers {
@@ -38,14 +40,15 @@ impl Papers {
             digest: settings.digest(),
             generation: 0,
             lists: HashMap::new(),
+            tried: None,
         };
         papers.reload(settings)?;
         Ok(papers)
     }
 
-    /// Whether there are no keys.
-    pub fn is_empty(&self) -> bool {
-        self.authority.is_none()
+    /// Whether there were no keys so far, and there are now.
+    pub fn are_awaited(&self, settings: &config::Provisioning) -> bool {
+        self.authority.is_none() && last_change(&settings.authority()) != self.tried
     }
 
     /// Reads the keys again; whether there are any.
@@ -55,8 +58,9 @@ impl Papers {
     pub fn reload(&mut self, settings: &config::Provisioning) -> Result<bool, Refused> {
         let directory = settings.authority();
         let Some(changed) = last_change(&directory) else { return Ok(false) };
+        self.tried = Some(changed);
         self.authority = Some(Authority::open(&directory)?);
-        self.generation = changed;
+        self.generation = seconds(changed);
         self.lists.clear();
         Ok(true)
     }
@@ -134,10 +138,10 @@ pub(super) fn read(cached: Cached) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 == cached.len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// When a file of a folder was changed last, in seconds since 1970; `None`: there is no file.
-fn last_change(directory: &Path) -> Option<u32> {
+/// When a file of a folder was changed last; `None`: there is no file.
+fn last_change(directory: &Path) -> Option<SystemTime> {
     let files = std::fs::read_dir(directory).ok()?.flatten();
-    let changes = files.filter_map(|file| Some(seconds(file.metadata().ok()?.modified().ok()?)));
+    let changes = files.filter_map(|file| file.metadata().ok()?.modified().ok());
     changes.max()
 }
 
