@@ -242,8 +242,10 @@ fn device_arguments(device: &Device, workers: usize) -> Option<String> {
     match device {
         Device::Pci(_) => None,
         Device::AfXdp(interface) => {
-            // Virtual interfaces such as veth have no device behind them and no zero-copy.
-            let copy = if net(interface).join("device").exists() { "" } else { ",force_copy=1" };
+            // Virtual interfaces such as veth have no device behind them and no zero-copy. For these the driver would
+            // make a system call at every empty ring, to let the kernel poll a device that fills the ring anyway.
+            let is_real = net(interface).join("device").exists();
+            let copy = if is_real { "" } else { ",force_copy=1,busy_budget=0" };
             Some(format!("iface={interface},start_queue=0,queue_count=1{copy}"))
         }
         Device::AfPacket(interface) => Some(format!(
