@@ -12,7 +12,7 @@ pub enum CommandKind {
     /// Open a session in `slot` under `generation`. Repeating it is acknowledged and changes nothing.
     Open = 1,
     /// Replace the session's legs. Per leg: with the same inbound key its stream states stay, and with
-    /// them ROC and replay window, and a sender may set its sequence numbers back once; with a new one
+    /// them ROC and replay window, and a sender may set its indices back once; with a new one
     /// the ROCs stay (RFC 3711 section 3.3.1), ROC 0 is tried once, the replay windows start empty, and
     /// the key before is accepted for two seconds; with the key before that one, its windows come back.
     /// Outbound states stay in any case.

@@ -39,10 +39,11 @@ pub struct StreamState {
     /// Bit 0: the entry is in use. Bit 1: `index` is valid. Bit 2: `rtcp_index` is valid. Bit 3:
     /// `index` is of an earlier key, and nothing was authenticated under the new one yet. Bit 4: the
     /// sender may set its sequence numbers back, once. Bit 5: the key was in force before, and nothing
-    /// was authenticated since it came back. Bit 6: what `index` was before the sender set its sequence
-    /// numbers back. Bit 7: the SSRC has such another entry.
+    /// was authenticated since it came back. Bit 6: what the indices were before the sender set them back.
+    /// Bit 7: the SSRC has such another entry. Bit 8: the sender may set its SRTCP index back, once.
     pub flags: u32,
-    /// Outbound: what is added to the sender's sequence numbers.
+    /// Outbound: what is added to the sender's sequence numbers. Inbound, with bit 6: how many packets have
+    /// gone on from here since.
     pub offset: u16,
     /// Outbound: what was added before the sender last set them back.
     pub offset_before: u16,

@@ -3,8 +3,8 @@
 
 use arrayvec::ArrayVec;
 use pinhole_flow::{DropCause, Event, EventKind, LegLive, SessionSlot};
-use pinhole_srtp::Guess;
 use pinhole_srtp::kernels::Kind;
+use pinhole_srtp::{Guess, highest};
 
 use crate::admit::check_inside;
 use crate::buffer::PacketBuffer;
@@ -13,7 +13,6 @@ use crate::learn::{Rank, Seen, learn};
 use crate::network::Network;
 use crate::output::{BURST_EVENTS, Frames};
 use crate::pinhole::Pinhole;
-use crate::recent::in_use;
 use crate::session::{Context, LegContext};
 use crate::slots::{shared, sides};
 use crate::tables::Tables;
@@ -164,14 +163,9 @@ fn learn_source(
 
 #[cold]
 fn rank(live: &LegLive, guess: &Guess) -> Rank {
-    let of_stream = live.inbound.iter().filter(|state| in_use(state) && state.ssrc == guess.ssrc);
-    let highest = of_stream.map(|state| match guess.kind {
-        Kind::Rtp => state.index,
-        Kind::Rtcp => u64::from(state.rtcp_index),
-    });
-    // There are two after the sender has set its sequence numbers back.
+    // There are two after the sender has set its indices back.
     let (mut newest, mut among) = (true, false);
-    for index in highest {
+    for index in highest(&live.inbound, guess.ssrc, guess.kind) {
         newest &= index <= guess.index;
         among |= index == guess.index;
     }

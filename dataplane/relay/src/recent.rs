@@ -46,8 +46,7 @@ impl Recent {
     }
 }
 
-/// Whether a stream state is in use.
-pub fn in_use(state: &StreamState) -> bool {
+fn in_use(state: &StreamState) -> bool {
     state.flags & 1 != 0
 }
 

@@ -3,13 +3,15 @@
 use pinhole_flow::StreamState;
 use pinhole_srtp_kernels::{E_BIT, Kind};
 
-use crate::streams::{self, BEFORE, CARRIED, HAS_BEFORE, MAY_RESET, RESTORED, RTCP, RTP, Refused, USED};
+use crate::streams::{self, BEFORE, CARRIED, MAY_RESET, MAY_RESET_RTCP, RESTORED, RTCP, RTP, Refused, USED};
 use crate::window::Windows;
 use crate::{Direction, index, rtcp, rtp, window};
 
 /// How many indices are tried for one packet: the likeliest, and after that only those that a known
 /// behaviour of senders explains.
 const ATTEMPTS: usize = 4;
+/// So many packets must go on from where a sender was before it seemed to have set its sequence numbers back.
+const GOES_ON: u16 = 128;
 /// How many packets the replay window of RTCP spans.
 const RTCP_SPAN: u64 = 64;
 
@@ -69,7 +71,7 @@ impl Guess {
         let sequence = self.index as u16;
         let state = streams::find(streams, self.ssrc).filter(|state| state.flags & RTP != 0);
         let flags = state.map_or(0, |state| state.flags);
-        let before = state.and_then(|state| streams.get(streams::position_before(streams, state)?));
+        let before = state.and_then(|state| streams.get(streams::position_before(streams, state, RTP)?));
         let between = between.filter(|_| flags & RESTORED != 0);
         let candidates = [
             Some(likeliest(streams, self.ssrc, sequence)),
@@ -93,7 +95,7 @@ impl Guess {
         let at = streams::position(streams, self.ssrc)?;
         match self.kind {
             Kind::Rtp => commit_rtp(streams, windows, at, self.index)?,
-            Kind::Rtcp => commit_rtcp(streams.get_mut(at).ok_or(Refused::SsrcLimit)?, self.index)?,
+            Kind::Rtcp => commit_rtcp(streams, at, self.index)?,
         }
         if let Some(state) = streams.get_mut(at) {
             state.flags |= USED;
@@ -137,10 +139,11 @@ pub fn carry_over(streams: &mut [StreamState]) {
 }
 
 /// Prepares the states of a key that was in force before and comes back. Its windows stay, and no sender
-/// may set its sequence numbers back, so that nothing seen under the key is accepted again.
+/// may set its indices back, so that nothing seen under the key is accepted again.
 pub fn restore(streams: &mut [StreamState]) {
-    for state in streams.iter_mut().filter(|state| state.flags & (RTP | BEFORE) == RTP) {
-        state.flags = state.flags & !MAY_RESET | RESTORED;
+    for state in streams.iter_mut().filter(|state| state.flags & BEFORE == 0) {
+        let restored = if state.flags & RTP != 0 { RESTORED } else { 0 };
+        state.flags = state.flags & !(MAY_RESET | MAY_RESET_RTCP) | restored;
     }
 }
 
@@ -164,9 +167,9 @@ fn commit_rtp(
         start(state, windows, at, index);
         return Ok(());
     }
-    let state = *state;
+    let (now, state) = (at, *state);
     let here = check(streams, windows, at, index);
-    let before = streams::position_before(streams, &state);
+    let before = streams::position_before(streams, &state, RTP);
     let before = before.map(|before| (before, check(streams, windows, before, index)));
     let at = match (here, before) {
         // Nothing that either window has seen is accepted.
@@ -186,8 +189,12 @@ fn commit_rtp(
         (Err(refused), _) => return Err(refused),
     };
     let state = streams.get_mut(at).ok_or(Refused::SsrcLimit)?;
+    let newest = index > state.index;
     state.index = window::record(state.index, &mut state.window, windows.wide_mut(at), index);
     state.flags &= !RESTORED;
+    if at != now && newest {
+        goes_on(streams, windows, now, at);
+    }
     Ok(())
 }
 
@@ -217,35 +224,95 @@ fn check(streams: &[StreamState], windows: &Windows, at: usize, index: u64) -> R
 /// by whichever it goes on with. Of two such states the higher one is kept, because no captured packet
 /// is newer than the real ones.
 fn reset(streams: &mut [StreamState], windows: &mut Windows, at: usize, index: u64) -> Result<(), Refused> {
-    let now = *streams.get(at).ok_or(Refused::SsrcLimit)?;
-    let beside = streams::position_before(streams, &now).or(streams::position_free(streams));
-    let beside = beside.ok_or(Refused::TooOld)?;
-    let before = streams.get_mut(beside).ok_or(Refused::TooOld)?;
-    if before.flags & BEFORE == 0 || before.index < now.index {
-        let (ssrc, index, window) = (now.ssrc, now.index, now.window);
-        *before = StreamState { ssrc, index, window, flags: USED | RTP | BEFORE, ..StreamState::default() };
+    let beside = streams::beside(streams, at).ok_or(Refused::TooOld)?;
+    let [state, before] = streams.get_disjoint_mut([at, beside]).map_err(|_| Refused::TooOld)?;
+    if before.flags & RTP == 0 || before.index < state.index {
+        (before.index, before.window) = (state.index, state.window);
+        before.flags |= RTP;
         windows.copy(at, beside);
     }
-    if let Some(state) = streams.get_mut(at) {
-        start(state, windows, at, index);
-        state.flags |= HAS_BEFORE;
+    before.offset = 0;
+    start(state, windows, at, index);
+    Ok(())
+}
+
+/// A sender that was thought to have set its sequence numbers back goes on from where it was. Not on
+/// account of a few packets, which may have been late; but then the others were captured ones, or it has
+/// caught up with itself, and what was taken for its new stream is forgotten.
+#[cold]
+fn goes_on(streams: &mut [StreamState], windows: &mut Windows, at: usize, beside: usize) {
+    let Ok([state, before]) = streams.get_disjoint_mut([at, beside]) else { return };
+    before.offset = before.offset.saturating_add(1);
+    if before.offset >= GOES_ON {
+        (state.index, state.window) = (before.index, before.window);
+        windows.copy(beside, at);
+        streams::forget_before(state, before, RTP);
+    }
+}
+
+/// The same for SRTCP, whose index each packet carries: no estimate, but two windows after a sender has set
+/// it back, and nothing that either has seen is accepted. A sender whose new indices run into the window of
+/// the old ones is not heard there. Reports are seconds apart, so none is late: the first that goes on from
+/// where the sender was shows that it is there still.
+fn commit_rtcp(streams: &mut [StreamState], at: usize, index: u64) -> Result<(), Refused> {
+    let state = streams.get_mut(at).ok_or(Refused::SsrcLimit)?;
+    if state.flags & RTCP == 0 {
+        return start_rtcp(state, index);
+    }
+    let (now, state, may_reset) = (at, *state, state.flags & MAY_RESET_RTCP != 0);
+    let here = check_rtcp(&state, index);
+    let before = streams::position_before(streams, &state, RTCP).and_then(|at| Some((at, *streams.get(at)?)));
+    let at = match (here, before.map(|(at, state)| (at, check_rtcp(&state, index)))) {
+        (Err(Refused::Replayed), _) | (_, Some((_, Err(Refused::Replayed)))) => {
+            return Err(Refused::Replayed);
+        }
+        (Ok(distance), Some((before, Ok(other)))) if other < distance => before,
+        (Ok(_), _) => at,
+        (Err(_), Some((before, Ok(_)))) => before,
+        (Err(_), _) if may_reset => return reset_rtcp(streams, at, index),
+        (Err(refused), _) => return Err(refused),
+    };
+    let state = streams.get_mut(at).ok_or(Refused::SsrcLimit)?;
+    let (mut seen, before) = ([state.rtcp_window, 0], state.rtcp_index);
+    let highest = window::record(u64::from(before), &mut seen, &mut [], index);
+    [state.rtcp_window, _] = seen;
+    state.rtcp_index = rtcp_index(highest);
+    if state.rtcp_index > before
+        && let Ok([state, before]) = streams.get_disjoint_mut([now, at])
+    {
+        (state.rtcp_index, state.rtcp_window) = (before.rtcp_index, before.rtcp_window);
+        streams::forget_before(state, before, RTCP);
     }
     Ok(())
 }
 
-fn commit_rtcp(state: &mut StreamState, index: u64) -> Result<(), Refused> {
-    let highest = u64::from(state.rtcp_index);
-    let mut seen = [state.rtcp_window, 0];
-    let highest = if state.flags & RTCP == 0 {
-        seen = [1, 0];
-        index
-    } else {
-        window::check(highest, seen, &[], RTCP_SPAN, index)?;
-        window::record(highest, &mut seen, &mut [], index)
-    };
-    let [window, _] = seen;
-    state.rtcp_index = u32::try_from(highest).unwrap_or(index::RTCP_MAX);
-    state.rtcp_window = window;
-    state.flags |= RTCP;
+/// Begins a window with one SRTCP packet.
+fn start_rtcp(state: &mut StreamState, index: u64) -> Result<(), Refused> {
+    state.rtcp_index = rtcp_index(index);
+    state.rtcp_window = 1;
+    state.flags = state.flags & !MAY_RESET_RTCP | RTCP;
     Ok(())
+}
+
+/// How far an SRTCP index is from the highest of a stream, or why it is refused.
+fn check_rtcp(state: &StreamState, index: u64) -> Result<u64, Refused> {
+    let highest = u64::from(state.rtcp_index);
+    window::check(highest, [state.rtcp_window, 0], &[], RTCP_SPAN, index)?;
+    Ok(highest.abs_diff(index))
+}
+
+/// As [`reset`].
+fn reset_rtcp(streams: &mut [StreamState], at: usize, index: u64) -> Result<(), Refused> {
+    let beside = streams::beside(streams, at).ok_or(Refused::TooOld)?;
+    let [state, before] = streams.get_disjoint_mut([at, beside]).map_err(|_| Refused::TooOld)?;
+    if before.flags & RTCP == 0 || before.rtcp_index < state.rtcp_index {
+        (before.rtcp_index, before.rtcp_window) = (state.rtcp_index, state.rtcp_window);
+        before.flags |= RTCP;
+    }
+    start_rtcp(state, index)
+}
+
+/// An SRTCP index as it is kept; a packet carries 31 bits.
+fn rtcp_index(index: u64) -> u32 {
+    u32::try_from(index).unwrap_or(index::RTCP_MAX)
 }

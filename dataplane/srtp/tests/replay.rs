@@ -175,6 +175,47 @@ proptest! {
     }
 
     #[test]
+    fn whatever_old_reports_come_after_updates_the_real_sender_is_heard_and_its_report_ends_their_time(
+        old in prop::collection::vec((0u64..400, any::<bool>(), any::<bool>()), 1..200),
+    ) {
+        let mut streams = [StreamState::default(); STREAMS];
+        let header = rtp::parse(&rtp_packet(SSRC, 0, b"")).unwrap();
+        let commit = |streams: &mut [StreamState; STREAMS], index| {
+            let mut guess = Guess::rtp(streams, &header);
+            (guess.kind, guess.index) = (Kind::Rtcp, index);
+            guess.commit(streams, &mut Windows::default())
+        };
+        let mut real = 300;
+        commit(&mut streams, real).unwrap();
+        let (mut permitted, mut set_back) = (false, false);
+        for (index, update, speaks) in old {
+            permitted |= update;
+            if update {
+                pinhole_srtp::allow_reset(&mut streams);
+            }
+            // Captured, so no newer than what was sent.
+            let index = index.min(real);
+            if commit(&mut streams, index).is_ok() {
+                let older_than_the_window = index + 64 <= real;
+                prop_assert!(!older_than_the_window || permitted || set_back);
+                if older_than_the_window {
+                    (permitted, set_back) = (permitted && set_back, true);
+                }
+                prop_assert_eq!(commit(&mut streams, index), Err(Refused::Replayed));
+            }
+            if speaks {
+                real += 1;
+                prop_assert_eq!(commit(&mut streams, real), Ok(()));
+                prop_assert_eq!(commit(&mut streams, real), Err(Refused::Replayed));
+                set_back = false;
+                if !permitted {
+                    prop_assert_eq!(commit(&mut streams, 100), Err(Refused::TooOld));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn any_kind_of_state_found_in_shared_memory_is_survived(
         index: u64, window: [u64; 2], rtcp_window: u64, rtcp_index: u32, flags: u32, sequence: u16, offset: u16,
     ) {

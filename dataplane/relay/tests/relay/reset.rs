@@ -221,3 +221,138 @@ fn a_change_of_ssrc_and_back_keeps_the_first_ones_rollover_counter() {
         relay(ssrc, sequence);
     }
 }
+
+/// A report of the phone, the next under its SRTCP index.
+fn report(peer: &mut Peer) -> Packet {
+    Packet::new(next(phone()), next(ours_outside(1)), &peer.protect(&rtcp(7)))
+}
+
+/// A call whose phone has sent so many reports, and these.
+fn call_with_reports(bench: &mut Bench, count: usize) -> (Peer, Vec<Packet>) {
+    let mut peer = bench.call(1, SUITE);
+    let reports: Vec<_> = (0..count).map(|_| report(&mut peer)).collect();
+    for packet in &reports {
+        assert_eq!(bench.send(packet).one().1.payload, rtcp(7));
+    }
+    (peer, reports)
+}
+
+#[test]
+fn a_phone_that_sets_its_srtcp_index_back_is_heard_after_a_re_offer_only() {
+    let mut bench = Bench::new();
+    call_with_reports(&mut bench, 200);
+    let mut phone = restarted(&bench);
+    bench.refuses(&report(&mut phone), DropCause::TooOld, Some((1, 0)));
+    update(&mut bench);
+    for _ in 1..200 - 64 {
+        assert_eq!(bench.send(&report(&mut phone)).one().1.payload, rtcp(7));
+    }
+    // Indices that the window of before has seen are not accepted again, whoever sends them.
+    for _ in 200 - 64..200 {
+        bench.refuses(&report(&mut phone), DropCause::Replayed, Some((1, 0)));
+    }
+    assert_eq!(bench.send(&report(&mut phone)).one().1.payload, rtcp(7));
+}
+
+#[test]
+fn an_srtcp_index_is_set_back_once_per_re_offer() {
+    let mut bench = Bench::new();
+    call_with_reports(&mut bench, 500);
+    update(&mut bench);
+    let mut phone = restarted(&bench);
+    for _ in 0..100 {
+        assert_eq!(bench.send(&report(&mut phone)).sent.len(), 1);
+    }
+    let mut again = restarted(&bench);
+    bench.refuses(&report(&mut again), DropCause::TooOld, Some((1, 0)));
+    update(&mut bench);
+    assert_eq!(bench.send(&report(&mut again)).sent.len(), 1);
+}
+
+#[test]
+fn a_captured_report_after_a_re_offer_cannot_deafen_the_real_sender() {
+    let mut bench = Bench::new();
+    let (mut peer, reports) = call_with_reports(&mut bench, 200);
+    // Twice, so that what is kept beside is put to the test as well.
+    for old in [10, 50] {
+        update(&mut bench);
+        bench.send(&reports[old]);
+        for _ in 0..20 {
+            let real = report(&mut peer);
+            assert_eq!(bench.send(&real).one().1.payload, rtcp(7));
+            bench.refuses(&real, DropCause::Replayed, Some((1, 0)));
+            // Nor is any other captured report accepted from there on.
+            assert!(reports.iter().all(|packet| bench.send(packet).sent.is_empty()));
+        }
+    }
+}
+
+#[test]
+fn captured_packets_after_a_re_offer_are_refused_once_the_real_sender_has_gone_on_for_a_while() {
+    let mut bench = Bench::new();
+    let (mut peer, captured) = call_at_roc_3(&mut bench);
+    update(&mut bench);
+    assert_eq!(bench.send(&captured[0]).sent.len(), 1);
+    for n in 1..=128 {
+        assert_eq!(bench.send(&from_phone(&mut peer, 5_000 + n)).sent.len(), 1);
+    }
+    for packet in &captured {
+        bench.refuses(packet, DropCause::TooOld, Some((1, 0)));
+    }
+    assert_eq!(bench.send(&from_phone(&mut peer, 5_200)).sent.len(), 1);
+    let used = bench.slots[1].live[0].inbound.iter().filter(|state| state.flags & 1 != 0).count();
+    assert_eq!(used, 1, "what was kept beside has made room");
+}
+
+#[test]
+fn sequence_numbers_and_srtcp_index_are_set_back_each_on_its_own() {
+    let mut bench = Bench::new();
+    let (mut peer, _) = call_with_reports(&mut bench, 200);
+    for sequence in 1_000..1_200 {
+        bench.send(&from_phone(&mut peer, sequence));
+    }
+    update(&mut bench);
+    let mut phone = restarted(&bench);
+    // RTP alone begins anew at first: reports go on, and may begin anew later.
+    assert_eq!(bench.send(&from_phone(&mut phone, 1)).sent.len(), 1);
+    assert_eq!(bench.send(&report(&mut peer)).sent.len(), 1);
+    assert_eq!(bench.send(&report(&mut phone)).sent.len(), 1);
+    for sequence in 2..100 {
+        assert_eq!(bench.send(&from_phone(&mut phone, sequence)).sent.len(), 1);
+        assert_eq!(bench.send(&report(&mut phone)).sent.len(), 1);
+    }
+    let used = bench.slots[1].live[0].inbound.iter().filter(|state| state.flags & 1 != 0).count();
+    assert_eq!(used, 2, "what was before stands in one entry for both");
+}
+
+#[test]
+fn a_new_key_forgets_that_reports_may_begin_anew() {
+    let mut bench = Bench::new();
+    let (_, reports) = call_with_reports(&mut bench, 200);
+    let first = bench.slots[1].session;
+    update(&mut bench);
+    let mut orders = first;
+    orders.legs[0].inbound = master(SUITE, 99);
+    bench.update(1, orders);
+    // The first key comes back: nothing of before is accepted under it again.
+    bench.update(1, first);
+    for packet in &reports {
+        assert!(bench.send(packet).sent.is_empty());
+    }
+}
+
+#[test]
+fn srtcp_indices_towards_a_phone_never_go_back() {
+    let mut bench = Bench::new();
+    let mut peer = bench.call(1, SUITE);
+    for index in 0..10u32 {
+        if index % 3 == 0 {
+            update(&mut bench);
+        }
+        let out = bench.send(&Packet::new(next(inside()), next(ours_inside(1)), &rtcp(8)));
+        let sealed = &out.one().1.payload;
+        let word = &sealed[sealed.len() - 14..sealed.len() - 10];
+        assert_eq!(word, (1 << 31 | index).to_be_bytes());
+        assert_eq!(peer.unprotect(sealed), Some(rtcp(8)));
+    }
+}
