@@ -2,7 +2,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::frame::frame_len;
+use crate::frame::{HEADER, frame_len};
 use crate::{Frame, FrameError, Limits};
 
 /// Cuts a stream (TCP or TLS) into frames.
@@ -35,8 +35,8 @@ impl Framer {
         if !matches!(self.state, State::Open) {
             return;
         }
-        // What a drained framer keeps is the beginning of one frame within the limit.
-        if self.pending() > self.limits.frame {
+        // What a drained framer keeps is the beginning of one frame within the limit, or of a header.
+        if self.pending() > self.limits.frame.max(HEADER) {
             return self.fail(FrameError::NotDrained);
         }
         self.make_room(bytes.len());

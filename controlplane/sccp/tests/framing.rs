@@ -109,6 +109,15 @@ fn framer_that_is_not_drained_stops_taking() {
 }
 
 #[test]
+fn limit_without_room_for_a_header_does_not_depend_on_the_cuts() {
+    let limits = Limits { frame: 0, ..Limits::default() };
+    let keep_alive = bytes(0, 0, &[]);
+    let mut framer = Framer::new(limits);
+    keep_alive.iter().for_each(|byte| framer.push(std::slice::from_ref(byte)));
+    assert_eq!(framer.next(), Some(Err(FrameError::TooLong { length: 12, limit: 0 })));
+}
+
+#[test]
 fn one_frame_is_parsed_only_whole_and_alone() {
     let whole = bytes(0x9F, 0, &[1, 0, 0, 0]);
     assert!(Frame::parse(&whole, &Limits::default()).is_ok());
