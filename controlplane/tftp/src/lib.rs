@@ -10,16 +10,15 @@
 
 #![forbid(unsafe_code)]
 
-mod bucket;
 mod fetch;
 mod options;
 mod packet;
 mod server;
 mod transfer;
 
-pub use bucket::Rate;
 pub use fetch::{Fetch, FetchError, FetchSettings, Step};
 pub use options::{BLOCK_DEFAULT, BLOCK_MAX, BLOCK_MIN, Options};
 pub use packet::{ErrorCode, MAX_NAME, MAX_REQUEST, Malformed, Packet, Request};
+pub use pinhole_rates::Rate;
 pub use server::{Limits, Output, Refusal, Server, Settings};
 pub use transfer::{Denied, End, TransferId};

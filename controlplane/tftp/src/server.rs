@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::bucket::{Bucket, Rate};
+use pinhole_rates::{Excess, Rate, Rates, Sources};
+
 use crate::packet::{ErrorCode, Malformed, Packet, Request, readable};
 use crate::transfer::{Denied, End, Next, Transfer, TransferId};
 
@@ -144,14 +145,6 @@ pub enum Refusal {
     UnknownTransfer,
 }
 
-/// What is remembered of an address.
-#[derive(Debug)]
-struct Source {
-    requests: Bucket,
-    bytes: Bucket,
-    transfers: usize,
-}
-
 /// A TFTP server. It is bounded in every table by its [`Limits`].
 #[derive(Debug)]
 pub struct Server {
@@ -162,10 +155,7 @@ pub struct Server {
     due: BTreeSet<(Instant, TransferId)>,
     /// Those that send and have no acknowledgement yet: the oldest give way.
     unproven: BTreeSet<TransferId>,
-    sources: HashMap<IpAddr, Source>,
-    swept: Option<Instant>,
-    requests: Option<Bucket>,
-    bytes: Option<Bucket>,
+    sources: Sources,
     next: u64,
     /// Chooses sockets as outsiders cannot foresee.
     chooser: RandomState,
@@ -174,16 +164,16 @@ pub struct Server {
 impl Server {
     /// A server without transfers.
     pub fn new(settings: Settings) -> Self {
+        let Limits { requests_per_source, requests, bytes_per_source, bytes, sources, .. } =
+            settings.limits.clone();
+        let rates = Rates { requests_per_source, requests, bytes_per_source, bytes, sources };
         Self {
             settings,
             transfers: HashMap::new(),
             clients: HashMap::new(),
             due: BTreeSet::new(),
             unproven: BTreeSet::new(),
-            sources: HashMap::new(),
-            swept: None,
-            requests: None,
-            bytes: None,
+            sources: Sources::new(rates),
             next: 0,
             chooser: RandomState::new(),
         }
@@ -306,33 +296,16 @@ impl Server {
 
     /// Counts a request of an address.
     fn admit(&mut self, address: IpAddr, now: Instant) -> Result<(), Refusal> {
-        let limits = &self.settings.limits;
-        if !self.sources.contains_key(&address) && self.sources.len() >= limits.sources {
-            // Looked through once a second at most: a flood of addresses must not cost more than that.
-            if self.swept.is_none_or(|swept| now.saturating_duration_since(swept) >= Duration::from_secs(1)) {
-                self.swept = Some(now);
-                self.sources.retain(|_, source| source.transfers > 0 || !source.requests.is_full(now));
-            }
-            if self.sources.len() >= limits.sources {
-                return Err(Refusal::Sources);
-            }
-        }
-        let source = self.sources.entry(address).or_insert_with(|| Source {
-            requests: Bucket::full(now),
-            bytes: Bucket::full(now),
-            transfers: 0,
-        });
-        if !source.requests.take(limits.requests_per_source, 1, now) {
-            return Err(Refusal::SourceRate);
-        }
-        let all = self.requests.get_or_insert(Bucket::full(now));
-        if all.take(limits.requests, 1, now) { Ok(()) } else { Err(Refusal::Rate) }
+        self.sources.admit(address, now).map_err(|excess| match excess {
+            Excess::Source => Refusal::SourceRate,
+            Excess::All => Refusal::Rate,
+            Excess::Sources => Refusal::Sources,
+        })
     }
 
     /// Makes room for one more transfer of an address. Only one that has acknowledged nothing gives way.
     fn make_room(&mut self, address: IpAddr, now: Instant, out: &mut Vec<Output>) -> Result<(), Refusal> {
-        let of_source = self.sources.get(&address).map_or(0, |source| source.transfers);
-        if of_source >= self.settings.limits.transfers_per_source {
+        if self.sources.open(address) >= self.settings.limits.transfers_per_source {
             return Err(Refusal::SourceTransfers);
         }
         if self.transfers.len() >= self.settings.limits.transfers {
@@ -354,9 +327,8 @@ impl Server {
         self.due.insert((due, id));
         self.clients.insert(id, client);
         self.transfers.insert(client, transfer);
-        if let Some(source) = self.sources.get_mut(&client.ip()) {
-            source.transfers += 1;
-        }
+        // It was admitted, so it is known.
+        let _ = self.sources.opened(client.ip(), now);
         out.push(Output::Requested { transfer: id, client, name: request.name.to_vec() });
     }
 
@@ -387,9 +359,7 @@ impl Server {
                 self.clients.remove(&transfer.id);
                 self.due.remove(&(transfer.due, transfer.id));
                 self.unproven.remove(&transfer.id);
-                if let Some(source) = self.sources.get_mut(&client.ip()) {
-                    source.transfers -= 1;
-                }
+                self.sources.closed(client.ip());
                 out.push(Output::Ended { transfer: transfer.id, end });
             }
         }
@@ -399,19 +369,11 @@ impl Server {
     fn send(&mut self, client: SocketAddr, now: Instant, out: &mut Vec<Output>) {
         let Some(transfer) = self.transfers.get_mut(&client) else { return };
         self.due.remove(&(transfer.due, transfer.id));
-        let limits = &self.settings.limits;
-        let bytes = u32::try_from(transfer.packet_len()).unwrap_or(u32::MAX);
         let mut wait = Duration::ZERO;
         if transfer.is_held() {
             transfer.release();
         } else {
-            if let (Some(rate), Some(source)) = (limits.bytes_per_source, self.sources.get_mut(&client.ip()))
-            {
-                wait = source.bytes.owe(rate, bytes, now);
-            }
-            if let Some(rate) = limits.bytes {
-                wait = wait.max(self.bytes.get_or_insert(Bucket::full(now)).owe(rate, bytes, now));
-            }
+            wait = self.sources.owe(client.ip(), transfer.packet_len(), now);
         }
         if wait.is_zero() {
             let datagram = transfer.packet(&self.settings, now);

@@ -13,7 +13,7 @@ pub struct Rate {
 
 /// What a rate has let through.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bucket {
+pub struct Bucket {
     /// When it is full again.
     full_at: Instant,
 }

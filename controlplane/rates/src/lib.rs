@@ -1,0 +1,10 @@
+//! How often outsiders may ask, and how much they are sent: token buckets, one set for each source address and one for
+//! all. TFTP and HTTP use the same ones. Time is an argument.
+
+#![forbid(unsafe_code)]
+
+mod bucket;
+mod sources;
+
+pub use bucket::{Bucket, Rate};
+pub use sources::{Excess, Rates, Sources};
