@@ -7,6 +7,7 @@
 //! one is replaced at a time. So it is always the elder of those whose key is here that signs: every phone that has got a list since
 //! the elder was made knows it.
 
+mod device;
 mod issue;
 mod store;
 

@@ -1,0 +1,76 @@
+//! Certificates that the authority issues to devices (LSC; tls-capf-tvs 2.9).
+
+use openssl::asn1::{Asn1Integer, Asn1Time};
+use openssl::bn::{BigNum, MsbOption};
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKeyRef, Public};
+use openssl::x509::extension::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName,
+    SubjectKeyIdentifier,
+};
+use openssl::x509::{X509, X509NameBuilder};
+
+use super::{Authority, Refused, Role};
+use crate::Identity;
+
+/// How far a phone's clock may be behind, in seconds.
+const CLOCK_SKEW: i64 = 3600;
+/// IPsec end system.
+const IPSEC: &str = "1.3.6.1.5.5.7.3.5";
+
+impl Authority {
+    /// A certificate for a device's key, signed by the role [`Capf`](Role::Capf). `now`: seconds since 1970.
+    ///
+    /// It does not outlive the authority's own.
+    ///
+    /// # Errors
+    /// [`Refused`]; [`Refused::InEscrow`] when the key of that role is not here.
+    pub fn issue(&self, device: &str, key: &PKeyRef<Public>, days: u32, now: u32) -> Result<X509, Refused> {
+        Ok(certificate(&self.identity(Role::Capf)?, device, key, days, now)?)
+    }
+}
+
+fn certificate(
+    issuer: &Identity,
+    device: &str,
+    key: &PKeyRef<Public>,
+    days: u32,
+    now: u32,
+) -> Result<X509, ErrorStack> {
+    let mut name = X509NameBuilder::new()?;
+    name.append_entry_by_nid(Nid::COMMONNAME, device)?;
+    let name = name.build();
+    let mut certificate = X509::builder()?;
+    certificate.set_version(2)?;
+    // 16 bytes that begin with a one after the sign.
+    let mut serial = BigNum::new()?;
+    serial.rand(127, MsbOption::ONE, false)?;
+    certificate.set_serial_number(&*Asn1Integer::from_bn(&serial)?)?;
+    certificate.set_subject_name(&name)?;
+    certificate.set_issuer_name(issuer.certificate.subject_name())?;
+    certificate.set_not_before(&*Asn1Time::from_unix(i64::from(now) - CLOCK_SKEW)?)?;
+    let end = Asn1Time::from_unix(i64::from(now) + i64::from(days) * 86_400)?;
+    let own = issuer.certificate.not_after();
+    certificate.set_not_after(if own.compare(&end)?.is_lt() { own } else { &end })?;
+    certificate.set_pubkey(key)?;
+    certificate.append_extension(BasicConstraints::new().critical().build()?)?;
+    let mut usage = KeyUsage::new();
+    usage.critical().digital_signature();
+    if key.rsa().is_ok() {
+        usage.key_encipherment();
+    }
+    certificate.append_extension(usage.build()?)?;
+    let extended = ExtendedKeyUsage::new().server_auth().client_auth().other(IPSEC).build()?;
+    certificate.append_extension(extended)?;
+    let names = SubjectAlternativeName::new().uri(device).build(&certificate.x509v3_context(None, None))?;
+    certificate.append_extension(names)?;
+    let own = SubjectKeyIdentifier::new().build(&certificate.x509v3_context(None, None))?;
+    certificate.append_extension(own)?;
+    let context = certificate.x509v3_context(Some(&issuer.certificate), None);
+    let above = AuthorityKeyIdentifier::new().keyid(false).build(&context)?;
+    certificate.append_extension(above)?;
+    certificate.sign(&issuer.key, MessageDigest::sha256())?;
+    Ok(certificate.build())
+}
