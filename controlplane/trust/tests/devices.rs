@@ -68,7 +68,7 @@ impl Stage {
 fn a_device_gets_a_certificate_for_its_name_key_and_time() {
     let stage = Stage::new();
     let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
-    let certificate = stage.authority.issue(DEVICE, &public(&key), 365, START).unwrap();
+    let certificate = stage.authority.issue_device(DEVICE, &public(&key), 365, START).unwrap();
     assert!(certificate.public_key().unwrap().public_eq(&key));
     let day = 86_400;
     assert!(
@@ -91,7 +91,7 @@ fn a_device_gets_a_certificate_for_its_name_key_and_time() {
     }
     let serial = certificate.serial_number().to_bn().unwrap();
     assert_eq!(serial.num_bytes(), 16);
-    let another = stage.authority.issue(DEVICE, &public(&key), 365, START).unwrap();
+    let another = stage.authority.issue_device(DEVICE, &public(&key), 365, START).unwrap();
     assert_ne!(serial, another.serial_number().to_bn().unwrap());
 }
 
@@ -101,7 +101,7 @@ fn an_ec_key_gets_one_too_which_says_nothing_of_enciphering() {
     for curve in [Nid::X9_62_PRIME256V1, Nid::SECP384R1, Nid::SECP521R1] {
         let group = EcGroup::from_curve_name(curve).unwrap();
         let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
-        let certificate = stage.authority.issue(DEVICE, &public(&key), 10, START).unwrap();
+        let certificate = stage.authority.issue_device(DEVICE, &public(&key), 10, START).unwrap();
         assert!(stage.verify(&certificate, START).contains("OK"));
         let text = openssl(&["x509", "-noout", "-text", "-in", &stage.write("device.pem", &certificate)]);
         assert!(text.contains("Digital Signature\n") && !text.contains("Encipherment"), "{text}");
@@ -113,7 +113,7 @@ fn a_certificate_does_not_outlive_the_authority() {
     let stage = Stage::new();
     let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
     let late = START + 3600 * 86_400;
-    let certificate = stage.authority.issue(DEVICE, &public(&key), 365, late).unwrap();
+    let certificate = stage.authority.issue_device(DEVICE, &public(&key), 365, late).unwrap();
     let own = stage.authority.identity(Role::Capf).unwrap().certificate;
     assert!(certificate.not_after().compare(own.not_after()).unwrap().is_eq());
 }
@@ -124,6 +124,7 @@ fn without_the_key_of_enrolment_nothing_is_issued() {
     let keys = stage.directory.path().join("keys");
     std::fs::remove_file(keys.join("capf.key.pem")).unwrap();
     let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
-    let refused = Authority::open(&keys).unwrap().issue(DEVICE, &public(&key), 365, START).unwrap_err();
+    let refused =
+        Authority::open(&keys).unwrap().issue_device(DEVICE, &public(&key), 365, START).unwrap_err();
     assert!(matches!(refused, Refused::InEscrow("capf")), "{refused}");
 }

@@ -34,12 +34,17 @@ pub trait Office {
     /// When it is not.
     fn password(&mut self, device: &str, password: &[u8]) -> Result<(), Denied>;
 
-    /// Whether a certificate, whose key the phone is about to prove, is this device's: it was verified, is valid now, and
-    /// names the device.
+    /// Whether a certificate, whose key the phone is about to prove, is the one that this device is known by.
     ///
     /// # Errors
     /// When it is not.
     fn certificate(&mut self, device: &str, der: &[u8]) -> Result<Kind, Denied>;
+
+    /// Whether a certificate that makes a proof fresh names this device, and is trusted. The device need not be known by it.
+    ///
+    /// # Errors
+    /// When it is not.
+    fn names(&mut self, device: &str, der: &[u8]) -> Result<(), Denied>;
 
     /// What is to be done with a device that has proved who it is.
     ///
@@ -111,8 +116,8 @@ pub enum Task {
 pub struct Rules {
     /// Which keys get a certificate.
     pub keys: KeyRules,
-    /// A certificate counts only with a proof that was made in this session. Off: a proof that somebody has heard in another
-    /// session can be said again.
+    /// A certificate counts only with a proof that was made in this session. Off: that part is not looked at, and who has
+    /// heard a proof in another session can say it again.
     pub fresh_proof: bool,
 }
 
@@ -336,15 +341,17 @@ impl Session {
             return Ok(Proof::Password);
         }
         let der = message.certificate()?.ok_or(Refusal::NoProof)?;
-        let (standing, fresh) = (Standing::read(elements, device, der)?, Fresh::read(elements)?);
-        if fresh.is_none() && self.rules.fresh_proof {
-            return Err(Refusal::NotFresh);
-        }
+        let standing = Standing::read(elements, device, der)?;
+        let fresh = if self.rules.fresh_proof {
+            Some(Fresh::read(elements)?.ok_or(Refusal::NotFresh)?)
+        } else {
+            None
+        };
         let kind = office.certificate(device, der)?;
         standing.check()?;
         if let Some(fresh) = fresh {
             if fresh.certificate != der {
-                office.certificate(device, &fresh.certificate)?;
+                office.names(device, &fresh.certificate)?;
             }
             fresh.check(self.id)?;
         }

@@ -20,6 +20,8 @@ struct Bench {
     password: Option<String>,
     /// What is the device's, by DER.
     certificates: Vec<(Vec<u8>, Kind)>,
+    /// What names the device, by DER.
+    trusted: Vec<Vec<u8>>,
     task: Task,
     proofs: Vec<Proof>,
     keys: Vec<PKey<Public>>,
@@ -40,6 +42,7 @@ impl Bench {
         Self {
             password: Some(PASSWORD.into()),
             certificates: Vec::new(),
+            trusted: Vec::new(),
             task: Task::Install(KeyRequest::Rsa(2048)),
             proofs: Vec::new(),
             keys: Vec::new(),
@@ -53,6 +56,11 @@ impl Bench {
 
     fn knows(mut self, holder: &phone::Holder, kind: Kind) -> Self {
         self.certificates.push((holder.der.clone(), kind));
+        self
+    }
+
+    fn trusts(mut self, holder: &phone::Holder) -> Self {
+        self.trusted.push(holder.der.clone());
         self
     }
 
@@ -106,6 +114,11 @@ impl Office for Bench {
     fn certificate(&mut self, device: &str, der: &[u8]) -> Result<Kind, Denied> {
         let known = self.certificates.iter().find(|(known, _)| device == DEVICE && known == der);
         known.map(|(_, kind)| *kind).ok_or(Denied::Refused)
+    }
+
+    fn names(&mut self, device: &str, der: &[u8]) -> Result<(), Denied> {
+        let is_known = device == DEVICE && self.trusted.iter().any(|known| known == der);
+        if is_known { Ok(()) } else { Err(Denied::Refused) }
     }
 
     fn task(&mut self, _: &str, proof: &Proof) -> Result<Task, Denied> {

@@ -27,7 +27,13 @@ impl Authority {
     ///
     /// # Errors
     /// [`Refused`]; [`Refused::InEscrow`] when the key of that role is not here.
-    pub fn issue(&self, device: &str, key: &PKeyRef<Public>, days: u32, now: u32) -> Result<X509, Refused> {
+    pub fn issue_device(
+        &self,
+        device: &str,
+        key: &PKeyRef<Public>,
+        days: u32,
+        now: u32,
+    ) -> Result<X509, Refused> {
         Ok(certificate(&self.identity(Role::Capf)?, device, key, days, now)?)
     }
 }
