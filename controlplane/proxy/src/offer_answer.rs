@@ -271,7 +271,8 @@ impl Proxy {
             let two_way = sdp.direction_of(at) == Direction::SendRecv && !remote.zero;
             agreed.push((at, crypto, remote, line.two_way && two_way));
         }
-        offer.answered = true;
+        // Several responses may bring the answer to one offer.
+        let anew = !std::mem::replace(&mut offer.answered, true);
         let device = self.sets.get(set).map(|set| set.device.clone());
         let peer = device.and_then(|device| self.devices.get(&device)).map(|entry| entry.peer.ip());
         for at in self
@@ -291,7 +292,7 @@ impl Proxy {
                 Side::Cluster => (line.remote, *answered),
             };
             let mux = by == Side::Cluster && line.mux;
-            self.apply(set, *at, *crypto, (phone, cluster), mux, peer);
+            self.apply(set, *at, *crypto, (phone, cluster), mux, peer, anew);
             if let Some(stream) = self.sets.call_mut(set).and_then(|call| call.streams.get_mut(at)) {
                 stream.held = !two_way;
                 stream.profile = line.profile;
@@ -310,7 +311,8 @@ impl Proxy {
         Ok(())
     }
 
-    /// Gives the data plane a stream's orders.
+    /// Gives the data plane a stream's orders, after a new offer (`anew`) also those that it has.
+    #[allow(clippy::too_many_arguments, reason = "what was agreed on, and for which stream")]
     fn apply(
         &mut self,
         set: SetId,
@@ -319,6 +321,7 @@ impl Proxy {
         (phone, cluster): (Remote, Remote),
         mux: bool,
         peer: Option<IpAddr>,
+        anew: bool,
     ) {
         let Some(stream) = self.sets.call_mut(set).and_then(|call| call.streams.get_mut(&at)) else { return };
         stream.crypto = Some(crypto);
@@ -337,7 +340,7 @@ impl Proxy {
         let plausible = phone.ip.is_some() && phone.ip == peer;
         set_remote(outside, &phone, mux, plausible);
         set_remote(inside, &cluster, false, true);
-        if let Some(command) = self.sessions.order(slot, orders) {
+        if let Some(command) = self.sessions.order(slot, orders, anew) {
             self.command(command);
             if !opened {
                 self.count(Counter::SessionsOpened);

@@ -113,10 +113,11 @@ impl MediaSessions {
         self.by_slot.get_mut(&slot)
     }
 
-    /// Puts orders in force: the command to send, if anything changes.
-    pub(crate) fn order(&mut self, slot: u32, orders: Session) -> Option<Command> {
+    /// Puts orders in force: the command to send, if anything changes or, with `anew`, in any case: after a
+    /// new offer phones may begin anew without a change of what we know (see [`CommandKind::Update`]).
+    pub(crate) fn order(&mut self, slot: u32, orders: Session, anew: bool) -> Option<Command> {
         let session = self.by_slot.get_mut(&slot)?;
-        if session.closing || (session.opened && session.orders == orders) {
+        if session.closing || (session.opened && session.orders == orders && !anew) {
             return None;
         }
         session.orders = orders;

@@ -38,7 +38,7 @@ fn updates(stage: &Stage) -> Vec<Command> {
 }
 
 #[test]
-fn hold_and_resume_keep_session_and_keys() {
+fn hold_and_resume_keep_session_and_keys_and_tell_the_data_plane_of_each() {
     let mut stage = Stage::new();
     stage.connect(PHONE_A, 1);
     stage.call_from_phone();
@@ -54,9 +54,24 @@ fn hold_and_resume_keep_session_and_keys() {
         let state = stage.proxy.calls(stage.now)[0].state;
         assert_eq!(state == pinhole_admin::CallState::Held, direction == "sendonly");
     }
-    assert!(updates(&stage).is_empty());
+    // Nothing changes, but the phone may begin its numbers anew now.
+    assert_eq!(updates(&stage).len(), 2);
+    assert!(updates(&stage).iter().all(|update| update.session == before));
     assert_eq!(stage.commands_of(CommandKind::Open).len(), 1);
-    assert_eq!(stage.commands_of(CommandKind::Open)[0].session, before);
+}
+
+#[test]
+fn one_answer_in_several_responses_is_told_to_the_data_plane_once() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    stage.call_from_phone();
+    let request = reinvite(&mut stage, "2 INVITE", &offer_outside(KEY_A));
+    for _ in 0..3 {
+        stage.cm_sends(reply(&request, 183, "Session Progress", "cmtag", &answer_inside()));
+        assert_eq!(stage.at_phone().code(), Some(183));
+    }
+    accept(&mut stage, &request, &answer_inside());
+    assert_eq!(updates(&stage).len(), 1);
 }
 
 #[test]
