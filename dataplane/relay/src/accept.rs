@@ -149,7 +149,7 @@ fn learn_source(
     if let Some(source) = source
         && source.is(datagram.source, datagram.mac, datagram.vlan)
     {
-        source.heard_ns = now_ns;
+        source.heard(now_ns);
         return false;
     }
     let rank = rank(sides(slot, hole.leg()).0, guess);

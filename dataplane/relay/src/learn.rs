@@ -9,6 +9,9 @@ pub const MOVE_INTERVAL_NS: u64 = 1_000_000_000;
 /// A sender that has set its sequence numbers back may be a captured stream that is sent again: the source
 /// moves to it only when nothing was heard from the old one for this long, as after a hold.
 pub const SILENCE_NS: u64 = 5_000_000_000;
+/// And only after so many packets that go on one from the other, which a captured packet or two don't. Who
+/// has captured more has media sent to it until the phone's next packet, and cannot read it.
+pub const RESTARTED: u8 = 16;
 
 /// A learned source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct Source {
     pub mac: [u8; 6],
     /// VLAN identifier that it came with, 0: untagged.
     pub vlan: u16,
+    /// How many packets of a sender that has set its numbers back have come from elsewhere since.
+    pub restarted: u8,
     /// When it was learned or last moved, in nanoseconds.
     pub moved_ns: NonZeroU64,
     /// When the last authenticated packet came from there.
@@ -50,6 +55,13 @@ pub struct Seen {
 }
 
 impl Source {
+    /// Takes note of an authenticated packet that came from here.
+    #[inline]
+    pub fn heard(&mut self, now_ns: u64) {
+        self.heard_ns = now_ns;
+        self.restarted = 0;
+    }
+
     /// Whether a packet came from here, by the same router.
     pub fn is(&self, address: SocketAddrV4, mac: [u8; 6], vlan: u16) -> bool {
         (self.address, self.mac, self.vlan) == (address, mac, vlan)
@@ -62,13 +74,16 @@ pub fn learn(source: &mut Option<Source>, seen: &Seen, now_ns: u64) -> bool {
     let may_move = match source {
         None => true,
         Some(old) if old.is(address, mac, vlan) => {
-            old.heard_ns = now_ns;
+            old.heard(now_ns);
             false
         }
         Some(old) => {
             let follow = match rank {
                 Rank::Newest => true,
-                Rank::Restarted => now_ns.saturating_sub(old.heard_ns) >= SILENCE_NS,
+                Rank::Restarted => {
+                    old.restarted = old.restarted.saturating_add(1);
+                    old.restarted >= RESTARTED && now_ns.saturating_sub(old.heard_ns) >= SILENCE_NS
+                }
                 Rank::Late => false,
             };
             follow && now_ns.saturating_sub(old.moved_ns.get()) >= MOVE_INTERVAL_NS
@@ -76,7 +91,7 @@ pub fn learn(source: &mut Option<Source>, seen: &Seen, now_ns: u64) -> bool {
     };
     if may_move {
         let moved_ns = NonZeroU64::new(now_ns).unwrap_or(NonZeroU64::MIN);
-        *source = Some(Source { address, mac, vlan, moved_ns, heard_ns: now_ns });
+        *source = Some(Source { address, mac, vlan, restarted: 0, moved_ns, heard_ns: now_ns });
     }
     may_move
 }
@@ -110,8 +125,28 @@ mod tests {
         let restarted = |port| Seen { rank: Rank::Restarted, ..seen(port, true) };
         learn(&mut source, &seen(1, true), 0);
         learn(&mut source, &seen(1, true), SILENCE_NS);
-        assert!(!learn(&mut source, &restarted(2), 2 * SILENCE_NS - 1));
+        for _ in 0..RESTARTED {
+            assert!(!learn(&mut source, &restarted(2), 2 * SILENCE_NS - 1));
+        }
         assert!(learn(&mut source, &restarted(2), 2 * SILENCE_NS));
+    }
+
+    #[test]
+    fn a_source_moves_to_a_sender_that_starts_anew_only_when_that_goes_on() {
+        let mut source = None;
+        let restarted = |port| Seen { rank: Rank::Restarted, ..seen(port, true) };
+        learn(&mut source, &seen(1, true), 0);
+        for now in [SILENCE_NS, 2 * SILENCE_NS] {
+            for _ in 1..RESTARTED {
+                assert!(!learn(&mut source, &restarted(2), now));
+            }
+            // The old one is heard, and the other begins anew.
+            learn(&mut source, &seen(1, true), now);
+        }
+        for _ in 1..RESTARTED {
+            assert!(!learn(&mut source, &restarted(2), 3 * SILENCE_NS));
+        }
+        assert!(learn(&mut source, &restarted(2), 3 * SILENCE_NS));
     }
 
     #[test]

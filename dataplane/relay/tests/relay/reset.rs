@@ -125,10 +125,51 @@ fn a_captured_packet_after_a_re_offer_moves_no_address_while_the_phone_is_heard(
         assert_eq!(bench.send(&old).sent.len(), 1);
         assert_eq!(goes_to(&mut bench, sequence), phone());
     }
-    // A phone that starts anew behind another address after a hold is followed.
+}
+
+#[test]
+fn captured_packets_after_a_re_offer_move_no_address_while_the_phone_is_silent() {
+    let attacker = at("192.0.2.66:6666");
+    let mut bench = Bench::new();
+    let (mut peer, packets) = call_at_roc_3(&mut bench);
     bench.now += SILENCE;
-    bench.send(&Packet { source: attacker, ..from_phone(&mut captured, 200) });
+    let goes_to = |bench: &mut Bench, sequence| {
+        bench.send(&Packet::new(inside(), ours_inside(1), &rtp(8, sequence))).one().1.destination
+    };
+    // One and the same, again and again, and a few.
+    for sequence in 1..100 {
+        update(&mut bench);
+        let again = Packet { source: attacker, ..packets[0].clone() };
+        assert_eq!(bench.send(&again).sent.len(), usize::from(sequence == 1));
+        bench.now += SILENCE;
+        assert_eq!(goes_to(&mut bench, sequence), phone());
+    }
+    for (sequence, packet) in (100..).zip(&packets[1..15]) {
+        assert_eq!(bench.send(&Packet { source: attacker, ..packet.clone() }).sent.len(), 1);
+        assert_eq!(goes_to(&mut bench, sequence), phone());
+    }
+    // Who has captured more gets media until the phone is heard again.
+    bench.send(&Packet { source: attacker, ..packets[15].clone() });
     assert_eq!(goes_to(&mut bench, 200), attacker);
+    bench.now += SECOND;
+    bench.send(&from_phone(&mut peer, 5_001));
+    assert_eq!(goes_to(&mut bench, 201), phone());
+}
+
+#[test]
+fn a_phone_that_starts_anew_behind_another_address_after_a_hold_is_followed() {
+    let moved = at("198.51.100.99:6666");
+    let mut bench = Bench::new();
+    call_at_roc_3(&mut bench);
+    bench.now += SILENCE;
+    update(&mut bench);
+    let mut phone = restarted(&bench);
+    for sequence in 1..=16 {
+        let packet = Packet { source: moved, ..from_phone(&mut phone, sequence) };
+        assert_eq!(bench.send(&packet).one().1.payload, rtp(7, sequence));
+    }
+    let out = bench.send(&Packet::new(inside(), ours_inside(1), &rtp(8, 1)));
+    assert_eq!(out.one().1.destination, moved);
 }
 
 #[test]
