@@ -49,12 +49,12 @@ class Stream:
             thread.start()
 
     def configure(self, remote, local_crypto=None, remote_crypto=None, mux=None, remote_rtcp=None):
-        """Where to send, and with which keys. The same keys again change nothing (the ROC stays)."""
+        """Where to send (`None`: not known yet), and with which keys. The same keys again change nothing (the ROC stays)."""
         with self._lock:
             self.remote = remote
             if mux is not None:
                 self.mux = mux
-            self.remote_rtcp = remote if self.mux else (remote[0], remote_rtcp or remote[1] + 1)
+            self.remote_rtcp = remote if self.mux or not remote else (remote[0], remote_rtcp or remote[1] + 1)
             if local_crypto != getattr(self, "_local", None):
                 self._local = local_crypto
                 self._protect = srtp.Context(local_crypto, outbound=True) if local_crypto else None

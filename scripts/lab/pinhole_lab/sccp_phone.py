@@ -1,0 +1,422 @@
+"""An SCCP phone that does as it is told: registration with fail-over, calls, and media whose every packet is accounted for.
+
+One thread reads both connections, to the primary call manager and to the backup, and keeps them alive. What a user does
+(dial, hold, ...) is a call from the test. Every wait is bounded.
+"""
+
+import select
+import ssl
+import struct
+import threading
+import time
+
+from . import network, sccp
+from .media import Stream
+from .sccp import Link, Message
+from .state import LabError
+
+REGISTRATION = ("ButtonTemplateReq", "SoftKeyTemplateReq", "SoftKeySetReq", "ConfigStatReq", "LineStatReq", "ServerReq",
+                "RegisterAvailableLines", "TimeDateReq")
+"""What a phone asks for once it is registered; the answer to the last completes it."""
+MISSED = 3
+"""Keep-alives without an answer after which a call manager is given up."""
+
+
+class SccpPhone:
+    """A phone with one line. `servers` are the call managers in order of preference, as (address, port). `certificate` makes
+    it a TLS phone, which must be told a key for each channel; without, it must be told none: `failures` has what was wrong."""
+
+    def __init__(self, device, servers, namespace=None, address="127.0.0.1", protocol=17, certificate=None,
+                 server_ca=None, recording=None, zero_party=False, register_at_once=True):
+        self.device, self.servers = device, list(servers)
+        self.namespace, self.address, self.protocol = namespace, address, protocol
+        self.certificate, self.server_ca = certificate, server_ca
+        self.recording = recording
+        self.zero_party = zero_party
+        """Whether it acknowledges with party id 0, as a 6901 does."""
+        self.user = None
+        """Its number, as the call manager has said."""
+        self.links = [None] * len(self.servers)
+        self.active = None
+        """Index of the call manager where it is registered."""
+        self.registering = None
+        self.granted = 0
+        """The protocol version that was granted."""
+        self.keep_alive = self.backup_keep_alive = 1
+        self.mute = False
+        """While set, it sends no keep-alive: its call manager must take it for lost."""
+        self.taken_back = True
+        """Whether it goes back to a better call manager that has returned."""
+        self.heard = []
+        """(index of the call manager, message), in order of arrival."""
+        self.calls, self.past = {}, []
+        self.failures = []
+        """What no call manager may do to a phone, and was done."""
+        self.arrived = threading.Condition(threading.RLock())
+        self._retry = [0.0] * len(self.servers)
+        self._token_after = self._patience = 0.0
+        self._unanswered = 0
+        self._sent_alive = [0.0] * len(self.servers)
+        self._wanted = register_at_once
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    # What a test waits for
+
+    def wait(self, condition, what, seconds=8):
+        """Waits until `condition()` holds, and returns its value."""
+        value = sccp.wait_until(condition, seconds, self.arrived)
+        if not value:
+            raise LabError(f"{self.device} waits for {what} for {seconds} s in vain; its last messages: {self.heard[-8:]}, "
+                           f"registered at {self.active}, calls {list(self.calls.values())}, faults {self.failures}")
+        return value
+
+    def wait_registered(self, server=0, seconds=8):
+        self.wait(lambda: self.active == server and self.user, f"its registration at call manager {server}", seconds)
+        return self
+
+    def wait_unregistered(self, seconds=8):
+        self.wait(lambda: self.active is None, "the loss of its registration", seconds)
+
+    def expect(self, name, since=0, seconds=8) -> Message:
+        """The first message of that name after the first `since` of them, waiting for it if need be."""
+        def found():
+            named = [message for _, message in self.heard if message.name == name]
+            return named[since] if len(named) > since else None
+        return self.wait(found, f"{name} number {since + 1}", seconds)
+
+    def wait_call(self, state, seconds=8):
+        """Its youngest call that is, or comes to be, in a state."""
+        def found():
+            return next((call for call in reversed(self.calls.values()) if call.state == state), None)
+        return self.wait(found, f"a call in state {state}", seconds)
+
+    # What a user does
+
+    def dial(self, number, seconds=8):
+        """Goes off hook and presses digits; returns the call that began with it."""
+        before = set(self.calls)
+        self.send("SoftKeyEvent", event=sccp.NEW_CALL, line=1)
+        call = self.wait(lambda: next((call for key, call in self.calls.items()
+                                       if key not in before and call.state == sccp.OFF_HOOK), None), "a new call", seconds)
+        call.press(number)
+        return call
+
+    def unregister(self):
+        self._wanted = False
+        self.send("Unregister")
+
+    def send(self, name, /, **values):
+        """A message to the call manager where it is registered."""
+        link = self.links[self.active] if self.active is not None else None
+        if link is None:
+            raise LabError(f"{self.device} is not registered and cannot send {name}")
+        link.send(Message.build(name, self.granted, **values))
+
+    def close(self, abruptly=False):
+        """Ends the phone; `abruptly` as if its plug were pulled."""
+        self._stopped.set()
+        self._thread.join(5)
+        for link in self.links:
+            if link:
+                link.close(abruptly)
+        for call in [*self.calls.values(), *self.past]:
+            call.close()
+
+    # The thread
+
+    def _run(self):
+        try:
+            self._serve()
+        except Exception as error:  # told by every wait of a test
+            self.failures.append(f"the phone breaks: {error!r}")
+            raise
+
+    def _serve(self):
+        while not self._stopped.is_set():
+            self._connect()
+            links = [(index, link) for index, link in enumerate(self.links) if link]
+            ready = [link for _, link in links if link.pending()]
+            if links and not ready:
+                ready = select.select([link for _, link in links], [], [], 0.05)[0]
+            elif not links:
+                self._stopped.wait(0.05)
+            for index, link in links:
+                if link in ready or link.ended:
+                    self._read(index, link)
+            with self.arrived:
+                self._keep_alive()
+                self._choose()
+                self.arrived.notify_all()
+
+    def _connect(self):
+        for index, server in enumerate(self.servers):
+            if self.links[index] or time.monotonic() < self._retry[index]:
+                continue
+            try:
+                connection = network.tcp_connection(self.namespace, *server, source=self.address, timeout=2)
+                if self.certificate:
+                    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                    context.check_hostname = False
+                    context.load_verify_locations(self.server_ca)
+                    context.load_cert_chain(self.certificate)
+                    connection = context.wrap_socket(connection)
+                self.links[index] = Link(connection)
+                self._sent_alive[index] = time.monotonic()
+            except OSError:
+                self._retry[index] = time.monotonic() + 0.3
+
+    def _read(self, index, link):
+        try:
+            for message in link.receive(0):
+                if self.links[index] is not link:
+                    break
+                with self.arrived:
+                    self.heard.append((index, message))
+                    self._handle(index, message)
+                    self.arrived.notify_all()
+        except sccp.Closed:
+            with self.arrived:
+                self._lose(index)
+
+    def _lose(self, index):
+        """The connection is gone. Media goes on: a phone does not end a conversation since its call manager has died."""
+        self.links[index].close()
+        self.links[index] = None
+        self._retry[index] = time.monotonic() + 0.3
+        if self.registering == index:
+            self.registering = None
+        if self.active == index:
+            self.active = None
+
+    def _keep_alive(self):
+        now = time.monotonic()
+        for index, link in enumerate(self.links):
+            every = self.keep_alive if index == self.active else self.backup_keep_alive
+            if link is None or self.mute or now - self._sent_alive[index] < every:
+                continue
+            if index == self.active and self._unanswered >= MISSED:
+                self._lose(index)
+                continue
+            self._unanswered += index == self.active
+            self._sent_alive[index] = now
+            link.send(Message.build("KeepAlive", self.granted if index == self.active else 0))
+
+    def _choose(self):
+        """Registers with the best call manager that can be reached; goes back to a better one with a token."""
+        best = next((index for index, link in enumerate(self.links) if link), None)
+        if self.registering is not None and time.monotonic() > self._patience:
+            self._lose(self.registering)
+        if not self._wanted or self.registering is not None or best is None:
+            return
+        if self.active is None:
+            self._register(best)
+        elif best < self.active and self.taken_back and time.monotonic() >= self._token_after:
+            self._token_after = time.monotonic() + 5
+            self.links[best].send(Message.build("RegisterTokenReq", name=self.device, address=self.address, type=7))
+
+    def _register(self, index):
+        self.registering, self.user = index, None
+        self._patience = time.monotonic() + 5
+        self._end_all()
+        self.links[index].send(Message.build("Alarm", severity=2, text=f"25: Name={self.device} Load=lab",
+                                             address=self.address))
+        self.links[index].send(Message.build(
+            "Register", name=self.device, instance=1, address=self.address, type=7, streams=5, protocol=self.protocol,
+            features=b"\x20\x30\x85", conferences=5, mac=bytes.fromhex(self.device[3:]), lines=1, load="lab"))
+
+    def _end_all(self):
+        for call in list(self.calls.values()):
+            self._end(call)
+
+    def _end(self, call):
+        del self.calls[call.reference]
+        call.stop()
+        self.past.append(call)
+
+    # Messages
+
+    def _handle(self, index, message):
+        handler = getattr(self, f"_on_{message.name}", None)
+        if handler:
+            handler(index, message)
+        reference = message.get("call")
+        if not reference:
+            return
+        if message.name == "CallState" and reference not in self.calls and message.get("state") != sccp.ON_HOOK:
+            self.calls[reference] = Call(self, reference)
+        call = self.calls.get(reference)
+        handler = getattr(call, f"on_{message.name}", None)
+        if handler:
+            handler(message)
+
+    def _on_RegisterAck(self, index, message):
+        self.granted = message.get("protocol")
+        self.keep_alive, self.backup_keep_alive = message.get("keep_alive"), message.get("backup_keep_alive")
+        self._unanswered, self._sent_alive[index] = 0, time.monotonic()
+        self.active, self.registering = index, None
+
+    def _on_RegisterReject(self, index, message):
+        self.registering, self._wanted = None, False
+
+    def _on_CapabilitiesReq(self, index, message):
+        entries = b"".join(struct.pack("<II8x", codec, 40) for codec in (sccp.PCMU, 2, 257))
+        self.send("CapabilitiesRes", count=3, entries=entries)
+        for name in REGISTRATION:
+            self.send(name, line=1, lines=1)
+
+    def _on_LineStat(self, index, message):
+        self.number = message.get("number")
+
+    def _on_DefineTimeDate(self, index, message):
+        self.user = self.number
+
+    def _on_KeepAliveAck(self, index, message):
+        self._unanswered = 0
+
+    def _on_RegisterTokenAck(self, index, message):
+        if self.active is not None and index < self.active:
+            self.send("Unregister")
+
+    def _on_RegisterTokenReject(self, index, message):
+        self._token_after = time.monotonic() + message.get("wait")
+
+    def _on_UnregisterAck(self, index, message):
+        self._end_all()
+        self.active = self.user = None
+
+    def _on_Reset(self, index, message):
+        self._end_all()
+        self._lose(index)
+        self.user = None
+
+    def _on_CallState(self, index, message):
+        if message.get("state") == sccp.ON_HOOK and message.get("call") in self.calls:
+            self.calls[message.get("call")].state = sccp.ON_HOOK
+            self._end(self.calls[message.get("call")])
+
+
+class Call:
+    """One call of a phone, and its media."""
+
+    def __init__(self, phone: SccpPhone, reference):
+        self.phone, self.reference = phone, reference
+        self.state = 0
+        self.security = None
+        """What the phone shows of the call's security."""
+        self.stream = None
+        """The stream of the channel that is, or was last, open."""
+        self.streams = []
+        self.receives = self.transmits = False
+        self.receive_keys, self.transmit_keys = [], []
+        """All keys that it was told, in order."""
+        self.remote = None
+
+    def __repr__(self):
+        return f"call {self.reference} in state {self.state}, receives {self.receives}, transmits {self.transmits}"
+
+    # What a user does, and a test waits for
+
+    def press(self, digits):
+        for digit in digits:
+            self.phone.send("KeypadButton", button=int(digit), line=1, call=self.reference)
+
+    def soft_key(self, event):
+        self.phone.send("SoftKeyEvent", event=event, line=1, call=self.reference)
+
+    def answer(self):
+        self.soft_key(sccp.ANSWER)
+
+    def hang_up(self):
+        self.phone.send("OnHook", line=1, call=self.reference)
+
+    def wait_state(self, state, seconds=8):
+        self.phone.wait(lambda: self.state == state, f"state {state} of call {self.reference}", seconds)
+        return self
+
+    def wait_media(self, seconds=8):
+        """Waits until it may send and can receive."""
+        self.phone.wait(lambda: self.receives and self.transmits, f"media of call {self.reference}", seconds)
+        return self
+
+    def wait_silent(self, seconds=8):
+        """Waits until it may neither send nor receive."""
+        self.phone.wait(lambda: not (self.receives or self.transmits), f"the end of call {self.reference}'s media", seconds)
+        return self
+
+    def close(self):
+        for stream in self.streams:
+            stream.close()
+
+    # Messages
+
+    def on_CallState(self, message):
+        self.state = message.get("state")
+
+    def on_CallInfo(self, message):
+        self.security = message.get("security")
+
+    on_CallInfoDynamic = on_CallInfo
+
+    def on_OpenReceiveChannel(self, message):
+        if not (self.receives or self.transmits):
+            self.stream = Stream(self.phone.namespace, self.phone.address, self.phone.recording)
+            self.streams.append(self.stream)
+        self.receives = True
+        self._take_key(message, self.receive_keys)
+        self._configure()
+        self._acknowledge("OpenReceiveChannelAck", message)
+
+    def on_StartMediaTransmission(self, message):
+        if self.stream is None or not (self.receives or self.transmits):
+            self.stream = Stream(self.phone.namespace, self.phone.address, self.phone.recording)
+            self.streams.append(self.stream)
+        self.transmits = True
+        self.remote = (message.get("address"), message.get("port"))
+        self._take_key(message, self.transmit_keys)
+        self._configure()
+        self._acknowledge("StartMediaTransmissionAck", message)
+        self.stream.start()
+
+    def on_CloseReceiveChannel(self, message):
+        self.receives = False
+        self._stopped()
+
+    def on_StopMediaTransmission(self, message):
+        self.transmits = False
+        if self.stream:
+            self.stream.pause()
+        self._stopped()
+
+    def stop(self):
+        """The call is over."""
+        self.receives = self.transmits = False
+        self._stopped()
+
+    def _stopped(self):
+        if self.stream and not (self.receives or self.transmits):
+            self.stream.pause()
+            self.remote = None
+
+    def _take_key(self, message, keys):
+        try:
+            key = message.get("key")
+        except ValueError as error:
+            key = None
+            self.phone.failures.append(f"{message}: {error}")
+        if (key is not None) != (self.phone.certificate is not None):
+            self.phone.failures.append(f"{message} {'with' if key else 'without'} a key")
+        if key in self.receive_keys + self.transmit_keys and key is not None:
+            self.phone.failures.append(f"{message} with a key that was used before")
+        keys.append(key)
+
+    def _configure(self):
+        def crypto(keys):
+            return keys[-1].crypto() if keys and keys[-1] else None
+        self.stream.configure(self.remote, crypto(self.transmit_keys) if self.transmits else None,
+                              crypto(self.receive_keys) if self.receives else None)
+
+    def _acknowledge(self, name, message):
+        self.phone.send(name, status=0, address=self.phone.address, port=self.stream.port, conference=self.reference,
+                        party=0 if self.phone.zero_party else message.get("party"), call=self.reference)
