@@ -1,5 +1,6 @@
 //! Reading an offer: what of it can be carried, and under which keys.
 
+use pinhole_admin::EventKind;
 use pinhole_flow::{MasterKey, Mki, Suite};
 use pinhole_sdp::{Direction, SessionDescription, crypto};
 use zeroize::Zeroizing;
@@ -27,9 +28,17 @@ impl Proxy {
                 if !section.is_srtp() {
                     return Err(Counter::OfferNotSecure);
                 }
-                let cryptos: Vec<crypto::Attribute> = section.cryptos().into_iter().flatten().collect();
+                let read = section.cryptos();
+                let why = read.iter().find_map(|line| line.as_ref().err()).map(ToString::to_string);
+                let cryptos: Vec<crypto::Attribute> = read.into_iter().flatten().collect();
                 seen.extend(cryptos.iter().filter_map(|line| Suite::from_name(&line.suite)));
-                line.crypto = Some(self.choose(set, at, &cryptos).ok_or(Counter::OfferWithoutSuite)?);
+                line.crypto = self.choose(set, at, &cryptos);
+                if line.crypto.is_none() {
+                    let why = why.unwrap_or_else(|| "none of a configured suite".to_owned());
+                    let text = format!("the offer has no crypto line that can be used: {why}");
+                    self.call_event(set, EventKind::CallRefused, text);
+                    return Err(Counter::OfferWithoutSuite);
+                }
                 line.carried = true;
                 line.mux = section.rtcp_mux();
                 line.remote = remote_of(sdp, at, line.mux).ok_or(Counter::OfferMalformed)?;
@@ -146,10 +155,9 @@ fn blank_line(proto: &str) -> OfferedLine {
     }
 }
 
-/// The key of a crypto line and its MKI. Of several the first, with which the sender begins: a leg has one
-/// key, and packets with the MKI of another are dropped and counted.
+/// The key of a crypto line and its MKI.
 pub(crate) fn key_of(line: &crypto::Attribute) -> Option<(MasterKey, Mki)> {
-    let key = line.keys.first()?;
+    let key = &line.key;
     let mki = key.mki.as_ref().map_or(&[][..], |mki| mki.bytes());
     Some((MasterKey::new(Suite::from_name(&line.suite)?, &key.key_and_salt)?, Mki::new(mki)?))
 }

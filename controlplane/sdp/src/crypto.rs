@@ -13,8 +13,6 @@ use zeroize::Zeroizing;
 use crate::fields::decimal;
 pub use crate::mki::Mki;
 
-/// Keys of one line, at most.
-const MAX_KEYS: usize = 8;
 /// Packets that one key may protect, at most (RFC 3711 section 9.2).
 const MAX_LIFETIME: u64 = 1 << 48;
 
@@ -67,12 +65,9 @@ pub enum CryptoError {
     /// An MKI that is no `value:length`, of a length outside 1 to 128, or whose value does not fit.
     #[error("a=crypto: MKI is malformed, not of 1 to 128 bytes, or too large for its length")]
     Mki,
-    /// Several keys without MKI, with one MKI twice, or of different MKI lengths (RFC 4568 section 6.1).
-    #[error("a=crypto: several keys need different MKIs of one length")]
+    /// Several keys, of which the sender may use any (RFC 4568 section 6.1): a leg has one at a time.
+    #[error("a=crypto: several keys in one line are not supported, let the phone offer one per line")]
     SeveralKeys,
-    /// More keys than are read.
-    #[error("a=crypto: more than {MAX_KEYS} keys")]
-    TooManyKeys,
     /// A session parameter that is known and not implemented: a KDR other than 0, UNENCRYPTED_SRTP, UNENCRYPTED_SRTCP,
     /// UNAUTHENTICATED_SRTP, FEC_KEY.
     #[error("a=crypto: session parameter {0} is not supported")]
@@ -92,8 +87,8 @@ pub struct Attribute {
     pub tag: u32,
     /// The suite as it was written; one that is supported, in any case.
     pub suite: String,
-    /// The keys, at least one, told apart by MKI. A sender begins with the first (RFC 4568 section 6.1).
-    pub keys: Vec<InlineKey>,
+    /// The key.
+    pub key: InlineKey,
     /// Session parameters that are tolerated: WSH, FEC_ORDER, KDR=0 and any with the prefix `-`.
     pub params: Vec<SessionParam>,
 }
@@ -135,7 +130,7 @@ impl Attribute {
         let key_and_salt = Zeroizing::new(key_and_salt.to_vec());
         check_length(suite, &key_and_salt)?;
         let key = InlineKey { key_and_salt, lifetime: None, mki: None };
-        Ok(Self { tag, suite: suite.to_owned(), keys: vec![key], params: Vec::new() })
+        Ok(Self { tag, suite: suite.to_owned(), key, params: Vec::new() })
     }
 
     /// Reads what follows `a=crypto:`.
@@ -144,7 +139,7 @@ impl Attribute {
     /// [`CryptoError`]: the line must not be chosen.
     pub fn parse(value: &str) -> Result<Self, CryptoError> {
         let mut words = value.split_ascii_whitespace();
-        let (Some(tag), Some(suite), Some(keys)) = (words.next(), words.next(), words.next()) else {
+        let (Some(tag), Some(suite), Some(key)) = (words.next(), words.next(), words.next()) else {
             return Err(CryptoError::Malformed);
         };
         if tag.len() > 9 {
@@ -154,31 +149,27 @@ impl Attribute {
         if key_and_salt_len(suite).is_none() {
             return Err(CryptoError::Suite(printable(suite)));
         }
-        let keys = keys.split(';').map(|key| InlineKey::parse(key, suite)).collect::<Result<Vec<_>, _>>()?;
-        check_several(&keys)?;
+        if key.contains(';') {
+            return Err(CryptoError::SeveralKeys);
+        }
+        let key = InlineKey::parse(key, suite)?;
         let params = words.map(SessionParam::parse).collect::<Result<Vec<_>, _>>()?;
         check_params(&params)?;
-        Ok(Self { tag, suite: suite.to_owned(), keys, params })
+        Ok(Self { tag, suite: suite.to_owned(), key, params })
     }
 
     /// What follows `a=crypto:`, key material included.
     pub fn to_sdp(&self) -> Zeroizing<String> {
-        let mut out = Zeroizing::new(format!("{} {} ", self.tag, self.suite));
-        for (index, key) in self.keys.iter().enumerate() {
-            if index != 0 {
-                out.push(';');
-            }
-            out.push_str("inline:");
-            BASE64.encode_string(&key.key_and_salt, &mut out);
-            if let Some(lifetime) = key.lifetime {
-                out.push_str(&match lifetime.is_power_of_two() {
-                    true => format!("|2^{}", lifetime.trailing_zeros()),
-                    false => format!("|{lifetime}"),
-                });
-            }
-            if let Some(mki) = &key.mki {
-                out.push_str(&format!("|{mki}"));
-            }
+        let mut out = Zeroizing::new(format!("{} {} inline:", self.tag, self.suite));
+        BASE64.encode_string(&self.key.key_and_salt, &mut out);
+        if let Some(lifetime) = self.key.lifetime {
+            out.push_str(&match lifetime.is_power_of_two() {
+                true => format!("|2^{}", lifetime.trailing_zeros()),
+                false => format!("|{lifetime}"),
+            });
+        }
+        if let Some(mki) = &self.key.mki {
+            out.push_str(&format!("|{mki}"));
         }
         for param in &self.params {
             out.push(' ');
@@ -254,25 +245,6 @@ fn check_length(suite: &str, key_and_salt: &[u8]) -> Result<(), CryptoError> {
     if actual == expected { Ok(()) } else { Err(CryptoError::KeyLength { actual, expected }) }
 }
 
-fn check_several(keys: &[InlineKey]) -> Result<(), CryptoError> {
-    if keys.len() > MAX_KEYS {
-        return Err(CryptoError::TooManyKeys);
-    }
-    let [first, rest @ ..] = keys else { return Err(CryptoError::Malformed) };
-    if rest.is_empty() {
-        return Ok(());
-    }
-    let length = first.mki.as_ref().map(|mki| mki.bytes().len());
-    for (index, key) in keys.iter().enumerate() {
-        let same_length = key.mki.as_ref().map(|mki| mki.bytes().len()) == length;
-        let repeated = keys.iter().take(index).any(|other| other.mki == key.mki);
-        if length.is_none() || !same_length || repeated {
-            return Err(CryptoError::SeveralKeys);
-        }
-    }
-    Ok(())
-}
-
 fn check_params(params: &[SessionParam]) -> Result<(), CryptoError> {
     for name in ["KDR", "WSH", "FEC_ORDER"] {
         if params.iter().filter(|param| param.name.eq_ignore_ascii_case(name)).count() > 1 {
@@ -302,7 +274,7 @@ impl fmt::Debug for Attribute {
         f.debug_struct("Attribute")
             .field("tag", &self.tag)
             .field("suite", &self.suite)
-            .field("keys", &self.keys)
+            .field("key", &self.key)
             .field("params", &self.params)
             .finish()
     }

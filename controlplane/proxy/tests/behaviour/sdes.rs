@@ -35,7 +35,7 @@ fn leg_under(config: ProxyConfig, lines: &[&str]) -> (Leg, String) {
     (stage.commands[0].session.legs[0], answer)
 }
 
-fn refused(lines: &[&str]) {
+fn refused(lines: &[&str]) -> Stage {
     let mut stage = Stage::new();
     stage.connect(PHONE_A, 1);
     let invite = stage.invite_of_phone("call-1", &offer(lines));
@@ -44,6 +44,7 @@ fn refused(lines: &[&str]) {
     assert_eq!(stage.count(Counter::OfferWithoutSuite), 1, "{lines:?}");
     stage.nothing_more();
     assert!(stage.commands.is_empty());
+    stage
 }
 
 #[test]
@@ -57,9 +58,14 @@ fn mki_of_the_phone_is_what_its_packets_must_carry() {
 }
 
 #[test]
-fn first_of_several_keys_is_the_one_in_use() {
-    let (leg, _) = leg_of(&[&format!("1 AES_CM_128_HMAC_SHA1_80 {KEY_A}|1:1;{KEY_B}|2:1")]);
+fn line_with_several_keys_is_passed_over_and_alone_refused_with_its_reason() {
+    let several = format!("1 AES_CM_128_HMAC_SHA1_80 {KEY_A}|1:1;{KEY_B}|2:1");
+    let (leg, answer) = leg_of(&[&several, &format!("2 AES_CM_128_HMAC_SHA1_80 {KEY_A}|1:1")]);
+    assert_eq!(tag_and_suite(&answer), ("2", "AES_CM_128_HMAC_SHA1_80"));
     assert_eq!((leg.mki.bytes(), leg.inbound.key()), (Some(&[1][..]), &[0; 16][..]));
+    let stage = refused(&[&several]);
+    let reason = |event: &pinhole_admin::Event| event.text.contains("several keys in one line");
+    assert!(stage.events.iter().any(reason), "{:?}", stage.events);
 }
 
 #[test]
