@@ -102,7 +102,7 @@ impl Shard {
 }
 
 /// Counts by cause, those that are not zero.
-fn drops(counts: &[u64; DropCause::COUNT]) -> BTreeMap<String, u64> {
+fn drops(counts: &[u64]) -> BTreeMap<String, u64> {
     let causes = DropCause::ALL.into_iter().zip(counts);
     causes.filter(|(_, count)| **count > 0).map(|(cause, count)| (cause.name().to_owned(), *count)).collect()
 }

@@ -21,18 +21,6 @@ macro_rules! drop_causes {
 }
 
 drop_causes! {
-    /// IPv4 header broken: version, length or total length.
-    IpMalformed = "ip_malformed",
-    /// IPv4 header checksum wrong.
-    IpChecksum = "ip_checksum",
-    /// IPv4 fragment addressed to a media address.
-    Fragment = "fragment",
-    /// UDP length broken.
-    UdpMalformed = "udp_malformed",
-    /// UDP checksum wrong.
-    UdpChecksum = "udp_checksum",
-    /// The media port has no open pinhole.
-    ClosedPinhole = "closed_pinhole",
     /// RTP or RTCP header broken: version, length, CSRC, extension or padding.
     RtpMalformed = "rtp_malformed",
     /// Not from the signalled address and port, on a leg that accepts no other.
@@ -47,6 +35,9 @@ drop_causes! {
     Replayed = "replayed",
     /// Authentic, but older than the replay window.
     TooOld = "too_old",
+    /// Not sent: its key has protected as many packets as it may, 2^48 of SRTP or 2^31 of SRTCP (RFC 3711
+    /// section 9.2).
+    KeyExhausted = "key_exhausted",
     /// Authentic, but one SSRC more than a leg may have.
     SsrcLimit = "ssrc_limit",
     /// The far leg's address is not known yet.
@@ -59,14 +50,32 @@ drop_causes! {
     HairpinLoop = "hairpin_loop",
     /// The transmit queue of the port was full.
     TxFull = "tx_full",
+    /// The ring to the worker that owns the port was full.
+    HandoffFull = "handoff_full",
+    // From here on: of no leg.
+    /// IPv4 header broken: version, length or total length.
+    IpMalformed = "ip_malformed",
+    /// IPv4 header checksum wrong.
+    IpChecksum = "ip_checksum",
+    /// IPv4 fragment addressed to a media address.
+    Fragment = "fragment",
+    /// UDP length broken.
+    UdpMalformed = "udp_malformed",
+    /// UDP checksum wrong.
+    UdpChecksum = "udp_checksum",
+    /// The media port has no open pinhole.
+    ClosedPinhole = "closed_pinhole",
     /// The kernel twin's queue was full.
     PuntFull = "punt_full",
     /// Not media, and not of the port's VLAN: its twin gets the frames of that VLAN only.
     ForeignVlan = "foreign_vlan",
-    /// The ring to the worker that owns the port was full.
-    HandoffFull = "handoff_full",
     /// Not media, and more of that than the port's `punt_rate` lets through to the kernel.
     PuntLimited = "punt_limited",
+}
+
+impl DropCause {
+    /// How many causes a packet of a leg can have: the first ones, which are counted per leg too.
+    pub const OF_LEG: usize = Self::HandoffFull as usize + 1;
 }
 
 impl std::fmt::Display for DropCause {

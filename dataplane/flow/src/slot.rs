@@ -74,7 +74,7 @@ pub struct LegStats {
     /// RTCP packets sent.
     pub rtcp_tx: u64,
     /// Packets that arrived on this leg and were not relayed, by [`DropCause`].
-    pub drops: [u64; DropCause::COUNT],
+    pub drops: [u64; DropCause::OF_LEG],
 }
 
 /// What the worker knows of a leg beyond its orders. Whole cache lines: a packet touches those of the

@@ -132,7 +132,7 @@ mod tests {
         last_rx_ns: 0,
         jitter_q4: 0,
         payload_type: 0,
-        drops: [0; DropCause::COUNT],
+        drops: [0; DropCause::OF_LEG],
     };
 
     fn header(ssrc: u32, sequence: u16, timestamp: u32) -> Header {

@@ -244,7 +244,7 @@ fn hand_off<B>(handoff: Handoff<B>, output: &mut Output<B>) -> Result<(), (B, Dr
 /// Counts a drop for everybody, and for the leg that the packet arrived on.
 fn count_drop(work: &Work, cause: DropCause, slots: &mut [SessionSlot], stats: &mut WorkerStats) {
     let leg = work.pinhole.and_then(|hole| Some(sides(shared(slots, hole.slot())?, hole.leg()).0));
-    let counters = [Some(&mut stats.drops), leg.map(|live| &mut live.stats.drops)];
+    let counters = [Some(&mut stats.drops[..]), leg.map(|live| &mut live.stats.drops[..])];
     for counter in counters.into_iter().flatten().filter_map(|drops| drops.get_mut(cause as usize)) {
         *counter += 1;
     }

@@ -43,7 +43,8 @@ impl From<Refused> for DropCause {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Replayed => Self::Replayed,
-            Refused::TooOld | Refused::Exhausted => Self::TooOld,
+            Refused::TooOld => Self::TooOld,
+            Refused::Exhausted => Self::KeyExhausted,
             Refused::SsrcLimit => Self::SsrcLimit,
         }
     }

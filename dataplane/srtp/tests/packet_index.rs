@@ -239,3 +239,15 @@ fn the_srtp_index_stops_at_its_end() {
     assert_eq!(outbound::assign_rtp(&mut streams, SSRC, 0), Err(Refused::Exhausted));
     assert_eq!(streams[0].index, (1 << 48) - 1);
 }
+
+#[test]
+fn nothing_is_accepted_beyond_the_last_index() {
+    let (sender, mut receiver) = pair();
+    let last = (1 << 48) - 1;
+    receiver.unprotect(&packet_at(&sender, 65_534)).unwrap();
+    receiver.streams[0].index = last - 1;
+    receiver.unprotect(&packet_at(&sender, last)).unwrap();
+    // A sender that counts on uses its first indices once more.
+    assert_eq!(receiver.unprotect(&packet_at(&sender, 0)), Err(Drop::State(Refused::TooOld)));
+    assert_eq!(receiver.streams[0].index, last);
+}

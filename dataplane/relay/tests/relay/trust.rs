@@ -210,6 +210,33 @@ fn an_index_is_never_used_twice_towards_a_phone() {
 }
 
 #[test]
+fn a_key_that_is_used_up_sends_nothing_more_and_is_its_own_cause() {
+    let mut bench = Bench::new();
+    let mut peer = bench.call(1, Suite::AeadAes256Gcm);
+    let rtp_in = |sequence| Packet::new(inside(), ours_inside(1), &rtp(8, sequence));
+    let rtcp_in = Packet::new(next(inside()), next(ours_inside(1)), &rtcp(8));
+    bench.send(&rtp_in(65_534));
+    bench.send(&rtcp_in);
+    let sent = &mut bench.slots[1].live[0].outbound[0];
+    (sent.index, sent.rtcp_index) = ((1 << 48) - 2, (1 << 31) - 2);
+    // The last of each.
+    assert_eq!(bench.send(&rtp_in(65_535)).sent.len(), 1);
+    let last = bench.send(&rtcp_in).one().1.payload.clone();
+    assert_eq!(peer.unprotect(&last), Some(rtcp(8)));
+    let orders = bench.slots[1].session;
+    for round in 0..2 {
+        for sequence in [0, 1, 30_000] {
+            bench.refuses(&rtp_in(sequence), DropCause::KeyExhausted, Some((1, 1)));
+        }
+        bench.refuses(&rtcp_in, DropCause::KeyExhausted, Some((1, 1)));
+        // Nor does a sender that begins anew, after a re-offer, get an index that was used.
+        let old = if round == 0 { DropCause::TooOld } else { DropCause::KeyExhausted };
+        bench.refuses(&rtp_in(60_000), old, Some((1, 1)));
+        bench.update(1, orders);
+    }
+}
+
+#[test]
 fn a_flood_of_forged_packets_with_random_ssrcs_takes_no_state_and_deafens_nobody() {
     let mut bench = Bench::new();
     let mut peer = bench.call(1, Suite::AesCm128HmacSha1_80);
