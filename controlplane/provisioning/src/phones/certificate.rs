@@ -32,7 +32,9 @@ pub struct BadCertificateId;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Pin {
     serial: Box<[u8]>,
-    issuer: Box<str>,
+    /// Absent in a pin by list: any that certificates are accepted of. Who names the device in a certificate is
+    /// trusted to do so, so it takes two issuers that are, and one serial number, to mistake one for the other.
+    issuer: Option<Box<str>>,
     /// Absent in a pin by list, which may know no more than the serial number.
     sha256: Option<[u8; 32]>,
     origin: PinOrigin,
@@ -57,40 +59,44 @@ impl CertificateId {
     /// # Errors
     /// An empty or overlong serial number or issuer, or an issuer with control characters.
     pub fn new(serial: &[u8], issuer: &str, sha256: [u8; 32]) -> Result<Self, BadCertificateId> {
-        let (serial, issuer) = checked(serial, issuer)?;
-        Ok(Self { serial, issuer, sha256 })
+        Ok(Self { serial: checked_serial(serial)?, issuer: checked_issuer(issuer)?, sha256 })
     }
 
     /// A pin to exactly this certificate.
     pub fn pin(&self, origin: PinOrigin) -> Pin {
-        Pin { serial: self.serial.clone(), issuer: self.issuer.clone(), sha256: Some(self.sha256), origin }
+        Pin {
+            serial: self.serial.clone(),
+            issuer: Some(self.issuer.clone()),
+            sha256: Some(self.sha256),
+            origin,
+        }
     }
 }
 
 impl Pin {
-    /// A pin by serial number and issuer, from a list.
+    /// A pin by serial number, and issuer if it is known, from a list.
     ///
     /// # Errors
     /// As [`CertificateId::new`].
-    pub fn listed(serial: &[u8], issuer: &str) -> Result<Self, BadCertificateId> {
-        let (serial, issuer) = checked(serial, issuer)?;
-        Ok(Self { serial, issuer, sha256: None, origin: PinOrigin::Listed })
+    pub fn listed(serial: &[u8], issuer: Option<&str>) -> Result<Self, BadCertificateId> {
+        Self::stored(serial, issuer, None, PinOrigin::Listed)
     }
 
     pub(super) fn stored(
         serial: &[u8],
-        issuer: &str,
+        issuer: Option<&str>,
         sha256: Option<[u8; 32]>,
         origin: PinOrigin,
     ) -> Result<Self, BadCertificateId> {
-        let (serial, issuer) = checked(serial, issuer)?;
+        let serial = checked_serial(serial)?;
+        let issuer = issuer.map(checked_issuer).transpose()?;
         Ok(Self { serial, issuer, sha256, origin })
     }
 
     /// Whether this is the certificate.
     pub fn matches(&self, certificate: &CertificateId) -> bool {
         self.serial == certificate.serial
-            && self.issuer == certificate.issuer
+            && self.issuer.as_ref().is_none_or(|issuer| *issuer == certificate.issuer)
             && self.sha256.is_none_or(|sha256| sha256 == certificate.sha256)
     }
 
@@ -99,9 +105,9 @@ impl Pin {
         &self.serial
     }
 
-    /// The issuer's name.
-    pub fn issuer(&self) -> &str {
-        &self.issuer
+    /// The issuer's name; `None`: any.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     /// SHA-256 of the certificate's DER.
@@ -115,15 +121,16 @@ impl Pin {
     }
 }
 
-fn checked(serial: &[u8], issuer: &str) -> Result<(Box<[u8]>, Box<str>), BadCertificateId> {
+fn checked_serial(serial: &[u8]) -> Result<Box<[u8]>, BadCertificateId> {
     let zeros = serial.iter().take_while(|byte| **byte == 0).count();
     // The serial number 0 keeps one byte.
     let short = serial.get(zeros.min(serial.len().saturating_sub(1))..).unwrap_or_default();
-    let fits = (1..=SERIAL_MAX).contains(&short.len()) && (1..=ISSUER_MAX).contains(&issuer.len());
-    if !fits || issuer.contains(char::is_control) {
-        return Err(BadCertificateId);
-    }
-    Ok((short.into(), issuer.into()))
+    if (1..=SERIAL_MAX).contains(&short.len()) { Ok(short.into()) } else { Err(BadCertificateId) }
+}
+
+fn checked_issuer(issuer: &str) -> Result<Box<str>, BadCertificateId> {
+    let fits = (1..=ISSUER_MAX).contains(&issuer.len()) && !issuer.contains(char::is_control);
+    if fits { Ok(issuer.into()) } else { Err(BadCertificateId) }
 }
 
 impl fmt::Display for CertificateId {
@@ -134,7 +141,7 @@ impl fmt::Display for CertificateId {
 
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "serial {} of {}", hex(&self.serial), self.issuer)
+        write!(f, "serial {} of {}", hex(&self.serial), self.issuer.as_deref().unwrap_or("any issuer"))
     }
 }
 

@@ -294,7 +294,9 @@ fn write_phone(transaction: &Transaction<'_>, saved: &Saved) -> rusqlite::Result
     }
     for (place, pin) in (0_i64..).zip(&phone.pins) {
         let sha256 = pin.sha256().map(<[u8; 32]>::as_slice);
-        let row = params![device, place, pin.serial(), pin.issuer(), sha256, name(&pin.origin())?];
+        // None is stored as the empty name, which no issuer has.
+        let issuer = pin.issuer().unwrap_or_default();
+        let row = params![device, place, pin.serial(), issuer, sha256, name(&pin.origin())?];
         run("INSERT INTO pin VALUES (?, ?, ?, ?, ?, ?)", row)?;
     }
     // Where the phone is connected from counts as a place that it has fetched from, once the connection is gone.
@@ -340,9 +342,9 @@ fn read_phone(row: &Row<'_>) -> rusqlite::Result<(Device, Phone)> {
 fn read_pin(row: &Row<'_>) -> rusqlite::Result<(Device, Pin)> {
     let serial: Vec<u8> = row.get("serial")?;
     let issuer: String = row.get("issuer")?;
-    let origin: PinOrigin = named(row, "origin")?;
-    let pin =
-        Pin::stored(&serial, &issuer, row.get("sha256")?, origin).map_err(|error| broken(row, error))?;
+    let issuer = Some(issuer.as_str()).filter(|issuer| !issuer.is_empty());
+    let (sha256, origin) = (row.get("sha256")?, named::<PinOrigin>(row, "origin")?);
+    let pin = Pin::stored(&serial, issuer, sha256, origin).map_err(|error| broken(row, error))?;
     Ok((device(row)?, pin))
 }
 

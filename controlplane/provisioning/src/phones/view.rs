@@ -42,8 +42,8 @@ pub struct PhoneView {
 pub struct PinView {
     /// Serial number, hexadecimal.
     pub serial: String,
-    /// Issuer.
-    pub issuer: String,
+    /// Issuer; absent: any.
+    pub issuer: Option<String>,
     /// SHA-256 of the certificate, hexadecimal.
     pub sha256: Option<String>,
     /// Where the pin comes from.
@@ -78,7 +78,7 @@ impl PinView {
     fn of(pin: &Pin) -> Self {
         Self {
             serial: hex(pin.serial()),
-            issuer: pin.issuer().to_owned(),
+            issuer: pin.issuer().map(str::to_owned),
             sha256: pin.sha256().map(|sha256| hex(sha256)),
             origin: pin.origin(),
         }

@@ -64,9 +64,21 @@ fn without_pinning_at_first_use_only_listed_certificates_are_good() {
     let bench = Bench::with(PhonePolicy { first_use: false, ..PhonePolicy::default() }).allowed(device(1));
     bench.provision(device(1), source(1), 1);
     assert_eq!(bench.connect(device(1), 1, source(1), 2), Err(Failure::FirstUseRefused));
-    bench.phones().pin(device(1), Pin::listed(&[1], "CN=Manufacturing CA").unwrap(), at(3)).unwrap();
+    bench.phones().pin(device(1), Pin::listed(&[1], Some("CN=Manufacturing CA")).unwrap(), at(3)).unwrap();
     bench.connect(device(1), 1, source(1), 4).unwrap();
     assert_eq!(bench.connect(device(1), 2, source(1), 5), Err(Failure::PinMismatch));
+}
+
+#[test]
+fn a_certificate_that_is_listed_by_its_serial_number_alone_is_good_of_any_issuer_also_after_a_restart() {
+    let mut bench = Bench::new().allowed(device(1));
+    bench.phones().pin(device(1), Pin::listed(&[0, 1], None).unwrap(), at(1)).unwrap();
+    assert!(Pin::listed(&[1], Some("")).is_err());
+    bench.open();
+    assert_eq!(bench.show(device(1)).pins[0].issuer, None);
+    // It was listed, so no other is pinned at first use.
+    assert_eq!(bench.connect(device(1), 2, source(1), 2), Err(Failure::PinMismatch));
+    bench.connect(device(1), 1, source(1), 3).unwrap();
 }
 
 #[test]
@@ -93,8 +105,8 @@ fn issued_certificates_stand_beside_the_first_and_push_out_older_issued_ones() {
 #[test]
 fn serial_numbers_compare_by_value() {
     let padded = CertificateId::new(&[0, 0, 5], "CN=CA", [0; 32]).unwrap();
-    assert!(Pin::listed(&[5], "CN=CA").unwrap().matches(&padded));
-    assert!(!Pin::listed(&[5], "CN=Other").unwrap().matches(&padded));
+    assert!(Pin::listed(&[5], Some("CN=CA")).unwrap().matches(&padded));
+    assert!(!Pin::listed(&[5], Some("CN=Other")).unwrap().matches(&padded));
     for (serial, issuer) in [(vec![], "CN=CA"), (vec![1; 33], "CN=CA"), (vec![1], ""), (vec![1], "CN=\nCA")] {
         assert!(CertificateId::new(&serial, issuer, [0; 32]).is_err());
     }

@@ -19,7 +19,10 @@ fn phone_comes_up_in_order_and_each_stage_is_seen() {
     assert_eq!(bench.stage(phone), Stage::ConfigurationDelivered);
     let seen = bench.show(phone);
     assert_eq!(seen.trust_list.unwrap().generation, 7);
-    assert_eq!((seen.pins[0].serial.as_str(), seen.pins[0].issuer.as_str()), ("01", "CN=Manufacturing CA"));
+    assert_eq!(
+        (seen.pins[0].serial.as_str(), seen.pins[0].issuer.as_deref()),
+        ("01", Some("CN=Manufacturing CA"))
+    );
     let what: Vec<_> =
         seen.timeline.iter().map(|moment| format!("{:?} {}", moment.what, moment.subject)).collect();
     let expected = [
