@@ -170,7 +170,7 @@ impl Process {
     /// Reads certificates and keys again, for connections to come.
     pub fn reload_certificates(&self) {
         if let Some(office) = &self.shared.office {
-            office.reload.store(true, Ordering::Relaxed);
+            office.errands.read_keys_soon();
         }
         let event = match self.answers.reload_certificates() {
             Ok(()) => {

@@ -52,6 +52,23 @@ pub enum Request {
         /// The device name.
         device: String,
     },
+    /// Pins a certificate to a device, by which it is known from then on.
+    PinPhone {
+        /// The device name.
+        device: String,
+        /// Serial number, hexadecimal.
+        serial: String,
+        /// Issuer, as the time line shows it; absent: any that devices' certificates are accepted of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issuer: Option<String>,
+    },
+    /// What the rewriting changes in the configuration of a device.
+    DiffPhone {
+        /// The device name.
+        device: String,
+    },
+    /// Reads the authority's keys again, which somebody has changed.
+    ReadKeys,
     /// Lets devices that nobody has named fetch their configurations, for a while; 0 minutes end that.
     OpenEnrolment {
         /// For how long.
@@ -87,6 +104,13 @@ pub enum Response {
     Event(Event),
     /// Answer to [`Request::Provisioned`]: each phone as provisioning describes it.
     Provisioned(Vec<serde_json::Value>),
+    /// Answer to [`Request::DiffPhone`].
+    Changes {
+        /// Each change as provisioning describes it.
+        changes: Vec<serde_json::Value>,
+        /// Changes beyond those.
+        unlisted: usize,
+    },
     /// What was asked for is done; the text says what that was.
     Done(String),
     /// The end of the events, when they are not followed.

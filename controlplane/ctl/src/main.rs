@@ -89,7 +89,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             return say(&format!("{}: ok", file.display()));
         }
         Command::Events { follow } => return events(arguments, *follow),
-        Command::Trust(command) => return say(&trust::run(command, arguments.config.as_deref())?),
+        Command::Trust(command) => {
+            return say(&trust::run(command, arguments.config.as_deref(), arguments.socket.as_deref())?);
+        }
         Command::Phone(phone) => phone.request(),
         Command::Status => Request::Status,
         Command::Phones => Request::Phones,
@@ -108,6 +110,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         (Response::Workers(workers), true) => serde_json::to_string(workers)?,
         (Response::Counters(counters), true) => serde_json::to_string(counters)?,
         (Response::Provisioned(phones), true) => serde_json::to_string(phones)?,
+        (Response::Changes { changes, .. }, true) => serde_json::to_string(changes)?,
         (response, _) => tables::of(response, all),
     };
     say(&text)

@@ -3,6 +3,8 @@
 use clap::Subcommand;
 use pinhole_admin::Request;
 use pinhole_provisioning::phones::PhoneView;
+use pinhole_provisioning::xml::Change;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::table;
@@ -27,6 +29,22 @@ pub enum Phone {
         /// Its name.
         device: String,
     },
+    /// Pins a certificate to a phone: it is known by that one, and by no other that it would show first.
+    Pin {
+        /// Its name.
+        device: String,
+        /// Serial number of the certificate, hexadecimal.
+        #[arg(long, value_name = "HEX")]
+        serial: String,
+        /// Issuer of the certificate, as the time line shows it [default: any that certificates are accepted of].
+        #[arg(long, value_name = "NAME")]
+        issuer: Option<String>,
+    },
+    /// What is changed in a phone's configuration on the way from the call manager. Passwords are not shown.
+    Diff {
+        /// Its name.
+        device: String,
+    },
     /// Lets phones that nobody has named fetch their configurations, for a while.
     OpenEnrolment {
         /// For how long.
@@ -48,52 +66,110 @@ impl Phone {
             Self::Show { device } => Request::Provisioned { device: Some(device) },
             Self::Allow { device } => Request::AllowPhone { device },
             Self::Forget { device } => Request::ForgetPhone { device },
+            Self::Pin { device, serial, issuer } => Request::PinPhone { device, serial, issuer },
+            Self::Diff { device } => Request::DiffPhone { device },
             Self::OpenEnrolment { minutes, devices } => Request::OpenEnrolment { minutes, devices },
             Self::CloseEnrolment => Request::OpenEnrolment { minutes: 0, devices: 0 },
         }
     }
 }
 
-/// Phones as a table; the time line of one that has it below.
+/// Phones as a table; one that was asked for with everything that is known of it.
 pub fn shown(phones: &[Value]) -> String {
-    let phones = phones.iter().map(|phone| serde_json::from_value::<PhoneView>(phone.clone()));
-    let phones: Result<Vec<_>, _> = phones.collect();
-    match phones {
-        Ok(phones) => text(&phones),
-        Err(error) => format!("the control plane describes phones otherwise ({error}): different versions?"),
+    match read::<PhoneView>(phones) {
+        // Only who asks for one gets time lines, and whoever is known has one.
+        Ok(phones) => match phones.as_slice() {
+            [phone] if !phone.timeline.is_empty() => one(phone),
+            phones => all(phones),
+        },
+        Err(said) => said,
     }
 }
 
-fn text(phones: &[PhoneView]) -> String {
-    let mut shown =
-        table::with(&["Device", "Admission", "Stage", "Since", "Fetched from", "Certificates"], &[]);
+/// What the rewriting changes in a configuration.
+pub fn changes(changes: &[Value], unlisted: usize) -> String {
+    let changes = match read::<Change>(changes) {
+        Ok(changes) if changes.is_empty() => return "nothing is changed".into(),
+        Ok(changes) => changes,
+        Err(said) => return said,
+    };
+    let mut shown = table::with(&["Element", "Call manager's", "Phone's"], &[]);
+    let value = |value: Option<String>| match value {
+        None => "(absent)".to_owned(),
+        Some(empty) if empty.is_empty() => "(empty)".to_owned(),
+        Some(value) => value,
+    };
+    for change in changes {
+        shown.add_row([change.path, value(change.before), value(change.after)]);
+    }
+    if unlisted > 0 { format!("{shown}\nand {unlisted} more changes") } else { shown.to_string() }
+}
+
+fn read<T: DeserializeOwned>(values: &[Value]) -> Result<Vec<T>, String> {
+    let read: Result<Vec<_>, _> = values.iter().map(|value| T::deserialize(value)).collect();
+    read.map_err(|error| format!("the control plane describes this otherwise ({error}): different versions?"))
+}
+
+fn all(phones: &[PhoneView]) -> String {
+    let headings = ["Device", "Admission", "Stage", "Since", "Fetched from", "Certificates"];
+    let mut shown = table::with(&headings, &["Certificates"]);
     for phone in phones {
-        let sources: Vec<_> = phone.fetched_from.iter().map(ToString::to_string).collect();
         shown.add_row([
             phone.device.clone(),
             name(&phone.admission),
             name(&phone.stage),
             table::moment(phone.active_ms),
-            if sources.is_empty() { "-".into() } else { sources.join("\n") },
+            addresses(phone, "\n"),
             phone.pins.len().to_string(),
         ]);
     }
-    let mut text = shown.to_string();
-    for phone in phones.iter().filter(|phone| !phone.timeline.is_empty()) {
-        let mut moments = table::with(&["When", "What", "Of", "From", "Times", "Why not"], &["Times"]);
-        for moment in &phone.timeline {
-            moments.add_row([
-                table::moment(moment.at_ms),
-                name(&moment.what),
-                moment.subject.clone(),
-                table::or_dash(moment.source),
-                moment.times.to_string(),
-                moment.failure.map_or_else(String::new, |why| format!("{} {}", why.meaning(), why.remedy())),
-            ]);
-        }
-        text += &format!("\n\n{moments}");
+    shown.to_string()
+}
+
+fn one(phone: &PhoneView) -> String {
+    let list = phone.trust_list.map(|held| {
+        let (of, since) = (table::moment(held.generation.saturating_mul(1000)), table::moment(held.at_ms));
+        format!("generation {}, made {of}, acknowledged {since}", held.generation)
+    });
+    let pins = phone.pins.iter().map(|pin| {
+        let issuer = pin.issuer.as_deref().unwrap_or("any issuer");
+        let sha256 = pin.sha256.as_ref().map(|sha256| format!(", SHA-256 {sha256}")).unwrap_or_default();
+        format!("serial {} of {issuer}{sha256} ({})", pin.serial, name(&pin.origin))
+    });
+    let pins: Vec<_> = pins.collect();
+    let rows = [
+        ("Device", phone.device.clone()),
+        ("Admission", name(&phone.admission)),
+        ("Security", name(&phone.class)),
+        ("Stage", format!("{}, since {}", name(&phone.stage), table::moment(phone.active_ms))),
+        ("Connected from", table::or_dash(phone.connected_from)),
+        ("Fetched from", addresses(phone, ", ")),
+        ("Trust list", table::or_dash(list)),
+        ("Certificates", if pins.is_empty() { "-".into() } else { pins.join(&format!("\n{:16}", "")) }),
+        (
+            "Password",
+            table::or_dash(phone.password_until_ms.map(|until| format!("until {}", table::moment(until)))),
+        ),
+    ];
+    let known = rows.map(|(name, value)| format!("{name:<15} {value}")).join("\n");
+    let mut moments =
+        table::with(&["When", "What", "Of", "From", "Times", "Why not, and what to do"], &["Times"]);
+    for moment in &phone.timeline {
+        moments.add_row([
+            table::moment(moment.at_ms),
+            name(&moment.what),
+            moment.subject.clone(),
+            table::or_dash(moment.source),
+            moment.times.to_string(),
+            moment.failure.map_or_else(String::new, |why| format!("{} {}", why.meaning(), why.remedy())),
+        ]);
     }
-    text
+    format!("{known}\n\n{moments}")
+}
+
+fn addresses(phone: &PhoneView, between: &str) -> String {
+    let addresses: Vec<_> = phone.fetched_from.iter().map(ToString::to_string).collect();
+    if addresses.is_empty() { "-".into() } else { addresses.join(between) }
 }
 
 /// A value of an enumeration, as JSON has it.

@@ -32,6 +32,7 @@ fn text(response: &Response, all: bool) -> String {
             "no phone is allowed, and none has asked".into()
         }
         Response::Provisioned(phones) => crate::provisioned::shown(phones),
+        Response::Changes { changes, unlisted } => crate::provisioned::changes(changes, *unlisted),
         Response::Done(text) => text.clone(),
         Response::Event(event) => self::event(event),
         Response::End => String::new(),

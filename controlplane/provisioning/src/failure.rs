@@ -90,7 +90,7 @@ failures! {
     ConfigurationDns = "configuration_dns": "A name of an upstream server cannot be resolved.", "Look at the name in the configuration, and at the resolver of this machine.";
     FileParse = "file_parse": "A file other than a configuration is not what its name says, or too large.", "Look at the file on the call manager.";
     SigningFailed = "signing_failed": "A file could not be signed or encrypted.", "Look at the authority: pinholectl trust show. The log has the error.";
-    TrustListUnavailable = "trust_list_unavailable": "The phone cannot have its trust list, since none is made.", "Create the authority: pinholectl trust create.";
+    TrustListUnavailable = "trust_list_unavailable": "The phone cannot have its trust list, since none is made.", "Create the authority (pinholectl trust create), or import the SAST's key that is in escrow (pinholectl trust show).";
 
     // Reported by TFTP and HTTP.
     TftpAuthentication = "tftp_authentication": "The phone refuses what it was sent: it trusts another list.", "Erase the phone's trust list (menu, or factory reset), then let it start again.";
@@ -110,7 +110,7 @@ failures! {
     NoAudio = "no_audio": "A call without packets from one side or both.", "pinholectl calls shows which side; look at routes and translation there.";
 
     // Reported by the authority.
-    SastNotEscrowed = "sast_not_escrowed": "The second SAST has not been taken into escrow: losing this machine would strand every phone.", "Export it: pinholectl trust export.";
+    SastNotEscrowed = "sast_not_escrowed": "The second SAST has not been taken into escrow: losing this machine would strand every phone.", "Export it: pinholectl trust export sast-b --out FILE; then remove it from this machine: pinholectl trust remove sast-b.";
 }
 
 #[cfg(test)]

@@ -53,6 +53,9 @@ impl Answers {
             Request::Provisioned { .. }
             | Request::AllowPhone { .. }
             | Request::ForgetPhone { .. }
+            | Request::PinPhone { .. }
+            | Request::DiffPhone { .. }
+            | Request::ReadKeys
             | Request::OpenEnrolment { .. } => match &self.shared.office {
                 Some(office) => provisioned::answer(office, &request),
                 None => {

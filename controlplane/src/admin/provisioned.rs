@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use pinhole_admin::{Request, Response};
-use pinhole_provisioning::phones::PhoneView;
+use pinhole_provisioning::phones::{PhoneView, Pin};
 use pinhole_provisioning::{BadDevice, Device, SecurityClass};
 
-use crate::provisioning::Office;
+use crate::provisioning::{Office, Preview};
 
 /// Does what is asked.
 pub(super) fn answer(office: &Office, request: &Request) -> Response {
@@ -29,6 +29,17 @@ fn done(office: &Office, request: &Request) -> Result<Response, Box<dyn std::err
             let text = if phones.forget(device_of(device)?)? { "is forgotten" } else { "was not known" };
             Response::Done(format!("{device} {text}"))
         }
+        Request::PinPhone { device, serial, issuer } => {
+            let pin = Pin::listed(&bytes(serial)?, issuer.as_deref())?;
+            phones.pin(device_of(device)?, pin.clone(), now)?;
+            Response::Done(format!("{device} is known by the certificate with {pin}"))
+        }
+        Request::DiffPhone { device } => {
+            let Preview { changes, unlisted } = office.errands.preview(device_of(device)?)?;
+            let changes = changes.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
+            Response::Changes { changes, unlisted }
+        }
+        Request::ReadKeys => Response::Done(office.errands.read_keys()?),
         Request::OpenEnrolment { minutes: 0, .. } => {
             phones.close_enrolment()?;
             Response::Done("enrolment is closed: only devices that are allowed are served".into())
@@ -43,6 +54,17 @@ fn done(office: &Office, request: &Request) -> Result<Response, Box<dyn std::err
 
 fn values(phones: &[PhoneView]) -> Result<Vec<serde_json::Value>, serde_json::Error> {
     phones.iter().map(serde_json::to_value).collect()
+}
+
+/// Of hexadecimal digits, in pairs, with or without colons or spaces in between.
+fn bytes(digits: &str) -> Result<Vec<u8>, &'static str> {
+    let digits: String = digits.chars().filter(|char| !matches!(char, ':' | ' ')).collect();
+    let digits = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits };
+    let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok());
+    let bytes = pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect::<Option<_>>();
+    bytes
+        .filter(|_| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+        .ok_or("a serial number has hexadecimal digits")
 }
 
 fn device_of(name: &str) -> Result<Device, BadDevice> {

@@ -2,8 +2,12 @@
 //!
 //! `pinhole-provisioning` decides, `pinhole-trust` signs, `pinhole-tftp` speaks the protocol; here are the sockets.
 
+mod errands;
+mod keys;
 mod papers;
 mod upstream;
+
+pub use errands::{Errands, Preview};
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +17,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::{Events as Ready, Interest, Poll, Token};
-use pinhole_admin::{Event, EventKind};
 use pinhole_provisioning::cache::{CacheError, Lookup, Origin};
 use pinhole_provisioning::names::OtherFile;
 use pinhole_provisioning::phones::{Delivery, Grant, StoreError};
@@ -28,6 +31,7 @@ use thiserror::Error;
 use crate::config::{self, Config};
 use crate::events::Events;
 use crate::sockets::{self, BindError};
+use errands::Previewing;
 use papers::Papers;
 use upstream::{Fetched, Upstream};
 
@@ -70,8 +74,8 @@ pub struct Office {
     pub phones: Arc<Phones>,
     /// Everything that is counted here.
     pub counters: Arc<Counters>,
-    /// The keys are to be read again.
-    pub reload: AtomicBool,
+    /// What they ask of it.
+    pub errands: Errands,
 }
 
 /// The thread.
@@ -90,7 +94,10 @@ pub struct Provisioning {
     upstream: Upstream,
     /// Who waits for what comes from upstream.
     waiting: HashMap<Origin, Vec<Waiting>>,
+    /// Who waits to see what becomes of it.
+    previewing: HashMap<Origin, Vec<Previewing>>,
     tick_at: Instant,
+    remind_at: Instant,
 }
 
 /// A transfer to a phone.
@@ -127,9 +134,9 @@ impl Provisioning {
             .map_err(|error| ProvisioningError::Directory(settings.directory.clone(), error))?;
         let counters = Arc::new(Counters::default());
         let phones = Phones::open(&settings.database(), settings.phones.clone(), Arc::clone(&counters))?;
-        let office = Office { phones: Arc::new(phones), counters, reload: AtomicBool::new(false) };
+        let office = Office { phones: Arc::new(phones), counters, errands: Errands::default() };
         let cache = Cache::open(&settings.cache(), settings.cache_bytes(), Arc::clone(&office.counters))?;
-        let papers = Papers::open(&settings)?;
+        let papers = Papers::new(&settings);
         let (mut clusters, mut servers) = (Vec::new(), HashMap::new());
         for cluster in &config.clusters {
             let Some(server) = cluster.tftp_server else { continue };
@@ -145,7 +152,7 @@ impl Provisioning {
         let service = Service::new(clusters, settings.files.clone(), phones, counters);
         let poll = Poll::new().map_err(ProvisioningError::Poll)?;
         let sockets = watched(&settings.tftp, &poll, missing)?;
-        Ok(Self {
+        let mut provisioning = Self {
             office: Arc::new(office),
             events,
             service,
@@ -157,9 +164,16 @@ impl Provisioning {
             transfers: HashMap::new(),
             upstream: Upstream::new(servers),
             waiting: HashMap::new(),
+            previewing: HashMap::new(),
             tick_at: Instant::now(),
+            remind_at: Instant::now(),
             settings,
-        })
+        };
+        match provisioning.read_keys() {
+            // Who changes them just now is done soon, and they are awaited.
+            Ok(_) | Err(pinhole_trust::authority::Refused::Busy(_)) => Ok(provisioning),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What the other threads share with this one.
@@ -207,6 +221,7 @@ impl Provisioning {
         for (origin, fetched) in self.upstream.tick(now, self.poll.registry()) {
             self.fetched(&origin, fetched);
         }
+        self.errands();
         if now >= self.tick_at {
             self.tick_at = now + TICK;
             self.tick();
@@ -217,19 +232,12 @@ impl Provisioning {
         if let Err(error) = self.office.phones.tick(SystemTime::now()) {
             tracing::error!("the database of phones cannot be written, tried again: {error}");
         }
-        let is_asked = self.office.reload.swap(false, Ordering::Relaxed);
-        if is_asked || self.papers.are_awaited(&self.settings) {
-            match self.papers.reload(&self.settings) {
-                Ok(true) => {
-                    let text = "the authority's keys were read; trust lists are served".to_owned();
-                    self.events.emit(Event::new(EventKind::Started, text));
-                }
-                Ok(false) => {}
-                Err(error) => {
-                    let text = format!("the authority's keys stay as they were: {error}");
-                    self.events.emit(Event::new(EventKind::Warning, text));
-                }
-            }
+        if self.papers.are_awaited(&self.settings) {
+            // What is wrong with them was said.
+            let _ = self.read_keys();
+        }
+        if Instant::now() >= self.remind_at {
+            self.remind();
         }
     }
 
@@ -326,7 +334,7 @@ impl Provisioning {
     fn wait_for(&mut self, origin: &Origin, waiting: Waiting) {
         let all = self.waiting.entry(origin.clone()).or_default();
         all.push(waiting);
-        if all.len() > 1 {
+        if all.len() > 1 || self.previewing.contains_key(origin) {
             return;
         }
         if let Err(error) = self.upstream.fetch(origin, Instant::now(), self.poll.registry()) {
@@ -366,6 +374,7 @@ impl Provisioning {
                 stale.ok_or(failure)
             }
         };
+        self.previewed(origin, bytes.as_deref().map_err(|failure| *failure));
         let mut out = Vec::new();
         for waiting in waiting {
             match &bytes {

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pinhole_provisioning::Failure;
 use pinhole_provisioning::cache::Cached;
 use pinhole_provisioning::service::{Form, Handling, TrustList};
-use pinhole_trust::authority::{Naming, Refused};
+use pinhole_trust::authority::{Issue, Naming, Refused};
 use pinhole_trust::{Authority, Digest};
 
 use crate::config;
@@ -21,29 +21,24 @@ pub(super) struct Papers {
     authority: Option<Authority>,
     naming: Naming,
     digest: Digest,
-    /// When the keys were changed last, in seconds since 1970.
-    generation: u32,
+    /// The trust list that phones get.
+    issue: Option<Issue>,
     lists: HashMap<&'static str, Arc<[u8]>>,
     /// The change that was read last, or tried to.
     tried: Option<SystemTime>,
 }
 
 impl Papers {
-    /// Reads the keys, if there are any yet.
-    ///
-    /// # Errors
-    /// When there are some that cannot be used.
-    pub fn open(settings: &config::Provisioning) -> Result<Self, Refused> {
-        let mut papers = Self {
+    /// Without keys so far.
+    pub fn new(settings: &config::Provisioning) -> Self {
+        Self {
             authority: None,
             naming: settings.naming(),
             digest: settings.digest(),
-            generation: 0,
+            issue: None,
             lists: HashMap::new(),
             tried: None,
-        };
-        papers.reload(settings)?;
-        Ok(papers)
+        }
     }
 
     /// Whether there were no keys so far, and there are now.
@@ -51,26 +46,38 @@ impl Papers {
         self.authority.is_none() && last_change(&settings.authority()) != self.tried
     }
 
-    /// Reads the keys again; whether there are any.
+    /// Reads the keys again; `None`: there are none.
     ///
     /// # Errors
     /// When they cannot be used; the ones before stay.
-    pub fn reload(&mut self, settings: &config::Provisioning) -> Result<bool, Refused> {
+    pub fn reload(&mut self, settings: &config::Provisioning) -> Result<Option<&Authority>, Refused> {
         let directory = settings.authority();
-        let Some(changed) = last_change(&directory) else { return Ok(false) };
-        self.tried = Some(changed);
-        self.authority = Some(Authority::open(&directory)?);
-        self.generation = seconds(changed);
+        let Some(changed) = last_change(&directory) else { return Ok(None) };
+        let authority = Authority::open(&directory);
+        // Who changes the keys just now is done soon, perhaps without changing a file once more.
+        self.tried = Some(changed).filter(|_| !matches!(authority, Err(Refused::Busy(_))));
+        let authority = authority?;
+        // Without a SAST's key, configurations are signed all the same: phones have their lists.
+        self.issue = match authority.draft(&self.naming, self.digest, seconds(SystemTime::now())) {
+            Ok(issue) => Some(issue),
+            Err(Refused::NoSigner) => None,
+            Err(error) => return Err(error),
+        };
         self.lists.clear();
-        Ok(true)
+        Ok(Some(self.authority.insert(authority)))
     }
 
-    /// Which trust list is served; it grows with each change of the keys.
+    /// The keys, if there are any.
+    pub fn authority(&self) -> Option<&Authority> {
+        self.authority.as_ref()
+    }
+
+    /// Which trust list is served; it grows with each change of the list.
     pub fn generation(&self) -> Option<u64> {
-        self.authority.as_ref().map(|_| self.generation.into())
+        self.issue.as_ref().map(|issue| issue.generation.into())
     }
 
-    /// A trust list. It says the time of the last change, so that all phones have the same bytes.
+    /// A trust list. Before the first phone gets it, it is remembered that phones may have it.
     ///
     /// # Errors
     /// When it cannot be made.
@@ -83,8 +90,11 @@ impl Papers {
         if let Some(made) = self.lists.get(name) {
             return Ok(Arc::clone(made));
         }
-        let authority = self.authority.as_ref().ok_or(Refused::NoSigner)?;
-        let made: Arc<[u8]> = authority.list(name, &self.naming, self.digest, self.generation)?.into();
+        let (Some(authority), Some(issue)) = (&mut self.authority, &self.issue) else {
+            return Err(Refused::NoSigner);
+        };
+        authority.note_issued(issue)?;
+        let made: Arc<[u8]> = authority.list(name, &self.naming, self.digest, issue.generation)?.into();
         self.lists.insert(name, Arc::clone(&made));
         Ok(made)
     }
@@ -138,7 +148,7 @@ pub(super) fn read(cached: Cached) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 == cached.len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// When a file of a folder was changed last; `None`: there is no file.
+/// When something in a folder was changed last; `None`: there is nothing.
 fn last_change(directory: &Path) -> Option<SystemTime> {
     let files = std::fs::read_dir(directory).ok()?.flatten();
     let changes = files.filter_map(|file| file.metadata().ok()?.modified().ok());

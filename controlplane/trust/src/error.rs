@@ -32,9 +32,7 @@ pub enum Failure {
     #[error("not a signed file: {0}")]
     Malformed(#[from] Malformed),
     /// The signer is nobody who may sign.
-    #[error(
-        "signed by {signer} (serial {serial}), who is no security administrator (SAST) of the trust list"
-    )]
+    #[error("signed by {signer} (serial {serial}), whom the trust list does not name as one who may")]
     UnknownSigner {
         /// The signer's distinguished name.
         signer: String,

@@ -4,7 +4,7 @@ use openssl::x509::X509;
 
 use crate::certificate::{distinguished_name, serial};
 use crate::header::{Header, Placed, SignerVersion};
-use crate::record::{Function, Record};
+use crate::record::{Function, Record, public_key};
 use crate::{Digest, Failure, Identity, Malformed, signed};
 
 /// Largest list that is read. Those of the field have a few kilobytes.
@@ -69,7 +69,7 @@ impl TrustList {
     /// [`Failure`].
     pub fn verify(file: &[u8]) -> Result<Self, Failure> {
         let (placed, records) = Self::read(file)?;
-        check(file, &placed, &records)?;
+        check(file, &placed, &records, is_sast)?;
         Ok(Self { header: placed.header, records })
     }
 
@@ -79,7 +79,7 @@ impl TrustList {
     /// [`Failure`].
     pub fn verify_against(file: &[u8], held: &Self) -> Result<Self, Failure> {
         let (placed, records) = Self::read(file)?;
-        check(file, &placed, &held.records)?;
+        check(file, &placed, &held.records, is_sast)?;
         Ok(Self { header: placed.header, records })
     }
 
@@ -102,27 +102,55 @@ impl TrustList {
         signed::seal(&header, identity, &records)
     }
 
-    /// Whether a certificate may sign lists, for who holds this one.
+    /// The content of a signed file, if its signer is one of those whom this list trusts with configurations.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn verify_signed<'a>(&self, file: &'a [u8]) -> Result<(Header, &'a [u8]), Failure> {
+        let placed = Header::parse(file)?;
+        check(file, &placed, &self.records, |function| {
+            matches!(function, Function::CcmTftp | Function::Tftp)
+        })?;
+        Ok((placed.header, file.get(placed.len..).unwrap_or_default()))
+    }
+
+    /// Whether a certificate's key may sign lists, for who holds this one.
     ///
     /// # Errors
     /// [`Failure::Library`].
-    pub fn knows(&self, signer: &X509) -> Result<bool, Failure> {
-        let issuer = distinguished_name(signer.issuer_name());
-        Ok(sast(&self.records, &serial(signer)?, &issuer).is_some())
+    pub fn knows(&self, sast: &X509) -> Result<bool, Failure> {
+        let (serial, issuer) = (serial(sast)?, distinguished_name(sast.issuer_name()));
+        let key = public_key(&sast.public_key()?)?;
+        let record = find(&self.records, &serial, &issuer, is_sast);
+        Ok(record.is_some_and(|record| record.public_key == key))
     }
 }
 
-/// The record of a signer among those who may sign lists.
-fn sast<'a>(records: &'a [Record], serial: &[u8], issuer: &str) -> Option<&'a Record> {
-    let mut sasts = records.iter().filter(|record| record.function == Function::Sast);
-    sasts.find(|record| record.serial == serial && record.issuer == issuer)
+fn is_sast(function: Function) -> bool {
+    function == Function::Sast
 }
 
-/// Checks that a list is signed by one of those who may sign, of these records.
-fn check(file: &[u8], placed: &Placed, held: &[Record]) -> Result<(), Failure> {
+/// The record of a signer among those that may sign.
+fn find<'a>(
+    records: &'a [Record],
+    serial: &[u8],
+    issuer: &str,
+    may_sign: impl Fn(Function) -> bool,
+) -> Option<&'a Record> {
+    let mut signers = records.iter().filter(|record| may_sign(record.function));
+    signers.find(|record| record.serial == serial && record.issuer == issuer)
+}
+
+/// Checks that a file is signed by one of those who may sign, of these records.
+fn check(
+    file: &[u8],
+    placed: &Placed,
+    held: &[Record],
+    may_sign: impl Fn(Function) -> bool,
+) -> Result<(), Failure> {
     let Header { signer, serial, issuer, .. } = &placed.header;
     let unknown = || Failure::UnknownSigner { signer: signer.clone(), serial: hexadecimal(serial) };
-    let record = sast(held, serial, issuer).ok_or_else(unknown)?;
+    let record = find(held, serial, issuer, may_sign).ok_or_else(unknown)?;
     let certificate = record.certificate.as_deref();
     let certificate = certificate.ok_or_else(|| Failure::NoCertificate(record.subject.clone()))?;
     let key = X509::from_der(certificate)?.public_key()?;

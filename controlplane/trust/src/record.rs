@@ -208,7 +208,7 @@ impl Record {
 }
 
 /// A public key as records have it (tag 7).
-fn public_key(key: &PKey<Public>) -> Result<Vec<u8>, Failure> {
+pub(crate) fn public_key(key: &PKey<Public>) -> Result<Vec<u8>, Failure> {
     if key.id() == Id::EC {
         let key = key.ec_key()?;
         let mut context = openssl::bn::BigNumContext::new()?;

@@ -1,15 +1,17 @@
 //! The byte formats of trust-files, read and written.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod support;
 
 use std::net::Ipv4Addr;
 
 use openssl::hash::{MessageDigest, hash};
+use openssl::pkey::PKey;
 use openssl::rsa::Padding;
 use openssl::sign::Verifier;
 use openssl::symm::{Cipher, Crypter, Mode};
+use openssl::x509::X509;
 use pinhole_trust::encrypted::{Secrets, decrypt, encrypt};
 use pinhole_trust::{
     Digest, Draft, Failure, Function, Identity, Malformed, Record, SignerVersion, TrustList, signed,
@@ -79,6 +81,29 @@ fn a_list_has_the_layout_of_the_fact_sheet() {
     verifier.update(&file[..0x4c]).unwrap();
     verifier.update(&file[0x14f..]).unwrap();
     assert!(verifier.verify(&file[0x4f..0x14f]).unwrap());
+}
+
+/// The same, made by other programs with fixed keys and time: see `golden/README.md`.
+#[test]
+fn a_list_is_to_the_byte_the_one_that_other_programs_make_with_the_same_keys() {
+    let golden = include_bytes!("golden/CTLFile.tlv");
+    let identity = |key: &[u8], certificate: &[u8]| Identity {
+        certificate: X509::from_pem(certificate).unwrap(),
+        key: PKey::private_key_from_pem(key).unwrap(),
+    };
+    let sast = identity(include_bytes!("golden/sast.key.pem"), include_bytes!("golden/sast.crt.pem"));
+    let server = identity(include_bytes!("golden/server.key.pem"), include_bytes!("golden/server.crt.pem"));
+    let records = [(&sast, Function::Sast), (&server, Function::CcmTftp)];
+    let records = records.map(|(of, function)| Record::of(&of.certificate, function).unwrap());
+    let built = build(&sast, Digest::Sha1, SignerVersion::V1_0, &records).unwrap();
+    assert!(built == golden, "differs");
+    assert_eq!(TrustList::verify(golden).unwrap().records, records);
+    let mut changed = golden.to_vec();
+    for bit in 0..golden.len() * 8 {
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(TrustList::verify(&changed).is_err(), "bit {bit}");
+        changed[bit / 8] ^= 1 << (bit % 8);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Keys and certificates as files.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -22,10 +22,26 @@ fn key_path(directory: &Path, role: Role) -> PathBuf {
     directory.join(format!("{}.key.pem", role.name()))
 }
 
+/// The certificate whose key was exported last.
+fn exported_path(directory: &Path, role: Role) -> PathBuf {
+    directory.join(format!("{}.exported.pem", role.name()))
+}
+
 /// Makes a directory for its owner alone, if it is not there.
 pub(super) fn make_directory(directory: &Path) -> Result<(), Refused> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(|error| file_error(directory, error))
+}
+
+/// Keeps others from changing the directory while it is read, or from doing anything in it while it is changed. It
+/// ends with what is returned.
+pub(super) fn lock(directory: &Path, to_change: bool) -> Result<File, Refused> {
+    let file = File::open(directory).map_err(|error| file_error(directory, error))?;
+    match if to_change { file.try_lock() } else { file.try_lock_shared() } {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Refused::Busy(directory.to_owned())),
+        Err(TryLockError::Error(error)) => Err(file_error(directory, error)),
+    }
 }
 
 pub(super) fn load(directory: &Path, role: Role) -> Result<Holding, Refused> {
@@ -34,15 +50,15 @@ pub(super) fn load(directory: &Path, role: Role) -> Result<Holding, Refused> {
     let what = "certificate";
     let certificate = X509::from_pem(&pem).map_err(|error| Refused::Pem { path, what, error })?;
     let path = key_path(directory, role);
-    let key = match fs::read(&path) {
-        Ok(pem) => {
+    let key = match read(&path)? {
+        Some(pem) => {
             let key = PKey::private_key_from_pem(&pem);
             Some(key.map_err(|error| Refused::Pem { path, what: "private key", error })?)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(file_error(&path, error)),
+        None => None,
     };
-    Ok(Holding { role, certificate, key })
+    let is_exported = read(&exported_path(directory, role))?.is_some_and(|exported| exported == pem);
+    Ok(Holding { role, certificate, key, is_exported })
 }
 
 /// Writes a key and its certificate. The key first: a certificate without its key looks like one in escrow.
@@ -56,23 +72,31 @@ pub(super) fn remove_key(directory: &Path, role: Role) -> Result<(), Refused> {
     fs::remove_file(&path).and_then(|()| sync(directory)).map_err(|error| file_error(&path, error))
 }
 
+/// Remembers that the key of a role's certificate was exported.
+pub(super) fn note_export(directory: &Path, role: Role) -> Result<(), Refused> {
+    let path = certificate_path(directory, role);
+    let pem = fs::read(&path).map_err(|error| file_error(&path, error))?;
+    write(&exported_path(directory, role), &pem)
+}
+
 /// Keeps what is there under a name with the time.
 pub(super) fn keep(directory: &Path, role: Role, now: u32) -> Result<(), Refused> {
     let kept = directory.join(REPLACED);
     make_directory(&kept)?;
     for path in [key_path(directory, role), certificate_path(directory, role)] {
         let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else { continue };
-        match fs::read(&path) {
-            Ok(bytes) => write(&kept.join(format!("{now}-{name}")), &bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(file_error(&path, error)),
+        let Some(bytes) = read(&path)? else { continue };
+        // What was kept within the same second is not overwritten.
+        let free = (now..).map(|now| kept.join(format!("{now}-{name}"))).find(|path| !path.exists());
+        if let Some(free) = free {
+            write(&free, &bytes)?;
         }
     }
     Ok(())
 }
 
 /// Writes a file for its owner alone, as a whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Refused> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Refused> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let written = || {
         // Readable by its owner only from the start.
@@ -83,6 +107,15 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Refused> {
         sync(directory)
     };
     written().map_err(|error: io::Error| file_error(path, error))
+}
+
+/// A file that need not be there.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, Refused> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file_error(path, error)),
+    }
 }
 
 fn sync(directory: &Path) -> io::Result<()> {

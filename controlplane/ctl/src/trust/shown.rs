@@ -1,0 +1,69 @@
+//! Keys and trust lists as tables.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use pinhole_trust::authority::{Holding, Role};
+use pinhole_trust::{Authority, TrustList, distinguished_name};
+
+use crate::table;
+
+/// The keys, and who signs.
+pub fn keys(authority: &Authority) -> anyhow::Result<String> {
+    let signer = authority.signer().ok().map(|signer| signer.role);
+    let headings = ["Role", "Subject", "Serial number", "Until", "Key", "Signs", "Phones know it since"];
+    let mut shown = table::with(&headings, &[]);
+    for holding in authority.holdings() {
+        let since = authority.known_since(&holding.certificate).filter(|_| holding.role.is_sast());
+        let signs = match signer {
+            Some(signer) if signer == holding.role => "trust lists",
+            _ if holding.role == Role::CcmTftp => "other files",
+            _ => "",
+        };
+        shown.add_row([
+            holding.role.name().to_owned(),
+            distinguished_name(holding.certificate.subject_name()),
+            holding.certificate.serial_number().to_bn()?.to_hex_str()?.to_string(),
+            holding.certificate.not_after().to_string(),
+            place(holding).to_owned(),
+            signs.to_owned(),
+            match since {
+                Some(since) => table::moment(u64::from(since) * 1000),
+                None if holding.role.is_sast() => "never".into(),
+                None => String::new(),
+            },
+        ]);
+    }
+    Ok(shown.to_string())
+}
+
+fn place(holding: &Holding) -> &'static str {
+    match (&holding.key, holding.is_exported) {
+        (Some(_), false) => "here",
+        (Some(_), true) => "here, exported",
+        (None, _) => "in escrow",
+    }
+}
+
+/// What a trust list says.
+pub fn list(file: &Path) -> anyhow::Result<String> {
+    let bytes = super::read(file)?;
+    let list = TrustList::parse(&bytes).with_context(|| format!("{} is no trust list", file.display()))?;
+    let mut shown = table::with(&["Function", "Subject", "Issuer", "Serial number", "Reached by"], &[]);
+    for record in &list.records {
+        let address = record.ipv4().map(|address| address.to_string());
+        shown.add_row([
+            format!("{:?}", record.function),
+            record.subject.clone(),
+            record.issuer.clone(),
+            hexadecimal(&record.serial),
+            table::or_dash(record.dns_name.clone().or(address)),
+        ]);
+    }
+    Ok(shown.to_string())
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+}
