@@ -34,6 +34,16 @@ pinhole_admin::counters! {
     EnrolmentsLapsed = "enrolments_lapsed",
     /// One-time passwords used.
     PasswordsUsed = "passwords_used",
+    /// Certificates issued to devices.
+    CertificatesIssued = "certificates_issued",
+    /// Issued certificates that devices have deleted.
+    CertificatesDeleted = "certificates_deleted",
+    /// Enrolments of devices that have a good certificate already.
+    NothingToIssue = "nothing_to_issue",
+    /// Certificates that phones asked about and that are ours.
+    TrustConfirmed = "trust_confirmed",
+    /// Certificates that phones asked about and that are not.
+    TrustDenied = "trust_denied",
     /// Strangers forgotten to make room for newer ones.
     StrangersForgotten = "strangers_forgotten",
     /// Configurations and files taken from the cache since the upstream server gave none.

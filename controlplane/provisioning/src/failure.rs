@@ -109,6 +109,17 @@ failures! {
     MediaAddress = "media_address": "The media address of the appliance is not reached.", "Look at the data-plane port's address and at the routes to it.";
     NoAudio = "no_audio": "A call without packets from one side or both.", "pinholectl calls shows which side; look at routes and translation there.";
 
+    // Reported by enrolment and trust verification.
+    EnrolmentMalformed = "enrolment_malformed": "What came to the port of enrolment or trust verification is not what is spoken there.", "Nothing, if it comes from a scanner; else report the phone's model and firmware. The log says what was wrong.";
+    EnrolmentUnproved = "enrolment_unproved": "A phone wants a certificate, but shows neither a password nor a signed certificate.", "Set capf_auth_mode to what the phone can do, and a password: pinholectl phone enrol SEP...";
+    EnrolmentForged = "enrolment_forged": "A signature by which a phone proves its certificate is wrong, or made in another session.", "Somebody may try to be the phone: look where it came from. If it is the phone itself, report its model and firmware.";
+    EnrolmentNotFresh = "enrolment_not_fresh": "A phone's proof has no part that was made for this session, so it could be a repetition.", "Use a one-time password: pinholectl phone enrol SEP... For phones that cannot do better: fresh_proof = false.";
+    EnrolmentKey = "enrolment_key": "The key that a phone has made is too short, or of a kind that gets no certificate.", "For old phones that can do no more: rsa_bits_min = 1024. The log says what was wrong.";
+    EnrolmentPhone = "enrolment_phone": "A phone could not make a key, or not store or delete a certificate.", "Ask for another kind of key (provisioning.capf.key), restart the phone, try again.";
+    EnrolmentSilent = "enrolment_silent": "A phone fell silent during enrolment, or took too long.", "Try again with a new password. If it is an old phone that makes long keys: raise provisioning.capf.timeout_s.";
+    EnrolmentLimit = "enrolment_limit": "More connections for enrolment or trust verification than are allowed, of one address or of all.", "Nothing, if it comes from a scanner; else raise the limits. Phones come again.";
+    IssueFailed = "issue_failed": "A certificate could not be issued.", "Look at the authority: pinholectl trust show. The log has the error.";
+
     // Reported by the authority.
     SastNotEscrowed = "sast_not_escrowed": "The second SAST has not been taken into escrow: losing this machine would strand every phone.", "Export it: pinholectl trust export sast-b --out FILE; then remove it from this machine: pinholectl trust remove sast-b.";
 }

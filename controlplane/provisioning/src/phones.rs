@@ -9,6 +9,7 @@
 //! something that trust depends on is written.
 
 mod certificate;
+mod enrolment;
 mod operator;
 mod password;
 mod phone;
@@ -26,19 +27,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::forms::millis;
 use crate::{Counter, Counters, Device, Failure, SecurityClass};
+use password::StoredPassword;
 use phone::Phone;
 use state::State;
 use store::{Saved, Store};
 use timeline::What;
 
 pub use certificate::{BadCertificateId, CertificateId, ISSUER_MAX, Pin, PinOrigin, SERIAL_MAX};
+pub use enrolment::{Enrolling, Validity};
 pub use operator::{ENROLMENT_MAX, PINS_MAX, PhonesError};
 pub use password::{ATTEMPTS_MAX, PASSWORD_BYTES};
 pub use phone::{Admission, HeldTrustList, SessionId, Stage};
 pub use store::StoreError;
 pub use timeline::What as MomentKind;
 pub use timeline::{MOMENTS_MAX, Moment};
-pub use view::{PhoneView, PinView};
+pub use view::{IssuedView, PhoneView, PinView};
 
 /// `[provisioning.phones]`: who is served when.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -62,6 +62,11 @@ impl CertificateId {
         Ok(Self { serial: checked_serial(serial)?, issuer: checked_issuer(issuer)?, sha256 })
     }
 
+    /// SHA-256 of its DER.
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
     /// A pin to exactly this certificate.
     pub fn pin(&self, origin: PinOrigin) -> Pin {
         Pin {
@@ -95,9 +100,14 @@ impl Pin {
 
     /// Whether this is the certificate.
     pub fn matches(&self, certificate: &CertificateId) -> bool {
-        self.serial == certificate.serial
-            && self.issuer.as_ref().is_none_or(|issuer| *issuer == certificate.issuer)
-            && self.sha256.is_none_or(|sha256| sha256 == certificate.sha256)
+        match self.sha256 {
+            // Of all its bytes, whatever notation its issuer is written in.
+            Some(sha256) => sha256 == certificate.sha256,
+            None => {
+                self.serial == certificate.serial
+                    && self.issuer.as_ref().is_none_or(|issuer| *issuer == certificate.issuer)
+            }
+        }
     }
 
     /// Serial number, big-endian, without leading zeros.

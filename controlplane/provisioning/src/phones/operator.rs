@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
-use super::certificate::{Pin, PinOrigin};
+use super::certificate::Pin;
 use super::password::{PASSWORD_BYTES, StoredPassword};
 use super::phone::{Admission, HeldTrustList, Phone};
 use super::store::Saved;
@@ -19,7 +19,7 @@ pub const PINS_MAX: usize = 4;
 /// The longest time that enrolment may be open.
 pub const ENROLMENT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Issued certificates kept beside a new one, until the phone has certainly changed over.
-const ISSUED_KEPT: usize = 1;
+pub(super) const ISSUED_KEPT: usize = 1;
 
 /// Why something cannot be done with a phone.
 #[derive(Debug, Error)]
@@ -36,6 +36,9 @@ pub enum PhonesError {
     /// Enrolment cannot be opened for that long.
     #[error("enrolment can be open for at most 24 hours, and must end in the future")]
     EnrolmentTime,
+    /// There is no issued certificate.
+    #[error("no certificate was issued to {0}")]
+    NothingIssued(Device),
     /// A password of this length is none.
     #[error("a one-time password has 4 to 64 characters")]
     PasswordLength,
@@ -81,8 +84,7 @@ impl Phones {
         Ok(state.phones.remove(&device).is_some())
     }
 
-    /// Pins a certificate: one that the operator names, or one that was issued to the device. Of issued ones, the one
-    /// before stays until the next.
+    /// Pins a certificate that the operator names.
     ///
     /// # Errors
     /// When the device is not known, has too many pins, or the database cannot be written.
@@ -91,15 +93,6 @@ impl Phones {
         self.change(device, |phone| {
             if phone.pins.contains(&pin) {
                 return Ok(());
-            }
-            if pin.origin() == PinOrigin::Issued {
-                let issued = phone.pins.iter().filter(|pin| pin.origin() == PinOrigin::Issued).count();
-                let mut outdated = issued.saturating_sub(ISSUED_KEPT);
-                phone.pins.retain(|pin| {
-                    let goes = outdated > 0 && pin.origin() == PinOrigin::Issued;
-                    outdated -= usize::from(goes);
-                    !goes
-                });
             }
             if phone.pins.len() >= PINS_MAX {
                 return Err(PhonesError::PinsFull(device));
@@ -272,7 +265,7 @@ impl Phones {
     }
 
     /// Changes a phone that is known, on disk first.
-    fn change(
+    pub(super) fn change(
         &self,
         device: Device,
         change: impl FnOnce(&mut Phone) -> Result<(), PhonesError>,

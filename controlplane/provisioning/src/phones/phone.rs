@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::certificate::{CertificateId, Pin};
+use super::enrolment::Issued;
 use super::password::StoredPassword;
 use super::timeline::{Moment, Timeline, What};
 use super::{PhonePolicy, SecurityClass};
@@ -82,6 +83,8 @@ pub(super) struct Phone {
     pub held: Option<HeldTrustList>,
     pub pins: Vec<Pin>,
     pub password: Option<StoredPassword>,
+    /// The last certificate that we have issued to it.
+    pub issued: Option<Issued>,
     /// What is granted under another number is void.
     pub epoch: u64,
     pub timeline: Timeline,
@@ -101,6 +104,7 @@ impl Phone {
             held: None,
             pins: Vec::new(),
             password: None,
+            issued: None,
             epoch,
             timeline,
             is_dirty: false,

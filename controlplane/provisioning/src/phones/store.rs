@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::Enrolment;
 use super::certificate::{Pin, PinOrigin};
+use super::enrolment::Issued;
 use super::password::StoredPassword;
 use super::phone::{Admission, Fetch, HeldTrustList, Phone, Stage};
 use super::timeline::{MOMENTS_MAX, Moment, Timeline};
@@ -69,6 +70,17 @@ CREATE TABLE enrolment (
     until_ms INTEGER NOT NULL,
     devices_left INTEGER NOT NULL
 ) STRICT;
+";
+
+/// Beside the first version's tables; a program that does not know it leaves it alone.
+const ISSUED: &str = "
+CREATE TABLE IF NOT EXISTS issued (
+    device TEXT PRIMARY KEY,
+    sha256 BLOB NOT NULL,
+    from_ms INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL,
+    is_withdrawn INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Why the database cannot be used.
@@ -164,14 +176,15 @@ impl Store {
         let tables: i64 = self.connection.query_row(tables, [], |row| row.get(0)).map_err(&failed)?;
         match (application.map_err(&failed)?, version.map_err(&failed)?) {
             (APPLICATION_ID, SCHEMA) => Ok(()),
-            (APPLICATION_ID, version) => Err(StoreError::Newer { path, version }),
+            (APPLICATION_ID, version) => Err(StoreError::Newer { path: path.clone(), version }),
             (0, 0) if tables == 0 => {
                 let marks =
                     format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA};");
                 self.connection.execute_batch(&format!("BEGIN; {TABLES} {marks} COMMIT;")).map_err(&failed)
             }
-            _ => Err(StoreError::Foreign(path)),
-        }
+            _ => Err(StoreError::Foreign(path.clone())),
+        }?;
+        self.connection.execute_batch(ISSUED).map_err(&failed)
     }
 
     /// Every phone. Sessions are not among what is stored: their connections ended with the process.
@@ -185,6 +198,9 @@ impl Store {
         }
         for (device, password) in self.rows("SELECT * FROM password", read_password)? {
             phones.entry(device).and_modify(|phone| phone.password = Some(password));
+        }
+        for (device, issued) in self.rows("SELECT * FROM issued", read_issued)? {
+            phones.entry(device).and_modify(|phone| phone.issued = Some(issued));
         }
         Ok(phones)
     }
@@ -234,7 +250,7 @@ impl Store {
         }
         self.transact(|transaction| {
             for device in devices {
-                for table in ["phone", "pin", "fetch", "password", "moment"] {
+                for table in ["phone", "pin", "fetch", "password", "issued", "moment"] {
                     let statement = format!("DELETE FROM {table} WHERE device = ?");
                     transaction.prepare_cached(&statement)?.execute([device.to_string()])?;
                 }
@@ -289,7 +305,7 @@ fn write_phone(transaction: &Transaction<'_>, saved: &Saved) -> rusqlite::Result
             signed(phone.timeline.next_number())
         ],
     )?;
-    for table in ["pin", "fetch", "password"] {
+    for table in ["pin", "fetch", "password", "issued"] {
         run(&format!("DELETE FROM {table} WHERE device = ?"), params![device])?;
     }
     for (place, pin) in (0_i64..).zip(&phone.pins) {
@@ -316,6 +332,10 @@ fn write_phone(transaction: &Transaction<'_>, saved: &Saved) -> rusqlite::Result
             password.attempts_left
         ];
         run("INSERT INTO password VALUES (?, ?, ?, ?, ?, ?)", row)?;
+    }
+    if let Some(Issued { sha256, from_ms, until_ms, is_withdrawn }) = phone.issued {
+        let row = params![device, sha256, signed(from_ms), signed(until_ms), is_withdrawn];
+        run("INSERT INTO issued VALUES (?, ?, ?, ?, ?)", row)?;
     }
     for (number, moment) in &saved.moments {
         let text = serde_json::to_string(moment)
@@ -362,6 +382,12 @@ fn read_password(row: &Row<'_>) -> rusqlite::Result<(Device, StoredPassword)> {
         attempts_left: row.get("attempts_left")?,
     };
     Ok((device(row)?, password))
+}
+
+fn read_issued(row: &Row<'_>) -> rusqlite::Result<(Device, Issued)> {
+    let (from_ms, until_ms) = (unsigned(row, "from_ms")?, unsigned(row, "until_ms")?);
+    let (sha256, is_withdrawn) = (row.get("sha256")?, row.get("is_withdrawn")?);
+    Ok((device(row)?, Issued { sha256, from_ms, until_ms, is_withdrawn }))
 }
 
 fn device(row: &Row<'_>) -> rusqlite::Result<Device> {

@@ -61,6 +61,12 @@ pub enum What {
     PasswordSet,
     /// It proved a one-time password.
     PasswordUsed,
+    /// A certificate was issued to it.
+    Issued,
+    /// The operator wants it to delete the certificate that was issued to it.
+    Withdrawn,
+    /// It has deleted that.
+    Deleted,
 }
 
 impl Moment {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::certificate::{Pin, PinOrigin};
+use super::enrolment::Issued;
 use super::phone::{Admission, HeldTrustList, Phone, Stage};
 use super::timeline::{Moment, Timeline};
 use crate::forms::hex;
@@ -31,6 +32,9 @@ pub struct PhoneView {
     pub trust_list: Option<HeldTrustList>,
     /// The certificates that it is known by.
     pub pins: Vec<PinView>,
+    /// The last certificate that we have issued to it.
+    #[serde(default)]
+    pub issued: Option<IssuedView>,
     /// Until when its one-time password can be used.
     pub password_until_ms: Option<u64>,
     /// What happened to it, the oldest first. Empty in a list.
@@ -50,6 +54,19 @@ pub struct PinView {
     pub origin: PinOrigin,
 }
 
+/// A certificate that we have issued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedView {
+    /// Serial number, hexadecimal.
+    pub serial: String,
+    /// From when it is good.
+    pub from_ms: u64,
+    /// Until when.
+    pub until_ms: u64,
+    /// The phone shall delete it.
+    pub is_withdrawn: bool,
+}
+
 impl PhoneView {
     pub(super) fn of(device: Device, phone: &Phone) -> Self {
         Self {
@@ -62,6 +79,7 @@ impl PhoneView {
             fetched_from: phone.fetches.iter().map(|fetch| fetch.source).collect(),
             trust_list: phone.held,
             pins: phone.pins.iter().map(PinView::of).collect(),
+            issued: phone.issued.map(|issued| IssuedView::of(issued, &phone.pins)),
             password_until_ms: phone.password.as_ref().map(|password| password.expires_ms),
             timeline: Vec::new(),
         }
@@ -71,6 +89,14 @@ impl PhoneView {
         let phone =
             Phone::new(Admission::Stranger, SecurityClass::default(), Timeline::default(), 0, seen_ms);
         Self::of(device, &phone)
+    }
+}
+
+impl IssuedView {
+    fn of(issued: Issued, pins: &[Pin]) -> Self {
+        let pin = pins.iter().find(|pin| pin.sha256() == Some(&issued.sha256));
+        let Issued { from_ms, until_ms, is_withdrawn, .. } = issued;
+        Self { serial: pin.map(|pin| hex(pin.serial())).unwrap_or_default(), from_ms, until_ms, is_withdrawn }
     }
 }
 

@@ -87,7 +87,7 @@ fn issued_certificates_stand_beside_the_first_and_push_out_older_issued_ones() {
     bench.provision(device(1), source(1), 1);
     bench.connect(device(1), 1, source(1), 2).unwrap();
     for serial in 10..20 {
-        bench.phones().pin(device(1), certificate(serial).pin(PinOrigin::Issued), at(3)).unwrap();
+        bench.issue(device(1), serial, 3);
     }
     for good in [1, 18, 19] {
         bench.connect(device(1), good, source(1), 4).unwrap();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod admission;
+mod enrolment;
 mod passwords;
 mod races;
 mod restart;
@@ -13,7 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use pinhole_provisioning::phones::{
-    CertificateId, Decision, Delivery, Grant, PhonePolicy, PhoneView, Phones, SessionId, Stage, Wants,
+    CertificateId, Decision, Delivery, Grant, PhonePolicy, PhoneView, Phones, SessionId, Stage, Validity,
+    Wants,
 };
 use pinhole_provisioning::{Counter, Counters, Device, Failure, SecurityClass};
 use tempfile::TempDir;
@@ -89,6 +91,12 @@ impl Bench {
         self.phones().authenticated(device, &certificate(serial), source, at(now))
     }
 
+    /// Issues a certificate that is good for ten days.
+    fn issue(&self, device: Device, serial: u8, now: u64) {
+        let validity = Validity { from: at(now), until: at(now + 10 * DAY) };
+        self.phones().issued(device, &certificate(serial), validity, source(9), at(now)).unwrap();
+    }
+
     fn show(&self, device: Device) -> PhoneView {
         self.phones().show(device).unwrap().unwrap()
     }
@@ -105,6 +113,9 @@ impl Bench {
         self.counters.failures(failure)
     }
 }
+
+/// In seconds.
+const DAY: u64 = 86_400;
 
 const TRUST_LIST: Wants<'_> = Wants::TrustList { generation: 7 };
 const CONFIGURATION: Wants<'_> = Wants::Configuration { certificate: None };

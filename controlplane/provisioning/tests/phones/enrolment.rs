@@ -1,0 +1,104 @@
+//! Certificates that we issue.
+
+use pinhole_provisioning::phones::{Enrolling, MomentKind, PinOrigin};
+
+use super::*;
+
+fn set(bench: &Bench, until: u64) {
+    bench.phones().set_password(device(1), "12345678", [3; 16], at(until), at(0)).unwrap();
+}
+
+fn nothing() -> Enrolling {
+    Enrolling { is_asked: false, is_withdrawn: false, issued_until: None }
+}
+
+#[test]
+fn an_issued_certificate_is_known_at_once_uses_up_the_password_and_is_shown() {
+    let mut bench = Bench::new().allowed(device(1));
+    set(&bench, 100);
+    let asked = Enrolling { is_asked: true, ..nothing() };
+    assert_eq!(bench.phones().enrolling(device(1), at(1)), Ok(asked));
+    bench.issue(device(1), 5, 2);
+    for restart in [false, true] {
+        if restart {
+            bench.open();
+        }
+        let issued = Enrolling { issued_until: Some(at(2 + 10 * DAY)), ..nothing() };
+        assert_eq!(bench.phones().enrolling(device(1), at(3)), Ok(issued));
+        assert_eq!(
+            bench.phones().consume_password(device(1), b"12345678", at(3)),
+            Err(Failure::PasswordMissing)
+        );
+        assert!(bench.phones().is_issued(device(1), &[5; 32]));
+        assert!(
+            !bench.phones().is_issued(device(2), &[5; 32]) && !bench.phones().is_issued(device(1), &[6; 32])
+        );
+        let shown = bench.show(device(1));
+        let view = shown.issued.unwrap();
+        assert_eq!((view.serial.as_str(), view.until_ms - view.from_ms), ("05", 10 * DAY * 1000));
+        assert_eq!(shown.pins[0].origin, PinOrigin::Issued);
+        assert!(shown.timeline.iter().any(|moment| moment.what == MomentKind::Issued));
+    }
+    assert_eq!(bench.count(Counter::CertificatesIssued), 1);
+    bench.connect(device(1), 5, source(1), 4).unwrap();
+}
+
+#[test]
+fn nothing_is_issued_to_a_device_that_is_not_known() {
+    let bench = Bench::new();
+    assert_eq!(bench.phones().enrolling(device(1), at(1)), Err(Failure::NotAllowed));
+    let validity = Validity { from: at(1), until: at(2) };
+    assert!(bench.phones().issued(device(1), &certificate(1), validity, source(1), at(1)).is_err());
+    assert!(bench.phones().withdraw(device(1), at(1)).is_err());
+    assert_eq!(bench.count(Counter::CertificatesIssued), 0);
+}
+
+#[test]
+fn a_password_that_cannot_be_used_any_more_asks_for_nothing() {
+    let bench = Bench::new().allowed(device(1));
+    set(&bench, 100);
+    assert_eq!(bench.phones().enrolling(device(1), at(100)), Ok(nothing()));
+    set(&bench, 100);
+    for _ in 0..5 {
+        assert_eq!(bench.phones().consume_password(device(1), b"wrong", at(1)), Err(Failure::PasswordWrong));
+    }
+    assert_eq!(bench.phones().enrolling(device(1), at(1)), Ok(nothing()));
+}
+
+#[test]
+fn a_verified_certificate_is_recognised_or_pinned_as_when_a_phone_connects() {
+    let bench = Bench::new().allowed(device(1));
+    let recognise = |serial| bench.phones().recognise(device(1), &certificate(serial), source(1), at(3));
+    assert_eq!(recognise(1), Err(Failure::TrustListMissing));
+    bench.provision(device(1), source(1), 1);
+    assert_eq!(recognise(1), Ok(()));
+    assert_eq!(recognise(1), Ok(()));
+    assert_eq!(recognise(2), Err(Failure::PinMismatch));
+    assert_eq!((bench.show(device(1)).pins.len(), bench.count(Counter::PinnedAtFirstUse)), (1, 1));
+    assert_eq!(
+        bench.phones().recognise(device(2), &certificate(1), source(1), at(3)),
+        Err(Failure::NotAllowed)
+    );
+    let listed = Bench::with(PhonePolicy { first_use: false, ..PhonePolicy::default() }).allowed(device(1));
+    listed.provision(device(1), source(1), 1);
+    let refused = listed.phones().recognise(device(1), &certificate(1), source(1), at(3));
+    assert_eq!(refused, Err(Failure::FirstUseRefused));
+}
+
+#[test]
+fn a_withdrawn_certificate_is_good_until_the_phone_has_deleted_it() {
+    let mut bench = Bench::new().allowed(device(1));
+    assert!(bench.phones().withdraw(device(1), at(1)).is_err(), "nothing was issued");
+    bench.provision(device(1), source(1), 1);
+    bench.connect(device(1), 1, source(1), 1).unwrap();
+    bench.issue(device(1), 5, 2);
+    bench.phones().withdraw(device(1), at(3)).unwrap();
+    bench.open();
+    assert!(bench.phones().enrolling(device(1), at(4)).unwrap().is_withdrawn);
+    bench.connect(device(1), 5, source(1), 4).unwrap();
+    bench.phones().deleted(device(1), source(1), at(5)).unwrap();
+    assert_eq!(bench.phones().enrolling(device(1), at(6)), Ok(nothing()));
+    assert_eq!(bench.connect(device(1), 5, source(1), 6), Err(Failure::PinMismatch));
+    bench.connect(device(1), 1, source(1), 6).unwrap();
+    assert_eq!(bench.show(device(1)).issued, None);
+}
