@@ -40,6 +40,7 @@ pub fn depart<B: PacketBuffer>(
     work.departure = Some(route(work, len, leg, network)?);
     let mut phase = Phase::Ready;
     if leg.outbound.is_some() {
+        leg.resume(work.ssrc, &mut live.outbound);
         work.index = match &mut work.header {
             Some(header) => {
                 let index = assign_rtp(&mut live.outbound, work.ssrc, header.sequence)?;

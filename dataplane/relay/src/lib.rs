@@ -30,6 +30,7 @@ mod recent;
 mod reception;
 mod rekey;
 mod relay;
+mod retired;
 mod retry;
 mod session;
 mod slots;

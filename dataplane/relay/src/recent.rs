@@ -33,20 +33,20 @@ impl Recent {
         }
     }
 
-    /// Frees the states of the SSRC that was quiet longest, if no state is free.
-    pub fn make_room(&self, states: &mut [StreamState; STREAMS]) {
+    /// Frees the states of the SSRC that was quiet longest, if no state is free, and returns one of them.
+    pub fn make_room(&self, states: &mut [StreamState; STREAMS]) -> Option<StreamState> {
         let age = |ssrc: u32| self.ssrcs.iter().position(|known| *known == ssrc).unwrap_or(STREAMS);
         let oldest = states.iter().map(|state| state.ssrc).max_by_key(|ssrc| age(*ssrc));
         if !states.iter().all(in_use) {
-            return;
+            return None;
         }
-        for state in states.iter_mut().filter(|state| Some(state.ssrc) == oldest) {
-            *state = StreamState::default();
-        }
+        let of_oldest = states.iter_mut().filter(|state| Some(state.ssrc) == oldest);
+        of_oldest.map(std::mem::take).last()
     }
 }
 
-fn in_use(state: &StreamState) -> bool {
+/// Whether a stream state is in use.
+pub fn in_use(state: &StreamState) -> bool {
     state.flags & 1 != 0
 }
 
@@ -63,11 +63,11 @@ mod tests {
         }
         let state = |ssrc| StreamState { ssrc, flags: 1, ..StreamState::default() };
         let mut full = all.map(state);
-        recent.make_room(&mut full);
+        assert_eq!(recent.make_room(&mut full), Some(state(2)));
         let flags = all.map(|ssrc| u32::from(ssrc != 2));
         assert_eq!(full.map(|state| state.flags), flags);
         let before = full;
-        recent.make_room(&mut full);
+        assert_eq!(recent.make_room(&mut full), None);
         assert_eq!(full, before);
     }
 }

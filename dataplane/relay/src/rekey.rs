@@ -57,8 +57,7 @@ pub fn renew(
         change_key(live, old, new, [key_was, key_is], now_ns);
     }
     allow_reset(&mut live.outbound);
-    new.recent_inbound.make_room(&mut live.inbound);
-    new.recent_outbound.make_room(&mut live.outbound);
+    new.make_room(live);
     !same_key && key_was.is_some()
 }
 

@@ -10,8 +10,9 @@ use pinhole_srtp::kernels::Engine;
 use pinhole_srtp::{Direction, KeyError, Windows};
 
 use crate::learn::Source;
-use crate::recent::Recent;
+use crate::recent::{Recent, in_use};
 use crate::reception::Reception;
+use crate::retired::Retired;
 
 /// A session whose orders have been checked.
 #[derive(Debug)]
@@ -50,9 +51,13 @@ pub struct LegContext {
     /// The SSRC that was sent last: of `recent_outbound` the first. No `Option`: the compiler would tell an
     /// open session from a closed one by it, and so touch this line for every packet.
     last_sent: u32,
+    /// Whether there are `retired`, which lie on another cache line.
+    has_retired: bool,
 
     /// SSRCs that were sent lately.
     pub recent_outbound: Recent,
+    /// SSRCs that were sent and made room for those.
+    retired: Option<Box<Retired>>,
     /// Where authenticated RTCP came from, on a leg that learns and has no rtcp-mux.
     pub rtcp_source: Option<Source>,
 }
@@ -200,7 +205,9 @@ impl LegContext {
             recent_inbound: Recent::default(),
             last_secure_len: 0,
             last_sent: 0,
+            has_retired: false,
             recent_outbound: Recent::default(),
+            retired: None,
         })
     }
 
@@ -210,6 +217,7 @@ impl LegContext {
         self.reception = old.reception;
         self.recent_inbound = old.recent_inbound;
         self.recent_outbound = old.recent_outbound;
+        (self.retired, self.has_retired) = (old.retired.take(), old.has_retired);
         self.last_sent = old.last_sent;
         if same_key {
             self.last_secure_len = old.last_secure_len;
@@ -220,6 +228,28 @@ impl LegContext {
         if self.orders.learn && self.orders.port == old.orders.port && same_phone {
             self.rtp_source = old.rtp_source;
             self.rtcp_source = old.rtcp_source;
+        }
+    }
+
+    /// Makes room for an SSRC more in either direction, if there is none.
+    pub fn make_room(&mut self, live: &mut LegLive) {
+        self.recent_inbound.make_room(&mut live.inbound);
+        if self.retired.as_ref().is_none_or(|retired| retired.has_room())
+            && let Some(state) = self.recent_outbound.make_room(&mut live.outbound)
+        {
+            self.retired.get_or_insert_default().keep(state);
+            self.has_retired = true;
+        }
+    }
+
+    /// Finds the state of an SSRC that is to be sent, should it have made room for another.
+    #[inline]
+    pub fn resume(&mut self, ssrc: u32, states: &mut [StreamState]) {
+        if self.has_retired
+            && !states.iter().any(|state| in_use(state) && state.ssrc == ssrc)
+            && let Some(retired) = &mut self.retired
+        {
+            retired.resume(ssrc, states);
         }
     }
 
