@@ -187,6 +187,36 @@ fn malformed_headers_are_dropped_on_both_legs() {
 }
 
 #[test]
+fn packets_of_0_to_64_bytes_are_refused_on_a_secure_leg_and_only_whole_ones_pass_a_plain_one() {
+    for suite in [Suite::AesCm128HmacSha1_80, Suite::AesCm256HmacSha1_32, Suite::AeadAes128Gcm] {
+        let mut bench = Bench::new();
+        bench.call(1, suite);
+        for len in 0..=64 {
+            // Flags: none, 15 CSRCs, an extension, padding, all of them; then bytes that say much or little.
+            for flags in [0x80, 0x8f, 0x90, 0xa0, 0xbf] {
+                for (kind, fill) in [(0, 0xff), (0, 0), (0, 1), (200, 0xff), (200, 0), (200, 1)] {
+                    let mut payload = [&[flags, kind], &[fill; 62][..]].concat();
+                    payload.truncate(len);
+                    let rtcp = kind == 200;
+                    let to = |address| if rtcp { next(address) } else { address };
+                    let secure = Packet::new(to(phone()), to(ours_outside(1)), &payload);
+                    let before = state_of(&bench, 1);
+                    assert!(bench.send(&secure).sent.is_empty(), "{payload:02x?}");
+                    assert!(state_of(&bench, 1) == before, "{payload:02x?}");
+                    let plain = Packet::new(to(inside()), to(ours_inside(1)), &payload);
+                    let sent = bench.send(&plain).sent.len();
+                    let shortest = if rtcp { 8 } else { 12 };
+                    assert!(sent == 0 || len >= shortest && flags & 0x0f == 0, "{payload:02x?}");
+                }
+            }
+        }
+        // One of each fill's sequence number, since no number is sent twice.
+        assert_eq!(bench.slots[1].live[0].stats.tx_packets, 3);
+        assert_eq!(bench.slots[1].live[1].stats.tx_packets, 0);
+    }
+}
+
+#[test]
 fn authentic_packets_with_broken_padding_go_no_further() {
     let mut bench = Bench::new();
     let mut peer = bench.call(1, Suite::AeadAes128Gcm);

@@ -38,6 +38,16 @@ impl Peer {
         }
     }
 
+    /// Sends under another key from now on, its indices where they were.
+    pub fn rekey(&mut self, sending: &MasterKey) {
+        self.sending = Direction::derive(sending, &Portable).unwrap().unwrap();
+    }
+
+    /// Begins anew: forgets the indices of what it has sent.
+    pub fn restart(&mut self) {
+        self.sent = Default::default();
+    }
+
     /// Protects an RTP or RTCP packet.
     pub fn protect(&mut self, packet: &[u8]) -> Vec<u8> {
         let (kind, ssrc, payload_at, index) = if rtcp::is_rtcp(packet) {
