@@ -215,6 +215,13 @@ impl Appliance {
         self.phone(Some(&self.authority.sign(name, Validity::Now)))
     }
 
+    /// Ends the process, and keeps its files until what is returned is dropped.
+    pub fn keep(mut self) -> tempfile::TempDir {
+        self.process.take().unwrap().stop();
+        let other = tempfile::tempdir().unwrap();
+        std::mem::replace(&mut self._directory, other)
+    }
+
     /// Ends the process; whether all was well.
     pub fn stop(mut self) -> bool {
         self.process.take().unwrap().stop()
