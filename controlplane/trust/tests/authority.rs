@@ -174,6 +174,9 @@ fn a_signed_file_holds_for_who_has_a_list_that_names_its_signer() {
     let sign = |authority: &Authority| authority.sign("a.xml.sgn", b"<a/>", Digest::Sha1, START).unwrap();
     let file = sign(&authority);
     assert_eq!(list.verify_signed(&file).unwrap().1, b"<a/>");
+    let device = authority.identity(Role::Tvs).unwrap().certificate;
+    let encrypted = authority.encrypt("a.enc.sgn", b"<a/>", Digest::Sha512, START, &device).unwrap();
+    assert_eq!(list.verify_signed(&encrypted).unwrap().0.file_name, "a.enc.sgn");
     let mut changed = file.clone();
     *changed.last_mut().unwrap() ^= 1;
     assert!(matches!(list.verify_signed(&changed), Err(Failure::BadSignature)));
