@@ -273,10 +273,12 @@ fn raise_file_limit(config: &Config, events: &Events) -> u64 {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let upstreams = config.clusters.iter().any(|cluster| cluster.transport == crate::config::Transport::Tcp);
     let connections = u64::from(config.limits.connections) * if upstreams { 2 } else { 1 };
-    let needed = connections + u64::from(config.limits.handshakes) + OTHER_FILES;
+    let files = config.provisioning.iter().flat_map(|provisioning| &provisioning.http);
+    let files: u64 = files.map(|http| u64::from(http.connections)).sum();
+    let needed = connections + u64::from(config.limits.handshakes) + files + OTHER_FILES;
     if limit < needed {
         let text = format!(
-            "{limit} open files are allowed, limits.connections and limits.handshakes may need {needed}; raise the hard limit (LimitNOFILE) or lower them"
+            "{limit} open files are allowed, limits.connections, limits.handshakes and provisioning.http.connections may need {needed}; raise the hard limit (LimitNOFILE) or lower them"
         );
         events.emit(Event::new(EventKind::Warning, text));
     }

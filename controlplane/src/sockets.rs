@@ -86,7 +86,11 @@ pub fn bind(config: &Config) -> Result<(Vec<Sockets>, Vec<SocketAddr>), BindErro
     Ok((shards, missing))
 }
 
-fn tcp(
+/// A listener. `shared`: several sockets of ours may have the address.
+///
+/// # Errors
+/// When the address cannot be used.
+pub fn tcp(
     key: &str,
     address: SocketAddr,
     shared: bool,

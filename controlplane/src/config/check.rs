@@ -7,7 +7,7 @@ use pinhole_flow::Suite;
 use pinhole_flow::settings::PortSettings;
 use regex::Regex;
 
-use super::{Cluster, Config, Problem, REPLY_PORTS};
+use super::{Cluster, Config, Http, Problem, REPLY_PORTS};
 use crate::tls;
 
 /// The most signalling shards: the contract has room for as many rings.
@@ -202,6 +202,9 @@ fn provisioning(config: &Config, found: &mut Found) {
     found.range("provisioning.tftp.requests", tftp.requests, 1, 1_000_000);
     found.range("provisioning.tftp.transfers_per_source", tftp.transfers_per_source, 1, 10_000);
     found.range("provisioning.tftp.transfers", tftp.transfers, 1, 10_000);
+    if let Some(http) = &settings.http {
+        listener(config, "provisioning.http", http, found);
+    }
     found.range("provisioning.cache_mb", settings.cache_mb, 1, 1 << 20);
     if config.clusters.iter().all(|cluster| cluster.tftp_server.is_none()) {
         found.add("provisioning", "no [[cluster]] has a tftp_server: there is nothing to give to phones");
@@ -213,6 +216,21 @@ fn provisioning(config: &Config, found: &mut Found) {
             found.add(format!("cluster[{n}].rewrite.call_manager"), message);
         }
     }
+}
+
+fn listener(config: &Config, section: &str, http: &Http, found: &mut Found) {
+    let key = |name: &str| format!("{section}.{name}");
+    if http.listen.port() == 0 || http.listen.ip().is_unspecified() {
+        found.add(key("listen"), "needs our address and a port, usually 6970, of HTTPS 6971");
+    }
+    if http.listen == config.outside.listen {
+        found.add(key("listen"), "is the phones' listener (outside.listen); choose another port or address");
+    }
+    found.range(&key("connections_per_source"), http.connections_per_source, 1, 10_000);
+    found.range(&key("connections"), http.connections, 1, 10_000);
+    found.range(&key("request_timeout_s"), http.request_timeout_s, 1, 600);
+    found.range(&key("idle_timeout_s"), http.idle_timeout_s, 1, 3600);
+    found.range(&key("stall_timeout_s"), http.stall_timeout_s, 1, 3600);
 }
 
 fn clusters(config: &Config, found: &mut Found) {

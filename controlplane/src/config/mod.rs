@@ -17,7 +17,7 @@ use pinhole_provisioning::xml::RewriteRules;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use provisioning::{Provisioning, REPLY_PORTS, SignatureDigest, Tftp};
+pub use provisioning::{Http, Provisioning, REPLY_PORTS, SignatureDigest, Tftp};
 
 /// Where the admin socket is unless configured otherwise.
 pub const ADMIN_SOCKET: &str = "/run/pinhole/admin.sock";

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pinhole_http as http;
 use pinhole_provisioning::phones::PhonePolicy;
 use pinhole_provisioning::service::FilePolicy;
 use pinhole_tftp as tftp;
@@ -22,6 +23,9 @@ pub struct Provisioning {
     pub directory: PathBuf,
     /// The TFTP listener.
     pub tftp: Tftp,
+    /// The HTTP listener; absent: none.
+    #[serde(default)]
+    pub http: Option<Http>,
     /// What stands in our certificates as the organization.
     #[serde(default = "organization")]
     pub organization: String,
@@ -81,6 +85,29 @@ pub struct Tftp {
     /// Kilobytes a second to all; absent: no limit.
     #[serde(default)]
     pub kilobytes: Option<u32>,
+}
+
+/// `[provisioning.http]`. Requests are limited as those by TFTP are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address and TCP port, usually 6970.
+    pub listen: SocketAddr,
+    /// Connections of one address at a time.
+    #[serde(default = "transfers_per_source")]
+    pub connections_per_source: u32,
+    /// Connections of all at a time.
+    #[serde(default = "transfers")]
+    pub connections: u32,
+    /// Seconds that a request may take to come.
+    #[serde(default = "request_timeout_s")]
+    pub request_timeout_s: u32,
+    /// Seconds for which a connection may stay open without a request.
+    #[serde(default = "idle_timeout_s")]
+    pub idle_timeout_s: u32,
+    /// Seconds for which a phone may take nothing of what is sent to it.
+    #[serde(default = "stall_timeout_s")]
+    pub stall_timeout_s: u32,
 }
 
 /// Digests of signatures.
@@ -150,9 +177,16 @@ impl Tftp {
         ports.map(|port| SocketAddr::new(self.listen.ip(), self.reply_port.saturating_add(port)))
     }
 
+    /// Requests a second: of one address, of all.
+    fn requests(&self) -> (tftp::Rate, tftp::Rate) {
+        // A phone that starts asks for some ten files at once, and behind an address may be an office.
+        let of_source = rate(self.requests_per_source, self.requests_per_source.saturating_mul(10));
+        (of_source, rate(self.requests, self.requests.saturating_mul(2)))
+    }
+
     /// What the server is told.
     pub fn settings(&self) -> tftp::Settings {
-        let rate = |per_second: u32, burst: u32| tftp::Rate { per_second, burst: burst.max(1) };
+        let (requests_per_source, requests) = self.requests();
         let bytes = |kilobytes: Option<u32>| {
             kilobytes.map(|kilobytes| {
                 let per_second = kilobytes.saturating_mul(1000);
@@ -163,12 +197,8 @@ impl Tftp {
             reply_sockets: self.reply_addresses().count(),
             block_max: self.block_max,
             limits: tftp::Limits {
-                // A phone that starts asks for some ten files at once, and behind an address may be an office.
-                requests_per_source: rate(
-                    self.requests_per_source,
-                    self.requests_per_source.saturating_mul(10),
-                ),
-                requests: rate(self.requests, self.requests.saturating_mul(2)),
+                requests_per_source,
+                requests,
                 transfers_per_source: self.transfers_per_source as usize,
                 transfers: self.transfers as usize,
                 bytes_per_source: bytes(self.kilobytes_per_source),
@@ -178,6 +208,35 @@ impl Tftp {
             ..tftp::Settings::default()
         }
     }
+}
+
+impl Http {
+    /// What the server is told. Rates are those of TFTP.
+    pub fn settings(&self, tftp: &Tftp) -> http::Settings {
+        let (requests_per_source, requests) = tftp.requests();
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        let connections = self.connections as usize;
+        let sources = connections.saturating_mul(4).max(4096);
+        http::Settings {
+            head: seconds(self.request_timeout_s),
+            idle: seconds(self.idle_timeout_s),
+            stall: seconds(self.stall_timeout_s),
+            connections_per_source: self.connections_per_source as usize,
+            connections,
+            rates: http::Rates {
+                requests_per_source,
+                requests,
+                bytes_per_source: None,
+                bytes: None,
+                sources,
+            },
+            ..http::Settings::default()
+        }
+    }
+}
+
+fn rate(per_second: u32, burst: u32) -> tftp::Rate {
+    tftp::Rate { per_second, burst: burst.max(1) }
 }
 
 fn organization() -> String {
@@ -214,4 +273,16 @@ fn transfers_per_source() -> u32 {
 
 fn transfers() -> u32 {
     500
+}
+
+fn request_timeout_s() -> u32 {
+    10
+}
+
+fn idle_timeout_s() -> u32 {
+    15
+}
+
+fn stall_timeout_s() -> u32 {
+    30
 }

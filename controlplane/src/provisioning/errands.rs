@@ -9,6 +9,7 @@ use pinhole_provisioning::xml::Change;
 use pinhole_provisioning::{Device, Failure};
 
 use super::Provisioning;
+use super::desk::Desk;
 
 /// How long they wait: less than a client of the admin socket does.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -88,11 +89,13 @@ impl Provisioning {
                 Errand::ReadKeys(answer) => {
                     let _ = answer.try_send(self.read_keys().map_err(|error| error.to_string()));
                 }
-                Errand::Preview(device, answer) => self.preview(device, answer),
+                Errand::Preview(device, answer) => self.desk.preview(device, answer),
             }
         }
     }
+}
 
+impl Desk {
     /// Fetches a device's configuration to show what becomes of it, unless it is being fetched already.
     fn preview(&mut self, device: Device, answer: SyncSender<Answer<Preview>>) {
         let Some(origin) = self.service.origin(device) else {
@@ -105,7 +108,7 @@ impl Provisioning {
         if previewing.len() > 1 || is_fetched {
             return;
         }
-        if let Err(error) = self.upstream.fetch(&origin, Instant::now(), self.poll.registry()) {
+        if let Err(error) = self.upstream.fetch(&origin, Instant::now()) {
             self.fetched(&origin, Err(error));
         }
     }

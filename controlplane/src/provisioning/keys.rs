@@ -17,8 +17,8 @@ impl Provisioning {
     /// # Errors
     /// When they cannot be used; the ones before stay.
     pub(super) fn read_keys(&mut self) -> Result<String, Refused> {
-        let read = self.papers.reload(&self.settings).map(|authority| authority.is_some());
-        let (kind, text) = match (&read, self.papers.generation()) {
+        let read = self.desk.papers.reload(&self.settings).map(|authority| authority.is_some());
+        let (kind, text) = match (&read, self.desk.papers.generation()) {
             (Ok(false), _) => {
                 let text = "there are no keys yet, so phones get no trust list: make them with `pinholectl trust create`";
                 (EventKind::Warning, text.to_owned())
@@ -48,7 +48,7 @@ impl Provisioning {
     /// Says that losing this machine would strand every phone, if that is so.
     pub(super) fn remind(&mut self) {
         self.remind_at = Instant::now() + REMIND;
-        if self.papers.authority().is_some_and(pinhole_trust::Authority::is_without_escrow) {
+        if self.desk.papers.authority().is_some_and(pinhole_trust::Authority::is_without_escrow) {
             let failure = Failure::SastNotEscrowed;
             self.office.counters.fail(failure);
             let text = format!("{} {}", failure.meaning(), failure.remedy());

@@ -1,46 +1,50 @@
-//! Provisioning as a process's thread: what phones fetch by TFTP, and from where it comes.
+//! Provisioning as a process's thread: what phones fetch by TFTP and HTTP, and from where it comes.
 //!
-//! `pinhole-provisioning` decides, `pinhole-trust` signs, `pinhole-tftp` speaks the protocol; here are the sockets.
+//! `pinhole-provisioning` decides, `pinhole-trust` signs, `pinhole-tftp` and `pinhole-http` speak the protocols; here are
+//! the sockets ([`tftp`], [`doors`]) and what is done about requests, whatever they come by ([`desk`]).
 
+mod desk;
+mod doors;
 mod errands;
 mod keys;
 mod papers;
+mod tftp;
 mod upstream;
 
 pub use errands::{Errands, Preview};
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use mio::{Events as Ready, Interest, Poll, Token};
-use pinhole_provisioning::cache::{CacheError, Lookup, Origin};
-use pinhole_provisioning::names::OtherFile;
-use pinhole_provisioning::phones::{Delivery, Grant, StoreError};
-use pinhole_provisioning::service::{
-    Action, ClusterFiles, ConfigurationTask, Handling, Request, Transport, check_file,
-};
-use pinhole_provisioning::{Cache, Counters, Failure, Phones, Service};
-use pinhole_tftp::{Denied, End, FetchError, Output, Refusal, Server, TransferId};
+use mio::{Events as Ready, Poll};
+use pinhole_provisioning::cache::CacheError;
+use pinhole_provisioning::phones::StoreError;
+use pinhole_provisioning::service::{ClusterFiles, Transport};
+use pinhole_provisioning::{Cache, Counters, Phones, Service};
 use regex::Regex;
 use thiserror::Error;
 
 use crate::config::{self, Config};
 use crate::events::Events;
-use crate::sockets::{self, BindError};
-use errands::Previewing;
+use crate::sockets::BindError;
+use desk::{Asker, Desk};
+use doors::Door;
 use papers::Papers;
-use upstream::{Fetched, Upstream};
+use tftp::Tftp;
+use upstream::Upstream;
 
 /// How often idle phones are looked for, and what has changed is written.
 const TICK: Duration = Duration::from_secs(1);
-/// Datagrams of one socket before the others have their turn.
-const DATAGRAMS: usize = 64;
+/// From here on, tokens are listeners; before, TFTP's sockets.
+const LISTENERS: usize = 1 << 12;
 /// From here on, tokens are fetches.
 const FETCHES: usize = 1 << 16;
+/// From here on, tokens are connections.
+const CONNECTIONS: usize = 1 << 48;
 
 /// Why provisioning cannot start.
 #[derive(Debug, Error)]
@@ -83,40 +87,12 @@ pub struct Provisioning {
     office: Arc<Office>,
     events: Arc<Events>,
     settings: config::Provisioning,
-    service: Service,
-    papers: Papers,
-    cache: Cache,
     poll: Poll,
-    sockets: Vec<mio::net::UdpSocket>,
-    server: Server,
-    /// What each transfer is of.
-    transfers: HashMap<TransferId, Transfer>,
-    upstream: Upstream,
-    /// Who waits for what comes from upstream.
-    waiting: HashMap<Origin, Vec<Waiting>>,
-    /// Who waits to see what becomes of it.
-    previewing: HashMap<Origin, Vec<Previewing>>,
+    tftp: Tftp,
+    doors: Vec<Door>,
+    desk: Desk,
     tick_at: Instant,
     remind_at: Instant,
-}
-
-/// A transfer to a phone.
-struct Transfer {
-    client: SocketAddr,
-    /// What came of it is reported for this.
-    grant: Option<Grant>,
-    is_trust_list: bool,
-}
-
-/// A transfer that needs a file from upstream.
-struct Waiting {
-    transfer: TransferId,
-    what: What,
-}
-
-enum What {
-    Configuration(ConfigurationTask),
-    File { file: OtherFile, handling: Handling },
 }
 
 impl Provisioning {
@@ -151,27 +127,21 @@ impl Provisioning {
         let (phones, counters) = (Arc::clone(&office.phones), Arc::clone(&office.counters));
         let service = Service::new(clusters, settings.files.clone(), phones, counters);
         let poll = Poll::new().map_err(ProvisioningError::Poll)?;
-        let sockets = watched(&settings.tftp, &poll, missing)?;
-        let mut provisioning = Self {
-            office: Arc::new(office),
-            events,
-            service,
-            papers,
-            cache,
-            poll,
-            sockets,
-            server: Server::new(settings.tftp.settings()),
-            transfers: HashMap::new(),
-            upstream: Upstream::new(servers),
-            waiting: HashMap::new(),
-            previewing: HashMap::new(),
-            tick_at: Instant::now(),
-            remind_at: Instant::now(),
-            settings,
-        };
-        match provisioning.read_keys() {
+        let registry = poll.registry();
+        let tftp = Tftp::open(&settings.tftp, registry, missing)?;
+        let http = settings.http.iter().map(|http| (Transport::Http, http));
+        let doors = http.enumerate().map(|(number, (transport, http))| {
+            Door::open(number, transport, http, &settings.tftp, registry, missing)
+        });
+        let doors = doors.collect::<Result<_, _>>()?;
+        let upstream = Upstream::new(servers, registry.try_clone().map_err(ProvisioningError::Poll)?);
+        let office = Arc::new(office);
+        let desk = Desk::new(Arc::clone(&office), service, papers, cache, settings.fresh(), upstream);
+        let (tick_at, remind_at) = (Instant::now(), Instant::now());
+        let mut all = Self { office, events, settings, poll, tftp, doors, desk, tick_at, remind_at };
+        match all.read_keys() {
             // Who changes them just now is done soon, and they are awaited.
-            Ok(_) | Err(pinhole_trust::authority::Refused::Busy(_)) => Ok(provisioning),
+            Ok(_) | Err(pinhole_trust::authority::Refused::Busy(_)) => Ok(all),
             Err(error) => Err(error.into()),
         }
     }
@@ -187,10 +157,10 @@ impl Provisioning {
     /// When the poll fails.
     pub fn run(mut self, stop: &AtomicBool) -> io::Result<()> {
         let mut ready = Ready::with_capacity(256);
-        let mut datagram = vec![0; 65_536];
+        let mut buffer = vec![0; 65_536];
         while !stop.load(Ordering::Relaxed) {
-            let due =
-                [self.server.due(), self.upstream.due(), Some(self.tick_at)].into_iter().flatten().min();
+            let due = [self.tftp.due(), self.desk.upstream.due(), Some(self.tick_at)];
+            let due = due.into_iter().chain(self.doors.iter().map(Door::due)).flatten().min();
             let wait = due.map_or(TICK, |due| due.saturating_duration_since(Instant::now()));
             match self
                 .poll
@@ -200,28 +170,65 @@ impl Provisioning {
                 _ => {}
             }
             for event in &ready {
-                match event.token().0 {
-                    fetch if fetch >= FETCHES => self.receive_fetched(fetch, &mut datagram),
-                    socket => self.receive(socket, &mut datagram),
-                }
+                self.ready(event.token().0, &mut buffer);
+                self.settle(&mut buffer);
             }
-            self.turn();
+            self.turn(&mut buffer);
         }
         // What is known of phones is not lost; the next start goes on with it.
         self.tick();
         Ok(())
     }
 
-    /// Everything that is due.
-    fn turn(&mut self) {
-        let now = Instant::now();
-        let mut out = Vec::new();
-        self.server.tick(now, &mut out);
-        self.outputs(out);
-        for (origin, fetched) in self.upstream.tick(now, self.poll.registry()) {
-            self.fetched(&origin, fetched);
+    /// Something can be read or sent.
+    fn ready(&mut self, token: usize, buffer: &mut [u8]) {
+        let registry = self.poll.registry();
+        if token >= CONNECTIONS {
+            let (door, connection) = Door::of_token(token);
+            if let Some(door) = self.doors.get_mut(door) {
+                door.ready(connection, registry, buffer);
+            }
+        } else if token >= FETCHES {
+            self.desk.fetch_ready(token, buffer);
+        } else if token >= LISTENERS {
+            if let Some(door) = self.doors.get_mut(token - LISTENERS) {
+                door.accept(registry);
+            }
+        } else {
+            self.tftp.receive(token, buffer, registry);
         }
+    }
+
+    /// Hands requests to the desk and its answers to those who asked, until nobody has anything to say.
+    fn settle(&mut self, buffer: &mut [u8]) {
+        loop {
+            self.tftp.report(&mut self.desk);
+            self.doors.iter_mut().for_each(|door| door.report(&mut self.desk));
+            let answers = self.desk.answers();
+            if answers.is_empty() {
+                return;
+            }
+            for (asker, answer) in answers {
+                match asker {
+                    Asker::Tftp(transfer) => self.tftp.answer(transfer, answer),
+                    Asker::Http { door, request } => {
+                        if let Some(door) = self.doors.get_mut(door) {
+                            door.answer(request, answer, self.poll.registry(), buffer);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything that is due.
+    fn turn(&mut self, buffer: &mut [u8]) {
+        let now = Instant::now();
+        self.tftp.tick(now);
+        self.doors.iter_mut().for_each(|door| door.tick(now, self.poll.registry(), buffer));
+        self.desk.tick(now);
         self.errands();
+        self.settle(buffer);
         if now >= self.tick_at {
             self.tick_at = now + TICK;
             self.tick();
@@ -232,7 +239,7 @@ impl Provisioning {
         if let Err(error) = self.office.phones.tick(SystemTime::now()) {
             tracing::error!("the database of phones cannot be written, tried again: {error}");
         }
-        if self.papers.are_awaited(&self.settings) {
+        if self.desk.papers.are_awaited(&self.settings) {
             // What is wrong with them was said.
             let _ = self.read_keys();
         }
@@ -240,241 +247,4 @@ impl Provisioning {
             self.remind();
         }
     }
-
-    fn receive(&mut self, socket: usize, buffer: &mut [u8]) {
-        for _ in 0..DATAGRAMS {
-            let Some(received) = self.sockets.get(socket).map(|socket| socket.recv_from(buffer)) else {
-                return;
-            };
-            // What the kernel reports of one phone is nothing to the others.
-            let (len, client) = match received {
-                Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => continue,
-            };
-            let mut out = Vec::new();
-            let datagram = buffer.get(..len).unwrap_or_default();
-            self.server.datagram(socket, client, datagram, Instant::now(), &mut out);
-            self.outputs(out);
-        }
-        // There may be more, and the poll won't say so.
-        if let Some(socket_again) = self.sockets.get_mut(socket) {
-            let _ = self.poll.registry().reregister(socket_again, Token(socket), Interest::READABLE);
-        }
-    }
-
-    fn outputs(&mut self, mut out: Vec<Output>) {
-        while !out.is_empty() {
-            for output in std::mem::take(&mut out) {
-                match output {
-                    Output::Send { socket, to, datagram } => {
-                        if let Some(socket) = self.sockets.get(socket) {
-                            // A full buffer is a loss like any other: the protocol sends again.
-                            let _ = socket.send_to(&datagram, to);
-                        }
-                    }
-                    Output::Requested { transfer, client, name } => {
-                        self.requested(transfer, client, &name, &mut out)
-                    }
-                    Output::Ended { transfer, end } => self.ended(transfer, &end),
-                    Output::Refused { client, why } => self.refused(client, &why),
-                }
-            }
-        }
-    }
-
-    fn requested(&mut self, transfer: TransferId, client: SocketAddr, name: &[u8], out: &mut Vec<Output>) {
-        let now = SystemTime::now();
-        let request = Request {
-            transport: Transport::Tftp,
-            name,
-            source: client.ip(),
-            certificate: None,
-            trust_list: self.papers.generation(),
-            now,
-        };
-        let action = self.service.request(&request, &|_| false);
-        let is_trust_list = matches!(action, Action::TrustList { .. });
-        self.transfers.insert(transfer, Transfer { client, grant: None, is_trust_list });
-        match action {
-            Action::Deny(failure) => {
-                tracing::debug!(%client, name = %name.escape_ascii(), "refused: {}", failure.meaning());
-                self.server.answer(transfer, Err(Denied::NotFound), Instant::now(), out);
-            }
-            Action::TrustList { list, grant } => match self.papers.trust_list(list) {
-                Ok(file) => {
-                    if let Some(of) = self.transfers.get_mut(&transfer) {
-                        of.grant = grant;
-                    }
-                    self.server.answer(transfer, Ok(file), Instant::now(), out);
-                }
-                Err(error) => {
-                    tracing::error!(%client, "a trust list cannot be made: {error}");
-                    self.office.counters.fail(Failure::SigningFailed);
-                    self.server.answer(transfer, Err(Denied::Unavailable), Instant::now(), out);
-                }
-            },
-            Action::Configuration(task) => {
-                let origin = task.fetch.clone();
-                self.wait_for(&origin, Waiting { transfer, what: What::Configuration(task) });
-            }
-            Action::File { fetch, file, handling } => {
-                let waiting = Waiting { transfer, what: What::File { file, handling } };
-                match self.cache.lookup(&fetch, self.settings.fresh(), now) {
-                    Lookup::Fresh(cached) => match papers::read(cached) {
-                        Ok(bytes) => self.serve(waiting, &bytes, out),
-                        Err(_) => self.wait_for(&fetch, waiting),
-                    },
-                    Lookup::Aged | Lookup::Absent => self.wait_for(&fetch, waiting),
-                }
-            }
-        }
-    }
-
-    fn wait_for(&mut self, origin: &Origin, waiting: Waiting) {
-        let all = self.waiting.entry(origin.clone()).or_default();
-        all.push(waiting);
-        if all.len() > 1 || self.previewing.contains_key(origin) {
-            return;
-        }
-        if let Err(error) = self.upstream.fetch(origin, Instant::now(), self.poll.registry()) {
-            self.fetched(origin, Err(error));
-        }
-    }
-
-    fn receive_fetched(&mut self, token: usize, buffer: &mut [u8]) {
-        if let Some((origin, fetched)) =
-            self.upstream.ready(token, buffer, Instant::now(), self.poll.registry())
-        {
-            self.fetched(&origin, fetched);
-        }
-    }
-
-    /// A file has come from upstream, or will not.
-    fn fetched(&mut self, origin: &Origin, fetched: Fetched) {
-        let now = SystemTime::now();
-        let waiting = self.waiting.remove(origin).unwrap_or_default();
-        let bytes = match fetched {
-            Ok(bytes) => {
-                if let Err(error) = self.cache.store(origin, &bytes, now) {
-                    tracing::warn!(name = origin.name, "not kept: {error}");
-                }
-                Ok(bytes)
-            }
-            Err(FetchError::NotFound) => Err(Failure::FileNotFound),
-            Err(error) => {
-                let failure = if error == FetchError::Silent {
-                    Failure::UpstreamSilent
-                } else {
-                    Failure::UpstreamError
-                };
-                let stale = self.cache.stale(origin, now).and_then(|cached| papers::read(cached).ok());
-                let kept = if stale.is_some() { "; the last good copy is given" } else { "" };
-                tracing::warn!(cluster = origin.upstream, name = origin.name, "{error}{kept}");
-                stale.ok_or(failure)
-            }
-        };
-        self.previewed(origin, bytes.as_deref().map_err(|failure| *failure));
-        let mut out = Vec::new();
-        for waiting in waiting {
-            match &bytes {
-                Ok(bytes) => self.serve(waiting, bytes, &mut out),
-                Err(failure) => self.fail(waiting, *failure, &mut out),
-            }
-        }
-        self.outputs(out);
-    }
-
-    /// Makes of what came from upstream what the phone gets, and sends it.
-    fn serve(&mut self, waiting: Waiting, fetched: &[u8], out: &mut Vec<Output>) {
-        let Waiting { transfer, what } = waiting;
-        let now = SystemTime::now();
-        let made = match &what {
-            What::Configuration(task) => match self.service.configuration(task, fetched, now) {
-                Ok(rewritten) => self.papers.configuration(&task.form, &rewritten.body),
-                // It is counted and in the time line.
-                Err(_) => return self.server.answer(transfer, Err(Denied::NotFound), Instant::now(), out),
-            },
-            What::File { file, handling } => {
-                check_file(file, fetched).and_then(|()| self.papers.file(handling, fetched))
-            }
-        };
-        let file = match made {
-            Ok(file) => file,
-            Err(failure) => return self.fail(Waiting { transfer, what }, failure, out),
-        };
-        if let (What::Configuration(task), Some(of)) = (what, self.transfers.get_mut(&transfer)) {
-            of.grant = Some(task.grant);
-        }
-        self.server.answer(transfer, Ok(file), Instant::now(), out);
-    }
-
-    fn fail(&mut self, waiting: Waiting, failure: Failure, out: &mut Vec<Output>) {
-        match &waiting.what {
-            What::Configuration(task) => self.service.failed(task, failure, SystemTime::now()),
-            What::File { .. } => self.office.counters.fail(failure),
-        }
-        let denied = if failure == Failure::FileNotFound { Denied::NotFound } else { Denied::Unavailable };
-        self.server.answer(waiting.transfer, Err(denied), Instant::now(), out);
-    }
-
-    fn ended(&mut self, transfer: TransferId, end: &End) {
-        let Some(Transfer { client, grant, is_trust_list }) = self.transfers.remove(&transfer) else {
-            return;
-        };
-        let undelivered = if is_trust_list { Failure::TrustListUndelivered } else { Failure::PhoneSilent };
-        let delivery = match end {
-            End::Acknowledged => Delivery::Acknowledged,
-            End::AllSent => Delivery::Sent,
-            End::Refused { code, message } => {
-                tracing::info!(%client, ?code, message, "the phone refuses a file");
-                Delivery::Failed(Failure::TftpAuthentication)
-            }
-            End::Silent | End::Abandoned => Delivery::Failed(undelivered),
-            End::Denied | End::Unanswered => return,
-        };
-        match grant {
-            Some(grant) => drop(self.office.phones.delivered(&grant, delivery, SystemTime::now())),
-            None => {
-                if let Delivery::Failed(failure) = delivery {
-                    self.office.counters.fail(failure);
-                }
-            }
-        }
-    }
-
-    fn refused(&mut self, client: SocketAddr, why: &Refusal) {
-        let counters = &self.office.counters;
-        match why {
-            Refusal::Upload { name } => {
-                self.service.upload(name, client.ip(), SystemTime::now());
-                tracing::warn!(%client, name = %name.escape_ascii(), "an upload was refused unread");
-            }
-            Refusal::SourceRate | Refusal::Rate => counters.fail(Failure::RateLimited),
-            Refusal::SourceTransfers | Refusal::Transfers | Refusal::Sources => {
-                counters.fail(Failure::TransferLimit);
-            }
-            Refusal::Malformed(error) => tracing::debug!(%client, "{error}"),
-            Refusal::Mode | Refusal::UnknownTransfer => tracing::debug!(%client, "refused: {why:?}"),
-        }
-    }
-}
-
-fn watched(
-    settings: &config::Tftp,
-    poll: &Poll,
-    missing: &mut Vec<SocketAddr>,
-) -> Result<Vec<mio::net::UdpSocket>, ProvisioningError> {
-    let addresses = std::iter::once(settings.listen).chain(settings.reply_addresses());
-    let mut sockets = Vec::new();
-    for (at, address) in addresses.enumerate() {
-        let key = if at == 0 { "provisioning.tftp.listen" } else { "provisioning.tftp.reply_port" };
-        let socket: UdpSocket = sockets::udp(key, address, missing)?;
-        let mut socket = mio::net::UdpSocket::from_std(socket);
-        poll.registry()
-            .register(&mut socket, Token(at), Interest::READABLE)
-            .map_err(ProvisioningError::Poll)?;
-        sockets.push(socket);
-    }
-    Ok(sockets)
 }

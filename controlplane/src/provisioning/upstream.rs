@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 use pinhole_provisioning::cache::Origin;
 use pinhole_tftp::{Fetch, FetchError, FetchSettings, Step};
 
-use super::FETCHES;
+use super::{CONNECTIONS, FETCHES};
 
 /// Fetches at a time.
 const AT_A_TIME: usize = 256;
@@ -24,6 +24,7 @@ pub(super) struct Upstream {
     /// By token.
     running: HashMap<usize, Running>,
     next: usize,
+    registry: Registry,
 }
 
 struct Running {
@@ -33,15 +34,15 @@ struct Running {
 }
 
 impl Upstream {
-    pub fn new(servers: HashMap<String, SocketAddr>) -> Self {
-        Self { servers, running: HashMap::new(), next: FETCHES }
+    pub fn new(servers: HashMap<String, SocketAddr>, registry: Registry) -> Self {
+        Self { servers, running: HashMap::new(), next: FETCHES, registry }
     }
 
     /// Begins to fetch a file.
     ///
     /// # Errors
     /// Why it cannot be fetched.
-    pub fn fetch(&mut self, origin: &Origin, now: Instant, registry: &Registry) -> Result<(), FetchError> {
+    pub fn fetch(&mut self, origin: &Origin, now: Instant) -> Result<(), FetchError> {
         let server = *self.servers.get(&origin.upstream).ok_or(FetchError::NotFound)?;
         if self.running.len() >= AT_A_TIME {
             return Err(FetchError::Protocol("too many files are being fetched"));
@@ -51,7 +52,7 @@ impl Upstream {
         let (fetch, request) = Fetch::begin(server, &origin.name, settings, now)?;
         let any: SocketAddr = if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
         let opened = UdpSocket::bind(any).and_then(|mut socket| {
-            registry.register(&mut socket, Token(self.next), Interest::READABLE)?;
+            self.registry.register(&mut socket, Token(self.next), Interest::READABLE)?;
             Ok(socket)
         });
         let socket = opened.map_err(|error| {
@@ -61,7 +62,7 @@ impl Upstream {
         // Lost or refused, it is sent again when it is due.
         let _ = socket.send_to(&request, server);
         self.running.insert(self.next, Running { origin: origin.clone(), fetch, socket });
-        self.next = self.next.checked_add(1).unwrap_or(FETCHES);
+        self.next = if self.next + 1 < CONNECTIONS { self.next + 1 } else { FETCHES };
         Ok(())
     }
 
@@ -71,36 +72,30 @@ impl Upstream {
     }
 
     /// Takes what a socket has; what was fetched by that.
-    pub fn ready(
-        &mut self,
-        token: usize,
-        buffer: &mut [u8],
-        now: Instant,
-        registry: &Registry,
-    ) -> Option<(Origin, Fetched)> {
+    pub fn ready(&mut self, token: usize, buffer: &mut [u8], now: Instant) -> Option<(Origin, Fetched)> {
         loop {
             let running = self.running.get_mut(&token)?;
             let (len, from) = running.socket.recv_from(buffer).ok()?;
             let step = running.fetch.datagram(from, buffer.get(..len).unwrap_or_default(), now);
-            if let Some(fetched) = self.step(token, step, registry) {
+            if let Some(fetched) = self.step(token, step) {
                 return Some(fetched);
             }
         }
     }
 
     /// Sends again what is due; what has failed by that.
-    pub fn tick(&mut self, now: Instant, registry: &Registry) -> Vec<(Origin, Fetched)> {
+    pub fn tick(&mut self, now: Instant) -> Vec<(Origin, Fetched)> {
         let due = self.running.iter().filter(|(_, running)| running.fetch.due() <= now);
         let due: Vec<usize> = due.map(|(token, _)| *token).collect();
         due.into_iter()
             .filter_map(|token| {
                 let step = self.running.get_mut(&token)?.fetch.tick(now);
-                self.step(token, step, registry)
+                self.step(token, step)
             })
             .collect()
     }
 
-    fn step(&mut self, token: usize, step: Step, registry: &Registry) -> Option<(Origin, Fetched)> {
+    fn step(&mut self, token: usize, step: Step) -> Option<(Origin, Fetched)> {
         let send = |socket: &UdpSocket, (to, datagram): (SocketAddr, Vec<u8>)| {
             let _ = socket.send_to(&datagram, to);
         };
@@ -115,7 +110,7 @@ impl Upstream {
                 if let Some(last) = last {
                     send(&socket, last);
                 }
-                let _ = registry.deregister(&mut socket);
+                let _ = self.registry.deregister(&mut socket);
                 Some((origin, file))
             }
         }

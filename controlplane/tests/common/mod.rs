@@ -1,7 +1,14 @@
 //! A control plane on loopback, with certificates of its own and no data plane.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "only tests use this, but it holds none itself")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "only tests use this, but it holds none itself"
+)]
 #![allow(dead_code, reason = "each test file uses its part")]
+
+pub mod provisioning;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

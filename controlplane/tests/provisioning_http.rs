@@ -1,0 +1,245 @@
+//! What a phone fetches from the running process by HTTP: a packaged client on one side, a packaged server with a call
+//! manager's configurations on the other.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "only tests use what is here")]
+
+mod common;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use common::provisioning::{CallManager, DEVICE, free_udp, signed};
+use common::{Appliance, eventually};
+use pinhole_admin::{Request, Response};
+
+struct Stage {
+    appliance: Appliance,
+    call_manager: CallManager,
+    http: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+/// What curl says of a response.
+struct Got {
+    status: u16,
+    head: String,
+    content: Vec<u8>,
+}
+
+impl Stage {
+    fn start(limits: &str) -> Self {
+        let call_manager = CallManager::start();
+        let tftp = free_udp(17);
+        let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let provisioning = format!(
+            "[provisioning]\ndirectory = \"/etc/pinhole/provisioning\"\n[provisioning.tftp]\n\
+             listen = \"127.0.0.1:{tftp}\"\nreply_port = {}\nrequests_per_source = 1000\n\
+             [provisioning.http]\nlisten = \"{http}\"\n{limits}\n[[cluster]]\n",
+            tftp + 1
+        );
+        let cluster = format!(
+            "devices = \"^SEP\"\ntftp_server = \"127.0.0.1:{}\"\n[[cluster.rewrite.call_manager]]\n\
+             inside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\nsip_tls_port = 5071\n",
+            call_manager.port
+        );
+        let changes = [("[[cluster]]\n", provisioning.as_str()), ("devices = \"^SEP\"\n", cluster.as_str())];
+        let appliance = Appliance::start_changed(&changes);
+        let folder = tempfile::tempdir().unwrap();
+        let stage = Self { appliance, call_manager, http, folder };
+        stage.create_keys();
+        stage.allow(DEVICE);
+        stage
+    }
+
+    fn create_keys(&self) {
+        let config = pinhole_controlplane::config::Config::load(&self.appliance.file).unwrap();
+        let settings = config.provisioning.unwrap();
+        pinhole_trust::Authority::create(&settings.authority(), &settings.naming(), 1_790_000_000).unwrap();
+        eventually(
+            || self.appliance.events().iter().any(|event| event.text.contains("trust lists are served")),
+            "the keys are read",
+        );
+    }
+
+    fn allow(&self, device: &str) {
+        let answer = self.appliance.ask(Request::AllowPhone { device: device.into() });
+        assert!(matches!(answer, Response::Done(_)), "{answer:?}");
+    }
+
+    fn curl(&self, name: &str, options: &[&str]) -> Got {
+        let (head, content) = (self.folder.path().join("head"), self.folder.path().join("content"));
+        std::fs::write(&content, b"").unwrap();
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--max-time", "30", "--path-as-is", "-w", "%{http_code}"])
+            .args(["-D", head.to_str().unwrap(), "-o", content.to_str().unwrap()])
+            .args(options)
+            .arg(format!("http://{}/{name}", self.http))
+            .output()
+            .expect("curl is needed (scripts/test installs it)");
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        Got {
+            status: String::from_utf8(output.stdout).unwrap().parse().unwrap(),
+            head: std::fs::read_to_string(&head).unwrap(),
+            content: std::fs::read(&content).unwrap(),
+        }
+    }
+
+    fn get(&self, name: &str) -> Got {
+        self.curl(name, &[])
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        self.appliance.counter("provisioning", name)
+    }
+
+    fn show(&self) -> serde_json::Value {
+        match self.appliance.ask(Request::Provisioned { device: Some(DEVICE.into()) }) {
+            Response::Provisioned(mut phones) => phones.remove(0),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_phone_comes_up_by_http_as_by_tftp() {
+    let stage = Stage::start("");
+    assert_eq!(stage.get(&format!("{DEVICE}.cnf.xml.sgn")).status, 404, "only after the trust list");
+    assert_eq!(stage.count("trust_list_missing"), 1);
+    let list = stage.get(&format!("ITL{DEVICE}.tlv"));
+    assert_eq!((list.status, signed(&list.content).tag(14)), (200, b"ITLFile.tlv\0".as_slice()));
+    eventually(|| stage.show()["stage"] == "trust_list_delivered", "the trust list is delivered");
+    eventually(|| stage.count("delivered") == 1, "and acknowledged, since the client has closed");
+    let name = format!("{DEVICE}.cnf.xml.sgn");
+    let got = stage.get(&name);
+    assert_eq!(got.status, 200, "{}", got.head);
+    assert!(got.head.contains(&format!("Content-Length: {}\r\n", got.content.len())), "{}", got.head);
+    let configuration = signed(&got.content);
+    assert_eq!(configuration.tag(14), format!("{name}\0").as_bytes());
+    let lists = signed(&list.content).certificates();
+    assert!(lists.iter().any(|(function, tftp)| *function == 2 && configuration.is_of(tftp)));
+    let text = String::from_utf8(configuration.content).unwrap();
+    assert!(text.contains("<processNodeName>203.0.113.5</processNodeName>"), "{text}");
+    eventually(|| stage.show()["stage"] == "configuration_delivered", "the configuration is delivered");
+}
+
+#[test]
+fn what_may_not_be_had_is_not_found_and_counted_by_its_reason() {
+    let stage = Stage::start("");
+    let long = "a".repeat(129);
+    for (name, counter) in [
+        ("", "name_empty"),
+        ("CTLSEP0010DB000099.tlv", "not_allowed"),
+        ("%2e%2e/SEP0010DB000001.cnf.xml.sgn", "name_disguised"),
+        ("../SEP0010DB000001.cnf.xml.sgn", "name_parent_folder"),
+        ("/SEP0010DB000001.cnf.xml.sgn", "name_absolute"),
+        ("SEP0010DB000001.cnf.xml.sgn?a=b", "name_disguised"),
+        ("Ringlist.xml.sgn", "unknown_source"),
+        (&long, "name_too_long"),
+    ] {
+        let before = stage.count(counter);
+        let got = stage.get(name);
+        assert_eq!((got.status, got.content.len()), (404, 0), "{name}");
+        assert_eq!(stage.count(counter), before + 1, "{name} counts as {counter}");
+    }
+    let before = stage.count("name_too_long");
+    assert_eq!(stage.get(&"a".repeat(10_000)).status, 414);
+    assert_eq!(stage.count("name_too_long"), before + 1);
+}
+
+#[test]
+fn uploads_are_refused_unread() {
+    let stage = Stage::start("");
+    let list = stage.folder.path().join("list");
+    std::fs::write(&list, vec![b'x'; 300_000]).unwrap();
+    let upload = ["-T", list.to_str().unwrap()];
+    assert_eq!(stage.curl(&format!("CTL{DEVICE}.tlv"), &upload).status, 405);
+    let post = format!("@{}", list.display());
+    let got = stage.curl("CTLFile.tlv", &["--data-binary", &post]);
+    assert_eq!(got.status, 405);
+    assert!(got.head.contains("Allow: GET, HEAD\r\n"), "{}", got.head);
+    assert_eq!(stage.count("upload_refused"), 2);
+    assert_eq!(stage.curl("a", &["-X", "DELETE"]).status, 405);
+}
+
+#[test]
+fn head_brings_no_phone_any_further() {
+    let stage = Stage::start("");
+    let name = format!("CTL{DEVICE}.tlv");
+    let got = stage.curl(&name, &["--head"]);
+    assert_eq!(got.status, 200);
+    let length = format!("Content-Length: {}\r\n", stage.get(&name).content.len());
+    assert!(got.head.contains(&length), "{}", got.head);
+    let stage = Stage::start("");
+    stage.curl(&name, &["--head"]);
+    assert_eq!(stage.get(&format!("{DEVICE}.cnf.xml.sgn")).status, 404);
+    assert_eq!(stage.show()["stage"], "seen");
+}
+
+#[test]
+fn a_connection_carries_many_requests_and_early_ones_are_answered_in_order() {
+    let stage = Stage::start("");
+    let name = format!("CTL{DEVICE}.tlv");
+    let list = stage.get(&name).content;
+    let mut connection = TcpStream::connect(stage.http).unwrap();
+    connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let request = |name: &str| format!("GET /{name} HTTP/1.1\r\nHost: pinhole\r\n\r\n");
+    let early = [request(&name), request("none"), request(&name)].concat();
+    connection.write_all(early.as_bytes()).unwrap();
+    connection.write_all(b"GET /none HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+    let mut all = Vec::new();
+    connection.read_to_end(&mut all).unwrap();
+    let text = String::from_utf8_lossy(&all);
+    let statuses: Vec<_> = text.match_indices("HTTP/1.1 ").map(|(at, _)| &text[at + 9..at + 12]).collect();
+    assert_eq!(statuses, ["200", "404", "200", "404"]);
+    assert_eq!(all.windows(list.len()).filter(|window| *window == list.as_slice()).count(), 2);
+}
+
+#[test]
+fn a_hundred_at_once_are_all_served() {
+    let stage = Stage::start("connections_per_source = 200");
+    let name = format!("CTL{DEVICE}.tlv");
+    let list = stage.get(&name).content;
+    let mut command = Command::new("curl");
+    command.args(["--no-progress-meter", "--show-error", "--parallel", "--parallel-immediate"]);
+    command.args(["--parallel-max", "100", "--max-time", "60"]);
+    for transfer in 0..100 {
+        let to = stage.folder.path().join(transfer.to_string());
+        command.args(["-o", to.to_str().unwrap(), &format!("http://{}/{name}", stage.http)]);
+    }
+    assert!(command.status().unwrap().success());
+    for transfer in 0..100 {
+        assert!(std::fs::read(stage.folder.path().join(transfer.to_string())).unwrap() == list);
+    }
+    eventually(|| stage.count("delivered") == 101, "all are known to be delivered");
+}
+
+#[test]
+fn a_silent_call_manager_is_told_from_a_missing_file() {
+    let mut stage = Stage::start("");
+    assert_eq!(stage.get(&format!("CTL{DEVICE}.tlv")).status, 200);
+    eventually(|| stage.show()["stage"] == "trust_list_delivered", "the trust list is delivered");
+    stage.call_manager.stop();
+    assert_eq!(stage.get(&format!("{DEVICE}.cnf.xml.sgn")).status, 503);
+    assert_eq!(stage.count("upstream_silent"), 1);
+}
+
+#[test]
+fn connections_of_an_address_are_bounded_and_slow_ones_are_closed() {
+    let stage = Stage::start("connections_per_source = 3\nrequest_timeout_s = 1");
+    let mut open: Vec<_> = (0..3).map(|_| TcpStream::connect(stage.http).unwrap()).collect();
+    open[0].write_all(b"GET /slow").unwrap();
+    let mut refused = TcpStream::connect(stage.http).unwrap();
+    for connection in open.iter().chain([&refused]) {
+        connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    }
+    let mut rest = Vec::new();
+    // What was refused is closed at once, the others when their second is over.
+    assert_eq!(refused.read_to_end(&mut rest).unwrap_or(0), 0);
+    assert_eq!(stage.count("transfer_limit"), 1);
+    for connection in &mut open {
+        assert_eq!(connection.read_to_end(&mut rest).unwrap_or(0), 0);
+    }
+    assert_eq!(stage.get("none").status, 404);
+}
