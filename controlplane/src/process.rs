@@ -273,8 +273,9 @@ fn raise_file_limit(config: &Config, events: &Events) -> u64 {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let upstreams = config.clusters.iter().any(|cluster| cluster.transport == crate::config::Transport::Tcp);
     let connections = u64::from(config.limits.connections) * if upstreams { 2 } else { 1 };
-    let files = config.provisioning.iter().flat_map(|provisioning| &provisioning.http);
-    let files: u64 = files.map(|http| u64::from(http.connections)).sum();
+    let doors = config.provisioning.iter().flat_map(|provisioning| [&provisioning.http, &provisioning.https]);
+    let files = doors.flatten();
+    let files: u64 = files.map(|door| u64::from(door.connections)).sum();
     let needed = connections + u64::from(config.limits.handshakes) + files + OTHER_FILES;
     if limit < needed {
         let text = format!(

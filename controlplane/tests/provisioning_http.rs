@@ -7,17 +7,19 @@ mod common;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use common::provisioning::{CallManager, DEVICE, free_udp, signed};
-use common::{Appliance, eventually};
+use common::{Appliance, Authority, Certified, Validity, eventually};
 use pinhole_admin::{Request, Response};
 
 struct Stage {
     appliance: Appliance,
     call_manager: CallManager,
     http: SocketAddr,
+    https: SocketAddr,
     folder: tempfile::TempDir,
 }
 
@@ -32,11 +34,12 @@ impl Stage {
     fn start(limits: &str) -> Self {
         let call_manager = CallManager::start();
         let tftp = free_udp(17);
-        let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let [http, https] = free_tcp();
         let provisioning = format!(
             "[provisioning]\ndirectory = \"/etc/pinhole/provisioning\"\n[provisioning.tftp]\n\
              listen = \"127.0.0.1:{tftp}\"\nreply_port = {}\nrequests_per_source = 1000\n\
-             [provisioning.http]\nlisten = \"{http}\"\n{limits}\n[[cluster]]\n",
+             [provisioning.http]\nlisten = \"{http}\"\n{limits}\n\
+             [provisioning.https]\nlisten = \"{https}\"\n[[cluster]]\n",
             tftp + 1
         );
         let cluster = format!(
@@ -47,7 +50,7 @@ impl Stage {
         let changes = [("[[cluster]]\n", provisioning.as_str()), ("devices = \"^SEP\"\n", cluster.as_str())];
         let appliance = Appliance::start_changed(&changes);
         let folder = tempfile::tempdir().unwrap();
-        let stage = Self { appliance, call_manager, http, folder };
+        let stage = Self { appliance, call_manager, http, https, folder };
         stage.create_keys();
         stage.allow(DEVICE);
         stage
@@ -69,21 +72,46 @@ impl Stage {
     }
 
     fn curl(&self, name: &str, options: &[&str]) -> Got {
+        self.try_curl("http", self.http, name, options).unwrap()
+    }
+
+    /// By HTTPS, trusting nobody but the certificate of that name in our folder of keys.
+    fn secure(&self, name: &str, options: &[&str]) -> Result<Got, String> {
+        let own = self.keys().join("https.crt.pem");
+        let options = [&["--cacert", own.to_str().unwrap()], options].concat();
+        self.try_curl("https", self.https, name, &options)
+    }
+
+    fn keys(&self) -> PathBuf {
+        self.appliance.file.parent().unwrap().join("provisioning/authority")
+    }
+
+    /// Writes a certificate with its key as curl takes them.
+    fn certified(&self, Certified { certificate, key }: &Certified) -> [String; 4] {
+        let path = |name| self.folder.path().join(name).to_str().unwrap().to_owned();
+        std::fs::write(path("own.crt"), certificate.pem()).unwrap();
+        std::fs::write(path("own.key"), key.serialize_pem()).unwrap();
+        ["--cert".into(), path("own.crt"), "--key".into(), path("own.key")]
+    }
+
+    fn try_curl(&self, scheme: &str, at: SocketAddr, name: &str, options: &[&str]) -> Result<Got, String> {
         let (head, content) = (self.folder.path().join("head"), self.folder.path().join("content"));
         std::fs::write(&content, b"").unwrap();
         let output = Command::new("curl")
             .args(["--silent", "--show-error", "--max-time", "30", "--path-as-is", "-w", "%{http_code}"])
             .args(["-D", head.to_str().unwrap(), "-o", content.to_str().unwrap()])
             .args(options)
-            .arg(format!("http://{}/{name}", self.http))
+            .arg(format!("{scheme}://{at}/{name}"))
             .output()
             .expect("curl is needed (scripts/test installs it)");
-        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-        Got {
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        Ok(Got {
             status: String::from_utf8(output.stdout).unwrap().parse().unwrap(),
             head: std::fs::read_to_string(&head).unwrap(),
             content: std::fs::read(&content).unwrap(),
-        }
+        })
     }
 
     fn get(&self, name: &str) -> Got {
@@ -100,6 +128,12 @@ impl Stage {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Ports that nobody has now.
+fn free_tcp<const N: usize>() -> [SocketAddr; N] {
+    let listeners: [_; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap())
 }
 
 #[test]
@@ -242,4 +276,83 @@ fn connections_of_an_address_are_bounded_and_slow_ones_are_closed() {
         assert_eq!(connection.read_to_end(&mut rest).unwrap_or(0), 0);
     }
     assert_eq!(stage.get("none").status, 404);
+}
+
+#[test]
+fn a_configuration_goes_unsigned_by_https_and_nothing_else_does() {
+    let stage = Stage::start("");
+    let name = format!("{DEVICE}.cnf.xml.sgn");
+    assert_eq!(stage.secure(&name, &[]).unwrap().status, 404, "only after the trust list");
+    assert_eq!(stage.get(&format!("ITL{DEVICE}.tlv")).status, 200);
+    eventually(|| stage.count("delivered") == 1, "the trust list is delivered");
+    for version in ["1.2", "1.3"] {
+        for name in [&name, &format!("{DEVICE}.cnf.xml")] {
+            let options = [&format!("--tlsv{version}"), "--tls-max", version];
+            let got = stage.secure(name, &options).unwrap();
+            assert_eq!(got.status, 200, "{version} {name}");
+            let text = String::from_utf8(got.content).unwrap();
+            assert!(text.contains("<processNodeName>203.0.113.5</processNodeName>"), "{text}");
+        }
+    }
+    assert_eq!(stage.secure(&format!("CTL{DEVICE}.tlv"), &[]).unwrap().status, 404);
+    assert_eq!(stage.count("not_over_https"), 1);
+    eventually(|| stage.show()["stage"] == "configuration_delivered", "the configuration is delivered");
+}
+
+#[test]
+fn large_files_come_whole_also_to_slow_readers() {
+    let stage = Stage::start("");
+    let firmware: Vec<u8> = (0..3_000_000_u32).flat_map(|n| (n * 7).to_be_bytes()).collect();
+    std::fs::write(stage.call_manager.folder.path().join("big.loads"), &firmware).unwrap();
+    let path = stage.call_manager.folder.path().join(format!("{DEVICE}.cnf.xml"));
+    let filling = "x".repeat(200_000);
+    let configuration = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, configuration.replace("<ourOwn>", &format!("<ourOwn>{filling}"))).unwrap();
+    assert_eq!(stage.get(&format!("ITL{DEVICE}.tlv")).status, 200);
+    eventually(|| stage.count("delivered") == 1, "the trust list is delivered");
+    let slowly = ["--limit-rate", "6M"];
+    assert!(stage.curl("big.loads", &slowly).content == firmware);
+    let got = stage.secure(&format!("{DEVICE}.cnf.xml"), &["--limit-rate", "100K"]).unwrap();
+    assert!(String::from_utf8(got.content).unwrap().contains(&filling));
+}
+
+#[test]
+fn a_certificate_is_asked_for_but_need_not_be_shown() {
+    let stage = Stage::start("");
+    assert_eq!(stage.get(&format!("ITL{DEVICE}.tlv")).status, 200);
+    eventually(|| stage.count("delivered") == 1, "the trust list is delivered");
+    let name = format!("{DEVICE}.cnf.xml");
+    let get = |certified: &Certified| {
+        let options = stage.certified(certified);
+        stage.secure(&name, &options.each_ref().map(String::as_str))
+    };
+    assert_eq!(stage.secure(&name, &[]).unwrap().status, 200);
+    let authority = &stage.appliance.authority;
+    assert_eq!(get(&authority.sign(DEVICE, Validity::Now)).unwrap().status, 200);
+    let other = get(&authority.sign("SEP0010DB000002", Validity::Now)).unwrap();
+    assert_eq!((other.status, stage.count("certificate_of_other_device")), (404, 1));
+    for (certified, counter) in [
+        (Authority::new("others").sign(DEVICE, Validity::Now), "certificate_unknown_ca"),
+        (authority.sign(DEVICE, Validity::Past), "certificate_expired"),
+    ] {
+        assert!(get(&certified).is_err());
+        assert_eq!(stage.count(counter), 1, "{counter}");
+    }
+    let before = stage.count("handshake_failed");
+    let mut plain = TcpStream::connect(stage.https).unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    eventually(|| stage.count("handshake_failed") == before + 1, "HTTP on the HTTPS port");
+}
+
+#[test]
+fn new_keys_are_served_once_they_were_read() {
+    let stage = Stage::start("");
+    let config = pinhole_controlplane::config::Config::load(&stage.appliance.file).unwrap();
+    let mut authority = pinhole_trust::Authority::open(&stage.keys()).unwrap();
+    assert_eq!(stage.secure("none", &[]).unwrap().status, 404);
+    let naming = config.provisioning.unwrap().naming();
+    authority.rotate(pinhole_trust::authority::Role::Https, &naming, 1_790_000_001).unwrap();
+    assert!(stage.secure("none", &[]).is_err(), "still the key before");
+    stage.appliance.reload();
+    eventually(|| stage.secure("none", &[]).is_ok(), "the new key");
 }

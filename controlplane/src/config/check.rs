@@ -205,6 +205,12 @@ fn provisioning(config: &Config, found: &mut Found) {
     if let Some(http) = &settings.http {
         listener(config, "provisioning.http", http, found);
     }
+    if let Some(https) = &settings.https {
+        listener(config, "provisioning.https", https, found);
+        if settings.http.as_ref().is_some_and(|http| http.listen == https.listen) {
+            found.add("provisioning.https.listen", "is that of provisioning.http; choose another port");
+        }
+    }
     found.range("provisioning.cache_mb", settings.cache_mb, 1, 1 << 20);
     if config.clusters.iter().all(|cluster| cluster.tftp_server.is_none()) {
         found.add("provisioning", "no [[cluster]] has a tftp_server: there is nothing to give to phones");

@@ -26,6 +26,9 @@ pub struct Provisioning {
     /// The HTTP listener; absent: none.
     #[serde(default)]
     pub http: Option<Http>,
+    /// The HTTPS listener; absent: none.
+    #[serde(default)]
+    pub https: Option<Http>,
     /// What stands in our certificates as the organization.
     #[serde(default = "organization")]
     pub organization: String,
@@ -87,11 +90,11 @@ pub struct Tftp {
     pub kilobytes: Option<u32>,
 }
 
-/// `[provisioning.http]`. Requests are limited as those by TFTP are.
+/// `[provisioning.http]`, `[provisioning.https]`. Requests are limited as those by TFTP are.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
-    /// Address and TCP port, usually 6970.
+    /// Address and TCP port, usually 6970, of HTTPS 6971.
     pub listen: SocketAddr,
     /// Connections of one address at a time.
     #[serde(default = "transfers_per_source")]

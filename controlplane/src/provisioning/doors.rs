@@ -12,6 +12,7 @@ use pinhole_provisioning::Failure;
 use pinhole_provisioning::service::Transport;
 
 use super::desk::{Answer, Asked, Asker, Denied, Desk, Outcome};
+use super::https::{self, Https, Session, Stop};
 use super::{CONNECTIONS, LISTENERS, ProvisioningError};
 use crate::{config, sockets};
 
@@ -27,9 +28,13 @@ pub(super) struct Door {
     number: usize,
     transport: Transport,
     listener: TcpListener,
+    /// By HTTPS, what connections begin with; `None`: there are no keys yet.
+    https: Option<Https>,
     server: Server,
     wires: HashMap<ConnectionId, Wire>,
     said: Vec<Output>,
+    /// Handshakes that failed, and why.
+    refusals: Vec<(SocketAddr, rustls::Error)>,
     /// Who has something to send by what was due.
     sends: Vec<ConnectionId>,
     /// The system had no more descriptors.
@@ -39,6 +44,8 @@ pub(super) struct Door {
 /// A connection.
 struct Wire {
     stream: TcpStream,
+    tls: Option<Session>,
+    client: SocketAddr,
     /// Once all is sent, the peer is told that no more comes.
     shuts: bool,
 }
@@ -61,8 +68,28 @@ impl Door {
             .register(&mut listener, Token(LISTENERS + number), Interest::READABLE)
             .map_err(ProvisioningError::Poll)?;
         let server = Server::new(settings.settings(rates));
-        let (wires, said, sends) = Default::default();
-        Ok(Self { number, transport, listener, server, wires, said, sends, is_short: false })
+        let (wires, said, refusals, sends) = Default::default();
+        Ok(Self {
+            number,
+            transport,
+            listener,
+            https: None,
+            server,
+            wires,
+            said,
+            refusals,
+            sends,
+            is_short: false,
+        })
+    }
+
+    /// From now on, connections by HTTPS begin with this.
+    pub fn secure(&mut self, https: Https) {
+        self.https = Some(https);
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.transport == Transport::Https
     }
 
     /// Which door and connection a token belongs to.
@@ -80,21 +107,21 @@ impl Door {
     }
 
     /// Does what is due.
-    pub fn tick(&mut self, now: Instant, registry: &Registry, buffer: &mut [u8]) {
+    pub fn tick(&mut self, now: Instant, registry: &Registry, desk: &Desk, buffer: &mut [u8]) {
         self.server.tick(now, &mut self.sends, &mut self.said);
         for connection in std::mem::take(&mut self.sends) {
             self.ready(connection, registry, buffer);
         }
         if std::mem::take(&mut self.is_short) {
-            self.accept(registry);
+            self.accept(registry, desk);
         }
     }
 
     /// Accepts who has come.
-    pub fn accept(&mut self, registry: &Registry) {
+    pub fn accept(&mut self, registry: &Registry, desk: &Desk) {
         for _ in 0..AT_ONCE {
             match self.listener.accept() {
-                Ok((stream, client)) => self.accepted(stream, client, registry),
+                Ok((stream, client)) => self.accepted(stream, client, registry, desk),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -109,9 +136,14 @@ impl Door {
         let _ = registry.reregister(&mut self.listener, Token(LISTENERS + self.number), Interest::READABLE);
     }
 
-    fn accepted(&mut self, mut stream: TcpStream, client: SocketAddr, registry: &Registry) {
+    fn accepted(&mut self, mut stream: TcpStream, client: SocketAddr, registry: &Registry, desk: &Desk) {
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
-        let accepted = self.server.accepted(client, false, Instant::now(), &mut self.said);
+        let tls = match (&self.https, self.is_https()) {
+            (_, false) => None,
+            (Some(https), true) => https.accept().ok(),
+            (None, true) => return desk.fail(Failure::TrustListUnavailable),
+        };
+        let accepted = self.server.accepted(client, self.is_https(), Instant::now(), &mut self.said);
         let connection = match accepted {
             Ok(connection) => connection,
             Err(why) => return self.said.push(Output::Refused { client, why }),
@@ -121,7 +153,7 @@ impl Door {
         if registry.register(&mut stream, self.token(connection), interest).is_err() {
             return self.server.lost(connection, Instant::now(), &mut self.said);
         }
-        self.wires.insert(connection, Wire { stream, shuts: false });
+        self.wires.insert(connection, Wire { stream, tls, client, shuts: false });
     }
 
     /// Reads and sends by a connection as much as there is, within a bound.
@@ -150,17 +182,25 @@ impl Door {
         if room == 0 {
             return false;
         }
+        let read = match &mut wire.tls {
+            None => wire.stream.read(buffer).map_err(Stop::from),
+            Some(tls) => tls.read(&mut wire.stream, buffer),
+        };
         let now = Instant::now();
-        match wire.stream.read(buffer) {
+        match read {
             Ok(0) => self.server.peer_ended(connection, now, &mut self.said),
             Ok(len) => {
                 let bytes = buffer.get(..len).unwrap_or_default();
                 self.server.received(connection, bytes, now, &mut self.said);
                 return true;
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
-            Err(_) => self.server.lost(connection, now, &mut self.said),
+            Err(Stop::Wait) => {}
+            Err(Stop::Again) => return true,
+            Err(Stop::Lost) => self.server.lost(connection, now, &mut self.said),
+            Err(Stop::Refused(error)) => {
+                self.refusals.push((wire.client, error));
+                self.server.lost(connection, now, &mut self.said);
+            }
         }
         false
     }
@@ -170,22 +210,25 @@ impl Door {
         let Some(wire) = self.wires.get_mut(&connection) else { return false };
         let piece = self.server.to_send(connection);
         let piece = piece.get(..PIECE).unwrap_or(piece);
-        if piece.is_empty() {
-            if std::mem::take(&mut wire.shuts) {
-                let _ = wire.stream.shutdown(Shutdown::Write);
+        let written = match &mut wire.tls {
+            Some(tls) => tls.write(&mut wire.stream, piece),
+            None if piece.is_empty() => Ok(0),
+            None => wire.stream.write(piece).map_err(Stop::from),
+        };
+        match written {
+            Ok(0) if std::mem::take(&mut wire.shuts) => wire.shut(),
+            Ok(0) => {}
+            Ok(len) => {
+                self.server.sent(connection, len, Instant::now(), &mut self.said);
+                return true;
             }
-            return false;
-        }
-        match wire.stream.write(piece) {
-            Ok(len) => self.server.sent(connection, len, Instant::now(), &mut self.said),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => {
+            Err(Stop::Wait) => {}
+            Err(Stop::Again) => return true,
+            Err(Stop::Lost | Stop::Refused(_)) => {
                 self.server.lost(connection, Instant::now(), &mut self.said);
-                return false;
             }
         }
-        true
+        false
     }
 
     pub fn answer(&mut self, request: RequestId, answer: Answer, registry: &Registry, buffer: &mut [u8]) {
@@ -199,6 +242,11 @@ impl Door {
 
     /// Ends what is over, and tells the rest to the desk.
     pub fn report(&mut self, desk: &mut Desk) {
+        for (client, error) in self.refusals.drain(..) {
+            let failure = https::failure(&error);
+            tracing::info!(%client, "refused by HTTPS: {} ({error})", failure.meaning());
+            desk.fail(failure);
+        }
         while !self.said.is_empty() {
             for output in std::mem::take(&mut self.said) {
                 self.hear(output, desk);
@@ -209,7 +257,9 @@ impl Door {
     fn hear(&mut self, output: Output, desk: &mut Desk) {
         match output {
             Output::Requested { request, client, name } => {
-                let asked = Asked { transport: self.transport, client, name: &name, certificate: None };
+                let wire = self.wires.get(&request.connection);
+                let certificate = wire.and_then(|wire| wire.tls.as_ref()?.shown());
+                let asked = Asked { transport: self.transport, client, name: &name, certificate };
                 desk.ask(Asker::Http { door: self.number, request }, &asked);
             }
             Output::Sent { request } => desk.sent(Asker::Http { door: self.number, request }),
@@ -224,7 +274,25 @@ impl Door {
                 self.write(connection);
             }
             // Its descriptor leaves the poll when it is closed.
-            Output::Close { connection } => drop(self.wires.remove(&connection)),
+            Output::Close { connection } => {
+                if let Some(mut wire) = self.wires.remove(&connection) {
+                    wire.end();
+                }
+            }
+        }
+    }
+}
+
+impl Wire {
+    /// Nothing more is sent.
+    fn shut(&mut self) {
+        self.end();
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    fn end(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.end(&mut self.stream);
         }
     }
 }

@@ -7,6 +7,7 @@ use pinhole_provisioning::Failure;
 use pinhole_trust::authority::Refused;
 
 use super::Provisioning;
+use super::https::{Https, HttpsError};
 
 /// How often it is said again that nobody has a SAST's key but this machine.
 pub(super) const REMIND: Duration = Duration::from_secs(24 * 3600);
@@ -41,8 +42,22 @@ impl Provisioning {
             }
         };
         self.events.emit(Event::new(kind, text.clone()));
+        if let (Ok(true), Err(error)) = (&read, self.secure()) {
+            let text = format!("HTTPS stays as it was: {error}");
+            self.events.emit(Event::new(EventKind::Warning, text));
+        }
         self.remind();
         read.map(|_| text)
+    }
+
+    /// From now on, HTTPS is served with the keys that were read last.
+    fn secure(&mut self) -> Result<(), HttpsError> {
+        for door in self.doors.iter_mut().filter(|door| door.is_https()) {
+            if let Some(identity) = self.desk.papers.https() {
+                door.secure(Https::new(&self.config, &identity?)?);
+            }
+        }
+        Ok(())
     }
 
     /// Says that losing this machine would strand every phone, if that is so.

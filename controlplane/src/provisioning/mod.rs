@@ -6,6 +6,7 @@
 mod desk;
 mod doors;
 mod errands;
+mod https;
 mod keys;
 mod papers;
 mod tftp;
@@ -86,6 +87,7 @@ pub struct Office {
 pub struct Provisioning {
     office: Arc<Office>,
     events: Arc<Events>,
+    config: Arc<Config>,
     settings: config::Provisioning,
     poll: Poll,
     tftp: Tftp,
@@ -101,7 +103,7 @@ impl Provisioning {
     /// # Errors
     /// When an address, the database, the cache or the keys cannot be used.
     pub fn open(
-        config: &Config,
+        config: &Arc<Config>,
         settings: config::Provisioning,
         events: Arc<Events>,
         missing: &mut Vec<SocketAddr>,
@@ -130,15 +132,17 @@ impl Provisioning {
         let registry = poll.registry();
         let tftp = Tftp::open(&settings.tftp, registry, missing)?;
         let http = settings.http.iter().map(|http| (Transport::Http, http));
-        let doors = http.enumerate().map(|(number, (transport, http))| {
+        let https = settings.https.iter().map(|https| (Transport::Https, https));
+        let doors = http.chain(https).enumerate().map(|(number, (transport, http))| {
             Door::open(number, transport, http, &settings.tftp, registry, missing)
         });
         let doors = doors.collect::<Result<_, _>>()?;
         let upstream = Upstream::new(servers, registry.try_clone().map_err(ProvisioningError::Poll)?);
         let office = Arc::new(office);
         let desk = Desk::new(Arc::clone(&office), service, papers, cache, settings.fresh(), upstream);
+        let config = Arc::clone(config);
         let (tick_at, remind_at) = (Instant::now(), Instant::now());
-        let mut all = Self { office, events, settings, poll, tftp, doors, desk, tick_at, remind_at };
+        let mut all = Self { office, events, config, settings, poll, tftp, doors, desk, tick_at, remind_at };
         match all.read_keys() {
             // Who changes them just now is done soon, and they are awaited.
             Ok(_) | Err(pinhole_trust::authority::Refused::Busy(_)) => Ok(all),
@@ -192,7 +196,7 @@ impl Provisioning {
             self.desk.fetch_ready(token, buffer);
         } else if token >= LISTENERS {
             if let Some(door) = self.doors.get_mut(token - LISTENERS) {
-                door.accept(registry);
+                door.accept(registry, &self.desk);
             }
         } else {
             self.tftp.receive(token, buffer, registry);
@@ -225,7 +229,9 @@ impl Provisioning {
     fn turn(&mut self, buffer: &mut [u8]) {
         let now = Instant::now();
         self.tftp.tick(now);
-        self.doors.iter_mut().for_each(|door| door.tick(now, self.poll.registry(), buffer));
+        for door in &mut self.doors {
+            door.tick(now, self.poll.registry(), &self.desk, buffer);
+        }
         self.desk.tick(now);
         self.errands();
         self.settle(buffer);

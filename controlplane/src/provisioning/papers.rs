@@ -11,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pinhole_provisioning::Failure;
 use pinhole_provisioning::cache::Cached;
 use pinhole_provisioning::service::{Form, Handling, TrustList};
-use pinhole_trust::authority::{Issue, Naming, Refused};
-use pinhole_trust::{Authority, Digest};
+use pinhole_trust::authority::{Issue, Naming, Refused, Role};
+use pinhole_trust::{Authority, Digest, Identity};
 
 use crate::config;
 
@@ -70,6 +70,11 @@ impl Papers {
     /// The keys, if there are any.
     pub fn authority(&self) -> Option<&Authority> {
         self.authority.as_ref()
+    }
+
+    /// Key and certificate for HTTPS; `None`: there are no keys yet.
+    pub fn https(&self) -> Option<Result<Identity, Refused>> {
+        self.authority.as_ref().map(|authority| authority.identity(Role::Https))
     }
 
     /// Which trust list is served; it grows with each change of the list.

@@ -70,9 +70,7 @@ impl Files {
             path: self.key.clone(),
             reason: pem_reason(&error, "private key"),
         });
-        let roots = roots(&self.client_ca)
-            .map_err(|reason| FilesError::ClientCa { path: self.client_ca.clone(), reason });
-        match (chain, key, roots) {
+        match (chain, key, self.roots()) {
             (Ok(chain), Ok(key), Ok(roots)) => Ok(Read { chain, key, roots }),
             (chain, key, roots) => Err([chain.err(), key.err(), roots.err()].into_iter().flatten().collect()),
         }
@@ -80,6 +78,14 @@ impl Files {
 }
 
 impl Files {
+    /// The authorities that sign phones' certificates.
+    ///
+    /// # Errors
+    /// When their file cannot be used.
+    pub fn roots(&self) -> Result<RootCertStore, FilesError> {
+        roots(&self.client_ca).map_err(|reason| FilesError::ClientCa { path: self.client_ca.clone(), reason })
+    }
+
     /// The host names in our certificate: phones may use them in request URIs to mean us.
     pub fn names(&self) -> Vec<String> {
         use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};

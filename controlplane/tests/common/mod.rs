@@ -229,6 +229,11 @@ impl Appliance {
         std::mem::replace(&mut self._directory, other)
     }
 
+    /// Has certificates and keys read again.
+    pub fn reload(&self) {
+        self.process.as_ref().unwrap().reload_certificates();
+    }
+
     /// Ends the process; whether all was well.
     pub fn stop(mut self) -> bool {
         self.process.take().unwrap().stop()
