@@ -4,7 +4,7 @@
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build_packages=(build-essential pkg-config cmake libclang-dev libdpdk-dev libsrtp2-dev libipsec-mb-dev libssl-dev)
 lab_packages=(iproute2 procps nftables ethtool tcpdump openssl kamailio baresip-core libsrtp2-1
-    python3 python3-numpy python3-pytest tftp-hpa atftp curl tftpd-hpa)
+    python3 python3-cryptography python3-numpy python3-pytest tftp-hpa atftp curl tftpd-hpa)
 # What perf/rtpengine needs beyond these.
 comparison_packages=(rtpengine-daemon)
 # What perf/report draws plots with.

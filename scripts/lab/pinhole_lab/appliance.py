@@ -174,13 +174,15 @@ class Appliance:
         except (LabError, OSError, KeyError):
             return False
 
-    def ctl(self, command: str):
-        """`pinholectl --json COMMAND` as a value."""
-        done = subprocess.run([self.binary("pinholectl"), "--socket", self.admin_socket, "--json", command],
-                              capture_output=True, text=True, timeout=20, check=False)
+    def ctl(self, *words: str):
+        """`pinholectl --json WORDS...` as a value, run as the user whom the control plane's files belong to."""
+        done = subprocess.run([self.binary("pinholectl"), "--config", self.configuration, "--json", *words],
+                              capture_output=True, text=True, timeout=20, check=False, user=USER, group=USER, extra_groups=[])
         if done.returncode != 0:
-            raise LabError(f"pinholectl {command} ends with status {done.returncode}: {done.stderr.strip()}")
-        return [json.loads(line) for line in done.stdout.splitlines()] if command == "events" else json.loads(done.stdout)
+            raise LabError(f"pinholectl {' '.join(words)} ends with status {done.returncode}: {done.stderr.strip()}")
+        if "events" in words:
+            return [json.loads(line) for line in done.stdout.splitlines()]
+        return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
 
     def counter(self, group: str, name: str) -> int:
         """One counter; 0 if it has never been counted."""

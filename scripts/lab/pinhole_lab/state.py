@@ -141,8 +141,8 @@ class Processes:
         input and output are pipes, and only what it says on standard error is logged."""
         command = [str(word) for word in argv]
         if user:
-            command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--inh-caps=-all",
-                       "--bounding-set=-all", "--no-new-privs", "--", *command]
+            command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups",
+                       "--bounding-set=-all,+net_bind_service", "--inh-caps=-all,+net_bind_service", "--ambient-caps=-all,+net_bind_service", "--no-new-privs", "--", *command]
         if namespace:
             command = ["ip", "netns", "exec", namespace, *command]
         log = self.state.directory("logs") / f"{name}.log"
