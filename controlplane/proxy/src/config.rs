@@ -78,6 +78,19 @@ pub struct ClusterConfig {
     pub domain: String,
     /// Matches the names of the devices that this cluster serves.
     pub devices: Regex,
+    /// Call managers that speak SCCP, in order of preference.
+    pub skinny: Vec<SkinnyServer>,
+}
+
+/// A call manager that speaks SCCP, and where phones find us in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkinnyServer {
+    /// The name that phones know it by, at most 47 bytes.
+    pub name: String,
+    /// The TLS listener that stands for it.
+    pub outside: SocketAddr,
+    /// Its own address and port.
+    pub inside: SocketAddr,
 }
 
 /// Media address and port range of one data-plane port.
@@ -112,6 +125,10 @@ pub struct Limits {
     pub devices: usize,
     /// Early dialogs of one INVITE (forking).
     pub forks: usize,
+    /// SCCP connections of one phone: it holds one to its primary call manager and one to the backup.
+    pub skinny_connections_per_phone: usize,
+    /// SCCP streams of one connection.
+    pub skinny_streams_per_connection: usize,
     /// Media lines of one session description that are looked at; more are refused with 488.
     pub media_lines: usize,
 }
@@ -129,6 +146,8 @@ impl Default for Limits {
             registrations_per_phone: 16,
             devices: 40_000,
             forks: 8,
+            skinny_connections_per_phone: 4,
+            skinny_streams_per_connection: 32,
             media_lines: 8,
         }
     }

@@ -132,6 +132,40 @@ pinhole_admin::counters! {
     SessionsOpened = "sessions_opened",
     /// Media sessions closed.
     SessionsClosed = "sessions_closed",
+    /// SCCP messages from phones.
+    SkinnyPhoneMessages = "skinny_phone_messages",
+    /// SCCP messages from call managers.
+    SkinnyServerMessages = "skinny_server_messages",
+    /// SCCP messages of unknown ids; passed.
+    SkinnyUnknownMessages = "skinny_unknown_messages",
+    /// SCCP connections refused: no call manager of the device's cluster stands behind the listener.
+    SkinnyListenersUnknown = "skinny_listeners_unknown",
+    /// SCCP connections refused: too many of one phone.
+    SkinnyConnectionLimit = "skinny_connection_limit",
+    /// SCCP registrations refused: the name is not the certificate's; the connection is closed.
+    SkinnyNameRefused = "skinny_name_refused",
+    /// SCCP registrations that call managers granted.
+    SkinnyRegistrations = "skinny_registrations",
+    /// SCCP messages dropped: they came before a registration.
+    SkinnyUnregistered = "skinny_unregistered",
+    /// SCCP messages dropped: a field that is needed is absent or broken.
+    SkinnyMalformed = "skinny_malformed",
+    /// SCCP messages dropped: about media, from the end that does not send them.
+    SkinnyWrongDirection = "skinny_wrong_direction",
+    /// SCCP messages dropped: they carry addresses that cannot be replaced (multicast, QoS, port lists).
+    SkinnyNotCarried = "skinny_not_carried",
+    /// SCCP acknowledgements dropped: no such channel is open.
+    SkinnyStrayChannels = "skinny_stray_channels",
+    /// SCCP channels refused: too many of one connection, or calls in all.
+    SkinnyStreamLimit = "skinny_stream_limit",
+    /// SCCP transmissions refused: media cannot be sent to the address.
+    SkinnyUnreachable = "skinny_unreachable",
+    /// SCCP channels refused: the call manager's key is for an algorithm that is not known.
+    SkinnyKeysUnusable = "skinny_keys_unusable",
+    /// SCCP encryption blocks without a sensible algorithm, taken for none.
+    SkinnyKeysUnreadable = "skinny_keys_unreadable",
+    /// SCCP channels that phones could not open.
+    SkinnyChannelsFailed = "skinny_channels_failed",
     /// Notes that had to be cut down to essentials.
     NotesShortened = "notes_shortened",
     /// Calls whose note does not fit at all: they will not survive a restart of the control plane.

@@ -27,6 +27,7 @@ mod requests;
 mod responses;
 mod rewriting;
 mod sessions;
+mod skinny;
 mod slots;
 mod teardown;
 mod timers;
@@ -34,8 +35,9 @@ mod token;
 mod transactions;
 mod views;
 
-pub use config::{ClusterConfig, Limits, MediaPort, Outside, ProxyConfig, Timers, Transport};
+pub use config::{ClusterConfig, Limits, MediaPort, Outside, ProxyConfig, SkinnyServer, Timers, Transport};
 pub use counters::{Counter, Counters};
 pub use identity::{BadDeviceName, DEVICE_NAME_MAX, DeviceName, DeviceNameRule, Identity};
 pub use io::{ConnId, Input, Output, Random, Route, Source, UpstreamId};
 pub use proxy::Proxy;
+pub use skinny::{SkinnyInput, SkinnyOutput};

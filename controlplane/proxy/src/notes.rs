@@ -14,6 +14,7 @@ use crate::counters::Counter;
 use crate::dialogs::{Dialog, DialogSet, End, SetId};
 use crate::io::Output;
 use crate::proxy::Proxy;
+use crate::sessions::Owner;
 use crate::timers::Timer;
 use crate::token::token;
 use crate::transactions::Side;
@@ -238,7 +239,7 @@ impl Proxy {
         }
         call.streams.insert(note.m, stream);
         if let Some(session) = self.sessions.get_mut(slot) {
-            session.set = Some(set_id);
+            session.owner = Some(Owner::Call(set_id));
         }
         Some(set_id)
     }
@@ -305,8 +306,14 @@ impl Proxy {
             return;
         };
         let before = session.packets.replace(packets);
-        let Some(set) = session.set else { return };
-        let (Some(before), Some(call)) = (before, self.sets.call_mut(set)) else { return };
+        let (before, set) = match (before, session.owner) {
+            (Some(before), Some(Owner::Call(set))) => (before, set),
+            (Some(before), Some(Owner::Stream(stream))) => {
+                return self.skinny_activity(stream, packets[0] != before[0], now);
+            }
+            _ => return,
+        };
+        let Some(call) = self.sets.call_mut(set) else { return };
         if packets != before {
             call.media_seen = now;
         }

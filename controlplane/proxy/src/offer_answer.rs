@@ -21,7 +21,7 @@ use crate::dialogs::SetId;
 use crate::offered::key_of;
 use crate::proxy::Proxy;
 use crate::requests::Refusal;
-use crate::sessions::NoRoom;
+use crate::sessions::{NoRoom, Owner};
 use crate::teardown::Ending;
 use crate::transactions::{Side, TxId};
 
@@ -208,13 +208,15 @@ impl Proxy {
             return Ok(());
         }
         let inside = self.config.clusters.get(entry.cluster).map_or(0, |cluster| cluster.port);
-        let slot = self.sessions.reserve(set, [self.config.outside.port, inside], now).map_err(|full| {
-            let counter = match full {
-                NoRoom::Slots => Counter::SlotsExhausted,
-                NoRoom::Ports => Counter::PortsExhausted,
-            };
-            Refusal::new(503, "Service Unavailable", counter)
-        })?;
+        let slot = self.sessions.reserve(Owner::Call(set), [self.config.outside.port, inside], now).map_err(
+            |full| {
+                let counter = match full {
+                    NoRoom::Slots => Counter::SlotsExhausted,
+                    NoRoom::Ports => Counter::PortsExhausted,
+                };
+                Refusal::new(503, "Service Unavailable", counter)
+            },
+        )?;
         let stream = Stream {
             slot,
             kind,
@@ -491,7 +493,7 @@ fn other_profile(proto: &str, to: Side) -> String {
     .to_owned()
 }
 
-fn set_remote(leg: &mut pinhole_flow::Leg, remote: &Remote, mux: bool, plausible: bool) {
+pub(crate) fn set_remote(leg: &mut pinhole_flow::Leg, remote: &Remote, mux: bool, plausible: bool) {
     let ip = remote.ip.filter(|ip| plausible && reachable(*ip));
     leg.remote_ip = ip.map_or([0; 16], mapped);
     leg.remote_rtp = if ip.is_some() { remote.rtp } else { 0 };
@@ -503,7 +505,7 @@ fn set_remote(leg: &mut pinhole_flow::Leg, remote: &Remote, mux: bool, plausible
 }
 
 /// Addresses that the data plane can send to.
-fn reachable(ip: IpAddr) -> bool {
+pub(crate) fn reachable(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             !ip.is_loopback() && !ip.is_multicast() && !ip.is_broadcast() && !ip.is_unspecified()

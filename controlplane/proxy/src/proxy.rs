@@ -13,6 +13,7 @@ use crate::dialogs::{DialogSets, SetId};
 use crate::io::{ConnId, Input, Output, Random};
 use crate::registrations::Registrations;
 use crate::sessions::{MediaSessions, Outcome};
+use crate::skinny::Skinny;
 use crate::timers::{Timer, TimerQueue};
 use crate::transactions::{Peer, Transactions};
 use crate::{DeviceName, ProxyConfig};
@@ -33,6 +34,7 @@ pub struct Proxy {
     pub(crate) transactions: Transactions,
     pub(crate) sets: DialogSets,
     pub(crate) sessions: MediaSessions,
+    pub(crate) skinny: Skinny,
 }
 
 /// A device that we know.
@@ -65,6 +67,7 @@ impl Proxy {
             transactions: Transactions::default(),
             sets: DialogSets::default(),
             sessions,
+            skinny: Skinny::default(),
         }
     }
 
@@ -86,7 +89,7 @@ impl Proxy {
                 match self.sessions.event(&event, rested) {
                     Outcome::Nothing => {}
                     Outcome::Closed => self.watch_ports(),
-                    Outcome::Refused(set, detail) => self.media_refused(event.slot, set, detail, now),
+                    Outcome::Refused(owner, detail) => self.media_refused(event.slot, owner, detail, now),
                 }
             }
             Input::MediaReset => {
@@ -105,6 +108,10 @@ impl Proxy {
                 self.media_activity(slot, generation, packets, now);
             }
         }
+        self.run_timers(now);
+    }
+
+    pub(crate) fn run_timers(&mut self, now: Instant) {
         while let Some(timer) = self.timers.pop(now) {
             self.timer(timer, now);
         }
@@ -169,6 +176,7 @@ impl Proxy {
             Timer::DialogsIdle(set) => self.dialogs_idle(set, now),
             Timer::Registration(key) => self.registration_expired(&key),
             Timer::Unclaimed => self.close_unclaimed(now),
+            Timer::Orphan(stream) => self.skinny_orphan(stream, now),
             Timer::Ports => {
                 self.sessions.wake_ports(now);
                 self.watch_ports();

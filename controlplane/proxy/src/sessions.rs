@@ -8,13 +8,23 @@ use pinhole_flow::{Command, CommandKind, Event, EventKind, Leg, MasterKey, Mki, 
 use crate::config::ProxyConfig;
 use crate::dialogs::SetId;
 use crate::ports::PortAllocator;
+use crate::skinny::StreamId;
 use crate::slots::SlotAllocator;
+
+/// Whom a session serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A call of SIP.
+    Call(SetId),
+    /// A stream of SCCP.
+    Stream(StreamId),
+}
 
 /// A session of ours in the data plane, from the choice of its ports until they are given back.
 pub(crate) struct MediaSession {
     pub(crate) generation: u32,
-    /// The call it serves; `None`: nobody's, to be closed.
-    pub(crate) set: Option<SetId>,
+    /// Whom it serves; `None`: nobody, it is to be closed.
+    pub(crate) owner: Option<Owner>,
     /// Orders; in force once opened.
     pub(crate) orders: Session,
     pub(crate) opened: bool,
@@ -44,8 +54,8 @@ pub(crate) enum Outcome {
     Nothing,
     /// The session is closed and its slot and ports are given back.
     Closed,
-    /// Open or Update was refused, with the reason's code; the call, if it still lives.
-    Refused(Option<SetId>, u32),
+    /// Open or Update was refused, with the reason's code; whom it was for, if that still lives.
+    Refused(Option<Owner>, u32),
 }
 
 /// The media sessions of a shard.
@@ -68,9 +78,9 @@ impl MediaSessions {
         }
     }
 
-    /// Reserves a slot and a port pair on each side for a stream of a call, all of one worker: the
+    /// Reserves a slot and a port pair on each side for a stream, all of one worker: the
     /// one with the fewest sessions that has them. Nothing is opened yet.
-    pub(crate) fn reserve(&mut self, set: SetId, sides: [u8; 2], now: Instant) -> Result<u32, NoRoom> {
+    pub(crate) fn reserve(&mut self, owner: Owner, sides: [u8; 2], now: Instant) -> Result<u32, NoRoom> {
         let workers = self.slots.workers();
         let none = if workers.is_empty() { NoRoom::Slots } else { NoRoom::Ports };
         let pairs = |worker| Some((worker, self.pairs(worker, sides, now)?));
@@ -82,7 +92,7 @@ impl MediaSessions {
         }
         let session = MediaSession {
             generation,
-            set: Some(set),
+            owner: Some(owner),
             orders: Session { legs },
             opened: false,
             closing: false,
@@ -131,7 +141,7 @@ impl MediaSessions {
     /// after they have rested until `rested`.
     pub(crate) fn close(&mut self, slot: u32, rested: Instant) -> Option<Command> {
         let session = self.by_slot.get_mut(&slot)?;
-        session.set = None;
+        session.owner = None;
         if session.closing {
             return None;
         }
@@ -159,7 +169,7 @@ impl MediaSessions {
                 Outcome::Closed
             }
             (Some(EventKind::Refused), Some(CommandKind::Open | CommandKind::Update)) => {
-                Outcome::Refused(session.set, event.detail)
+                Outcome::Refused(session.owner, event.detail)
             }
             _ => Outcome::Nothing,
         }
@@ -193,7 +203,7 @@ impl MediaSessions {
         });
         let session = MediaSession {
             generation,
-            set: None,
+            owner: None,
             orders,
             opened: true,
             closing: false,
@@ -211,9 +221,9 @@ impl MediaSessions {
         Command::close(slot, generation, self.sequence)
     }
 
-    /// Open sessions that serve no call.
+    /// Open sessions that serve nobody.
     pub(crate) fn unclaimed(&self) -> Vec<u32> {
-        let idle = |session: &MediaSession| session.set.is_none() && !session.closing;
+        let idle = |session: &MediaSession| session.owner.is_none() && !session.closing;
         self.by_slot.iter().filter(|(_, session)| idle(session)).map(|(slot, _)| *slot).collect()
     }
 

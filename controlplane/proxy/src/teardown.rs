@@ -11,6 +11,7 @@ use crate::counters::Counter;
 use crate::dialogs::{Dialog, SetId};
 use crate::proxy::Proxy;
 use crate::requests::hop_of;
+use crate::sessions::Owner;
 use crate::timers::Timer;
 use crate::transactions::{Side, TxId};
 
@@ -290,7 +291,7 @@ impl Proxy {
     }
 
     /// The data plane refused a command for a session.
-    pub(crate) fn media_refused(&mut self, slot: u32, set: Option<SetId>, detail: u32, now: Instant) {
+    pub(crate) fn media_refused(&mut self, slot: u32, owner: Option<Owner>, detail: u32, now: Instant) {
         self.count(Counter::MediaRefused);
         let why = match MediaRefusal::from_code(detail) {
             Some(MediaRefusal::UnknownKind) => "unknown command: versions differ",
@@ -303,8 +304,9 @@ impl Proxy {
             None => "unknown reason",
         };
         let text = format!("the data plane refused session {slot}: {why}; call ended");
-        match set {
-            Some(set) => {
+        match owner {
+            Some(Owner::Stream(stream)) => self.skinny_refused(stream, text, now),
+            Some(Owner::Call(set)) => {
                 self.call_event(set, EventKind::MediaRefused, text);
                 self.end_call(set, Ending::ByUs { code: 500, reason: "Server Internal Error" }, now);
             }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::dialogs::SetId;
 use crate::registrations::RegistrationKey;
+use crate::skinny::StreamId;
 use crate::transactions::TxId;
 
 /// What a timer is for.
@@ -28,6 +29,8 @@ pub(crate) enum Timer {
     Registration(RegistrationKey),
     /// Sessions that nobody claimed after a restart are closed.
     Unclaimed,
+    /// Does the phone of this stream, whose connection is lost, still talk?
+    Orphan(StreamId),
     /// Port pairs have rested enough.
     Ports,
 }

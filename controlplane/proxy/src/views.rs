@@ -8,11 +8,12 @@ use pinhole_sip::NameAddr;
 
 use crate::dialogs::DialogSet;
 use crate::proxy::Proxy;
+use crate::sessions::Owner;
 use crate::transactions::Side;
 use crate::{DeviceName, notes::count_by_device};
 
 impl Proxy {
-    /// Phones that are connected or registered.
+    /// Phones that are connected or registered; of SCCP each connection.
     pub fn phones(&self, now: Instant) -> Vec<Phone> {
         let calls = self.calls(now);
         let counts = count_by_device(&calls);
@@ -39,10 +40,11 @@ impl Proxy {
                     calls: counts.get(name.as_str()).copied().unwrap_or_default(),
                 })
             })
+            .chain(self.skinny_phones(now))
             .collect()
     }
 
-    /// Calls in progress, the oldest first.
+    /// Calls in progress: of SIP, the oldest first, then of SCCP.
     pub fn calls(&self, now: Instant) -> Vec<Call> {
         let view = |set: &DialogSet| {
             let call = set.call.as_ref()?;
@@ -76,18 +78,19 @@ impl Proxy {
                 sessions: call.streams.values().map(|stream| stream.slot).collect(),
             })
         };
-        self.sets.with_call().into_iter().filter_map(|id| view(self.sets.get(id)?)).collect()
+        let calls = self.sets.with_call().into_iter().filter_map(|id| view(self.sets.get(id)?));
+        calls.chain(self.skinny_calls(now)).collect()
     }
 
     /// How many calls are in progress.
     pub fn call_count(&self) -> usize {
-        self.sets.calls()
+        self.sets.calls() + self.skinny_call_count()
     }
 
     /// How many devices have a registration.
     pub fn registered_count(&self) -> usize {
         let of = |name: &&DeviceName| self.registrations.count_of_phone(name) > 0;
-        self.devices.keys().filter(of).collect::<BTreeSet<_>>().len()
+        self.devices.keys().filter(of).chain(self.skinny_registered_devices()).collect::<BTreeSet<_>>().len()
     }
 
     /// Media ports of this shard.
@@ -98,8 +101,13 @@ impl Proxy {
     /// Call-ID and device that a session serves; `None` when it serves no call.
     pub fn session_owner(&self, slot: u32, generation: u32) -> Option<(String, String)> {
         let session = self.sessions.get(slot).filter(|session| session.generation == generation)?;
-        let set = self.sets.get(session.set?)?;
-        Some((set.call_id.clone(), set.device.as_str().to_owned()))
+        match session.owner? {
+            Owner::Call(set) => {
+                let set = self.sets.get(set)?;
+                Some((set.call_id.clone(), set.device.as_str().to_owned()))
+            }
+            Owner::Stream(stream) => self.skinny.owner(stream),
+        }
     }
 
     /// Sessions that are open in the data plane or being closed: slot and generation. Their activity is
@@ -108,7 +116,7 @@ impl Proxy {
         self.sessions.open()
     }
 
-    fn cluster_name(&self, cluster: usize) -> String {
+    pub(crate) fn cluster_name(&self, cluster: usize) -> String {
         self.config.clusters.get(cluster).map_or_else(String::new, |cluster| cluster.name.clone())
     }
 }

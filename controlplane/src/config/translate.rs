@@ -26,6 +26,7 @@ impl Config {
                 port: self.port_index(&cluster.port)?,
                 domain: cluster.domain.clone(),
                 devices: Regex::new(&cluster.devices).ok()?,
+                skinny: Vec::new(),
             })
         });
         let media = self.dataplane.port.iter().map(|port| proxy::MediaPort {

@@ -57,7 +57,7 @@ impl Play {
     /// Opens a session, or finds that there is no room; both as the model says.
     fn open(&mut self) -> Result<u32, TestCaseError> {
         self.resting.retain(|_, until| *until > self.now);
-        let got = self.sessions.reserve(1, SIDES, self.now);
+        let got = self.sessions.reserve(Owner::Call(1), SIDES, self.now);
         match got {
             Ok(slot) => self.opened(slot)?,
             Err(full) => {
@@ -212,7 +212,7 @@ fn worker_without_ports_does_not_refuse_calls_that_another_can_take() {
     assert_eq!((worker_of(16384, 2), worker_of(20032, 2)), (0, 0));
     let slot = play.open().unwrap();
     assert_eq!(worker_of_slot(slot, 2, 10), 0);
-    assert_eq!(play.sessions.reserve(1, SIDES, play.now), Err(NoRoom::Ports));
+    assert_eq!(play.sessions.reserve(Owner::Call(1), SIDES, play.now), Err(NoRoom::Ports));
     assert_eq!(play.sessions.ports().in_use, 2, "what the second worker had outside is given back");
     let mut play = Play::new(2, 10, [16384..=16391, 20034..=20035]);
     let slot = play.open().unwrap();
@@ -230,7 +230,7 @@ fn everything_is_free_after_a_million_sessions() {
     };
     for cycle in 0..1_000_000 {
         now += Duration::from_millis(2);
-        let slot = sessions.reserve(1, SIDES, now).unwrap();
+        let slot = sessions.reserve(Owner::Call(1), SIDES, now).unwrap();
         let orders = sessions.get(slot).unwrap().orders;
         assert_eq!(sessions.order(slot, orders, false).unwrap().slot, slot);
         held.push_back(slot);
@@ -246,7 +246,7 @@ fn everything_is_free_after_a_million_sessions() {
     assert_eq!((ports.in_use, ports.quarantined, ports.total), (0, 0, 2 * 8192));
     assert_eq!((sessions.open(), sessions.next_rested()), (vec![], None));
     for _ in 0..500 {
-        sessions.reserve(1, SIDES, now).unwrap();
+        sessions.reserve(Owner::Call(1), SIDES, now).unwrap();
     }
-    assert_eq!(sessions.reserve(1, SIDES, now), Err(NoRoom::Slots));
+    assert_eq!(sessions.reserve(Owner::Call(1), SIDES, now), Err(NoRoom::Slots));
 }

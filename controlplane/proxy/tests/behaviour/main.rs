@@ -1,6 +1,6 @@
 //! Behaviour of the proxy, told with scripted phones and a scripted call manager. No sockets, no clock.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop where it stands")]
 
 mod adopt;
 mod arbitrary;
@@ -14,6 +14,7 @@ mod offers;
 mod passing;
 mod register;
 mod sdes;
+mod skinny;
 mod stage;
 mod transactions;
 mod workers;

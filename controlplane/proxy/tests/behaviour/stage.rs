@@ -51,6 +51,7 @@ pub fn config() -> ProxyConfig {
             port: 1,
             domain: "lab.example".to_owned(),
             devices: regex::Regex::new("^SEP").unwrap(),
+            skinny: Vec::new(),
         }],
         media: vec![
             MediaPort { address: "203.0.113.5".parse().unwrap(), ports: 16384..=16583 },

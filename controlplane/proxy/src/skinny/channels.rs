@@ -1,0 +1,283 @@
+//! Messages that open, start, acknowledge and close channels.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Instant;
+
+use pinhole_flow::{Leg, MasterKey, Suite};
+use pinhole_sccp::{Algorithm, Channel, Encryption, FieldError, Frame, KeyBlock, MediaStatus, MessageId};
+
+use super::SkinnyOutput;
+use super::streams::{Half, Medium, Stream, StreamId, Way};
+use crate::calls::Remote;
+use crate::counters::Counter;
+use crate::io::ConnId;
+use crate::offer_answer::{reachable, set_remote};
+use crate::proxy::Proxy;
+
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+impl From<FieldError> for Counter {
+    fn from(_: FieldError) -> Self {
+        Self::SkinnyMalformed
+    }
+}
+
+/// The medium of a message about channels.
+fn medium(id: MessageId) -> Medium {
+    match id {
+        MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL
+        | MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL_ACK
+        | MessageId::CLOSE_MULTIMEDIA_RECEIVE_CHANNEL
+        | MessageId::START_MULTIMEDIA_TRANSMISSION
+        | MessageId::START_MULTIMEDIA_TRANSMISSION_ACK
+        | MessageId::STOP_MULTIMEDIA_TRANSMISSION => Medium::Video,
+        _ => Medium::Audio,
+    }
+}
+
+/// Party id and call reference; 0 where the message has none.
+fn ids<F: std::borrow::Borrow<Frame>>(channel: &Channel<F>) -> (u32, u32) {
+    (channel.party().unwrap_or_default(), channel.call().unwrap_or_default())
+}
+
+fn remote(at: SocketAddr) -> Remote {
+    Remote { ip: Some(at.ip()), rtp: at.port(), rtcp: at.port().saturating_add(1), zero: false }
+}
+
+fn direct(leg: &mut Leg, at: SocketAddr) {
+    set_remote(leg, &remote(at), false, true);
+}
+
+impl Proxy {
+    /// OpenReceiveChannel: the phone is to hear the far end under a key of ours.
+    pub(super) fn skinny_open(
+        &mut self,
+        conn: ConnId,
+        frame: &mut Frame,
+        now: Instant,
+    ) -> Result<(), Counter> {
+        self.skinny_begin(conn, frame, Way::Receive, now)
+    }
+
+    /// StartMediaTransmission: the phone is to speak to us under a key of ours, and we to the far end.
+    pub(super) fn skinny_start(
+        &mut self,
+        conn: ConnId,
+        frame: &mut Frame,
+        now: Instant,
+    ) -> Result<(), Counter> {
+        self.skinny_begin(conn, frame, Way::Transmit, now)
+    }
+
+    /// Opens one way. If that cannot be, the call manager is told so in the phone's place.
+    fn skinny_begin(
+        &mut self,
+        conn: ConnId,
+        frame: &mut Frame,
+        way: Way,
+        now: Instant,
+    ) -> Result<(), Counter> {
+        let begun = self.skinny_try_begin(conn, frame, way, now);
+        if let Err(counter) = begun {
+            let status = match counter {
+                Counter::SlotsExhausted | Counter::PortsExhausted => MediaStatus::OUT_OF_SOCKETS,
+                Counter::SkinnyStreamLimit => MediaStatus::OUT_OF_CHANNELS,
+                _ => MediaStatus::UNKNOWN,
+            };
+            if let Some(Ok(frame)) = frame.refusal(status) {
+                self.skinny_output(SkinnyOutput::ToServer { conn, frame });
+            }
+        }
+        begun
+    }
+
+    fn skinny_try_begin(
+        &mut self,
+        conn: ConnId,
+        frame: &mut Frame,
+        way: Way,
+        now: Instant,
+    ) -> Result<(), Counter> {
+        let medium = medium(frame.id());
+        let channel = frame.channel().ok_or(Counter::SkinnyMalformed)?;
+        let (party, call) = (channel.party()?, channel.call()?);
+        let far = channel.endpoint().ok().and_then(pinhole_sccp::Endpoint::socket_address);
+        let usable = far.filter(|far| reachable(far.ip()) && far.port() != 0);
+        let block = channel.encryption();
+        let theirs = self.skinny_inside_key(block)?;
+        if way == Way::Transmit && usable.is_none() {
+            return Err(Counter::SkinnyUnreachable);
+        }
+        let id = self.skinny_stream(conn, call, medium, now)?;
+        let (ours, encryption) = self.skinny_key();
+        let written = self.skinny_write(id, frame, way, far.is_some(), &encryption);
+        let Some(stream) = self.skinny.streams.get_mut(&id) else { return Err(Counter::SkinnyMalformed) };
+        if written.is_err() {
+            if stream.receive.is_none() && stream.transmit.is_none() {
+                self.skinny_close_stream(id, "its message cannot be rewritten", now);
+            }
+            return written;
+        }
+        *stream.half(way) = Some(Half { party, acknowledged: false });
+        let transmits = stream.transmit.is_some();
+        self.skinny_order(id, true, |orders| {
+            let [outside, inside] = &mut orders.legs;
+            match way {
+                Way::Receive => (outside.outbound, inside.inbound) = (ours, theirs),
+                Way::Transmit => (outside.inbound, inside.outbound) = (ours, theirs),
+            }
+            // Where a channel's media comes from is said by few; where it goes to is where it comes from.
+            if let Some(far) = usable.filter(|_| way == Way::Transmit || !transmits) {
+                direct(inside, far);
+            }
+        });
+        Ok(())
+    }
+
+    /// Puts our key and outside address into a message to the phone. A channel whose sender is not named stays so.
+    fn skinny_write(
+        &mut self,
+        id: StreamId,
+        frame: &mut Frame,
+        way: Way,
+        named: bool,
+        encryption: &Encryption,
+    ) -> Result<(), Counter> {
+        let [outside, _] = self.skinny_ends(id).ok_or(Counter::SkinnyMalformed)?;
+        let mut channel = frame.channel_mut().ok_or(Counter::SkinnyMalformed)?;
+        let sender = channel.endpoint().ok().and_then(pinhole_sccp::Endpoint::socket_address);
+        let unnamed = sender.is_none_or(|sender| sender.ip().is_unspecified());
+        match way {
+            Way::Transmit => channel.set_endpoint(outside)?,
+            Way::Receive if named && !unnamed => channel.set_endpoint(outside)?,
+            // What is there may be no address, and still show one.
+            Way::Receive if channel.port().is_ok() => channel.set_endpoint(NOWHERE)?,
+            Way::Receive => {}
+        }
+        Ok(channel.insert_encryption(encryption)?)
+    }
+
+    /// The key of the inside leg that a call manager's block orders; [`MasterKey::NONE`] for none.
+    fn skinny_inside_key(&mut self, block: Result<KeyBlock, FieldError>) -> Result<MasterKey, Counter> {
+        let encryption = match block {
+            Ok(KeyBlock::Keyed(encryption)) => encryption,
+            Ok(KeyBlock::Unreadable { .. }) => {
+                self.count(Counter::SkinnyKeysUnreadable);
+                return Ok(MasterKey::NONE);
+            }
+            // A message that ends before its block does orders nothing.
+            Ok(KeyBlock::Clear) | Err(_) => return Ok(MasterKey::NONE),
+        };
+        let suite = match encryption.algorithm {
+            Algorithm::AesCm128HmacSha1_32 => Suite::AesCm128HmacSha1_32,
+            Algorithm::AesCm128HmacSha1_80 => Suite::AesCm128HmacSha1_80,
+            _ => return Err(Counter::SkinnyKeysUnusable),
+        };
+        // Which MKI packets carry, the block does not say.
+        if encryption.mki || encryption.derivation_rate != 0 {
+            return Err(Counter::SkinnyKeysUnusable);
+        }
+        let bytes =
+            zeroize::Zeroizing::new([&encryption.key.expose()[..], encryption.salt.expose()].concat());
+        MasterKey::new(suite, &bytes).ok_or(Counter::SkinnyKeysUnusable)
+    }
+
+    /// An acknowledgement: of a channel, of a transmission. The call manager is told our inside address.
+    pub(super) fn skinny_acknowledged(
+        &mut self,
+        conn: ConnId,
+        frame: &mut Frame,
+        way: Way,
+        now: Instant,
+    ) -> Result<(), Counter> {
+        let medium = medium(frame.id());
+        let mut channel = frame.channel_mut().ok_or(Counter::SkinnyMalformed)?;
+        let status = channel.status()?;
+        let id = self
+            .skinny
+            .find(conn, way, Some(medium), ids(&channel), true)
+            .ok_or(Counter::SkinnyStrayChannels)?;
+        if status != MediaStatus::OK {
+            channel.set_endpoint(NOWHERE)?;
+            self.count(Counter::SkinnyChannelsFailed);
+            self.skinny_close_half(id, way, now);
+            return Ok(());
+        }
+        let claimed = channel.endpoint().ok().and_then(pinhole_sccp::Endpoint::socket_address);
+        let [_, inside] = self.skinny_ends(id).ok_or(Counter::SkinnyStrayChannels)?;
+        channel.set_endpoint(inside)?;
+        if let Some(half) = self.skinny.streams.get_mut(&id).and_then(|stream| stream.half(way).as_mut()) {
+            half.acknowledged = true;
+        }
+        // A phone says where it thinks it is. Until it has sent an authentic packet we send only to where its TLS
+        // connection comes from: nobody can have media sent to a third party.
+        let plausible = claimed.filter(|claimed| Some(claimed.ip()) == self.skinny_peer(conn));
+        if let Some(claimed) = plausible.filter(|_| way == Way::Receive) {
+            self.skinny_order(id, false, |orders| {
+                let [outside, _] = &mut orders.legs;
+                direct(outside, claimed);
+            });
+        }
+        Ok(())
+    }
+
+    /// CloseReceiveChannel, StopMediaTransmission. What means no channel of ours passes all the same.
+    pub(super) fn skinny_ended(&mut self, conn: ConnId, frame: &Frame, way: Way, now: Instant) {
+        let Some(channel) = frame.channel() else { return };
+        if let Some(id) = self.skinny.find(conn, way, Some(medium(frame.id())), ids(&channel), false) {
+            self.skinny_close_half(id, way, now);
+        }
+    }
+
+    /// PortRequest: ports are wanted before a channel is opened.
+    pub(super) fn skinny_port_request(
+        &mut self,
+        conn: ConnId,
+        frame: &Frame,
+        now: Instant,
+    ) -> Result<(), Counter> {
+        let call = frame.channel().ok_or(Counter::SkinnyMalformed)?.call()?;
+        self.skinny_stream(conn, call, Medium::Audio, now).map(|_| ())
+    }
+
+    /// PortClose: of a stream that no channel has used.
+    pub(super) fn skinny_port_close(&mut self, conn: ConnId, frame: &Frame, now: Instant) {
+        let Some(Ok(call)) = frame.channel().map(|channel| channel.call()) else { return };
+        let Some(id) = self.skinny.of_call(conn, call, Medium::Audio) else { return };
+        let unused = |stream: &Stream| stream.receive.is_none() && stream.transmit.is_none();
+        if self.skinny.streams.get(&id).is_some_and(unused) {
+            self.skinny_close_stream(id, "its ports are not wanted any more", now);
+        }
+    }
+
+    /// PortResponse: the phone names its ports; they become ours.
+    pub(super) fn skinny_ports(&mut self, conn: ConnId, frame: &mut Frame) -> Result<(), Counter> {
+        let mut channel = frame.channel_mut().ok_or(Counter::SkinnyMalformed)?;
+        let call = channel.call()?;
+        let id = self.skinny.of_call(conn, call, Medium::Audio).ok_or(Counter::SkinnyStrayChannels)?;
+        let [_, inside] = self.skinny_ends(id).ok_or(Counter::SkinnyStrayChannels)?;
+        channel.set_endpoint(inside)?;
+        if channel.rtcp_port().is_ok() {
+            channel.set_rtcp_port(inside.port() + 1)?;
+        }
+        Ok(())
+    }
+
+    /// MediaTransmissionFailure: the phone names where it could not send to, which is ours; the call manager knows the far
+    /// end's.
+    pub(super) fn skinny_transmission_failed(
+        &mut self,
+        conn: ConnId,
+        frame: &mut Frame,
+    ) -> Result<(), Counter> {
+        let mut channel = frame.channel_mut().ok_or(Counter::SkinnyMalformed)?;
+        let id = self.skinny.find(conn, Way::Transmit, None, ids(&channel), false);
+        let id = id.ok_or(Counter::SkinnyStrayChannels)?;
+        let slot = self.skinny.streams.get(&id).map(|stream| stream.slot);
+        let session = slot.and_then(|slot| self.sessions.get(slot)).ok_or(Counter::SkinnyStrayChannels)?;
+        let [_, inside] = &session.orders.legs;
+        let far = SocketAddr::new(inside.remote_ip(), inside.remote_rtp);
+        self.count(Counter::SkinnyChannelsFailed);
+        Ok(channel.set_endpoint(far)?)
+    }
+}

@@ -1,0 +1,158 @@
+//! Connections of SCCP phones, and who may register on them.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use pinhole_admin::{Event, EventKind};
+use pinhole_sccp::{Frame, MessageId};
+
+use super::SkinnyOutput;
+use super::streams::StreamId;
+use crate::DeviceName;
+use crate::counters::Counter;
+use crate::io::ConnId;
+use crate::proxy::Proxy;
+use crate::timers::Timer;
+
+/// A phone's connection, with the one inside that belongs to it.
+pub(super) struct Connection {
+    pub(super) device: DeviceName,
+    pub(super) cluster: usize,
+    pub(super) peer: SocketAddr,
+    pub(super) tls: String,
+    pub(super) since: Instant,
+    pub(super) stage: Stage,
+    pub(super) streams: Vec<StreamId>,
+}
+
+/// How far a phone has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// Nothing that counts was said: a link to a backup stays so.
+    Standby,
+    /// It has asked, under its own name.
+    Registering,
+    /// The call manager has granted it.
+    Registered,
+}
+
+impl Proxy {
+    pub(super) fn skinny_connected(
+        &mut self,
+        conn: ConnId,
+        device: DeviceName,
+        peer: SocketAddr,
+        tls: String,
+        listener: SocketAddr,
+        now: Instant,
+    ) {
+        let serves = |at: &usize| {
+            self.config.clusters.get(*at).is_some_and(|cluster| cluster.devices.is_match(device.as_str()))
+        };
+        let cluster = (0..self.config.clusters.len()).find(serves);
+        let server = cluster.and_then(|at| self.config.clusters.get(at)).and_then(|cluster| {
+            cluster.skinny.iter().find(|server| server.outside == listener).map(|server| server.inside)
+        });
+        let (Some(cluster), Some(to)) = (cluster, server) else {
+            let text = format!("no [[cluster]] that serves {device} has a call manager behind {listener}");
+            return self.skinny_refuse(conn, &device, Counter::SkinnyListenersUnknown, text);
+        };
+        let held = self.skinny.connections.values().filter(|other| other.device == device).count();
+        if held >= self.config.limits.skinny_connections_per_phone {
+            let text = format!("{held} SCCP connections are open already: one from {peer} is refused");
+            return self.skinny_refuse(conn, &device, Counter::SkinnyConnectionLimit, text);
+        }
+        let text = format!("connected from {peer}, {tls}, SCCP");
+        self.event(Event::new(EventKind::PhoneConnected, text).device(device.as_str()));
+        let streams = Vec::new();
+        let connection =
+            Connection { device, cluster, peer, tls, since: now, stage: Stage::Standby, streams };
+        self.skinny.connections.insert(conn, connection);
+        self.skinny_output(SkinnyOutput::Connect { conn, cluster, to });
+    }
+
+    fn skinny_refuse(&mut self, conn: ConnId, device: &DeviceName, counter: Counter, text: String) {
+        self.count(counter);
+        self.event(Event::new(EventKind::PhoneRefused, text).device(device.as_str()));
+        self.skinny_output(SkinnyOutput::Close { conn, reason: counter.name() });
+    }
+
+    /// One of the two connections ended. Who talks goes on for a while.
+    pub(super) fn skinny_closed(&mut self, conn: ConnId, reason: &'static str, now: Instant) {
+        let Some(connection) = self.skinny.connections.remove(&conn) else { return };
+        let grace = now + self.config.timers.phone_lost_grace;
+        let text = match connection.streams.len() {
+            0 => reason.to_owned(),
+            n => format!("{reason}; {n} stream(s) go on for a while"),
+        };
+        self.event(Event::new(EventKind::PhoneClosed, text).device(connection.device.as_str()));
+        for id in connection.streams {
+            if let Some(stream) = self.skinny.streams.get_mut(&id) {
+                stream.conn = None;
+                self.timers.set(Timer::Orphan(id), grace);
+            }
+        }
+        self.skinny_output(SkinnyOutput::Close { conn, reason });
+    }
+
+    /// A request to be registered, or for a token: the name must be the certificate's, the address becomes ours.
+    pub(super) fn skinny_register(
+        &mut self,
+        conn: ConnId,
+        frame: &mut Frame,
+        now: Instant,
+    ) -> Result<(), Counter> {
+        let Some(connection) = self.skinny.connections.get_mut(&conn) else {
+            return Err(Counter::UnknownConnections);
+        };
+        let claimed = frame.registration().and_then(|request| request.device_name().ok().map(str::to_owned));
+        if claimed.as_deref() != Some(connection.device.as_str()) {
+            let device = connection.device.clone();
+            let text = match claimed {
+                Some(name) => {
+                    format!("asks to register as {name}, which is not its certificate's name: refused")
+                }
+                None => "asks to register under an impossible name: refused".to_owned(),
+            };
+            self.event(Event::new(EventKind::IdentityRefused, text).device(device.as_str()));
+            if let Ok(frame) = Frame::register_reject(frame.version(), "not your device name") {
+                self.skinny_output(SkinnyOutput::ToPhone { conn, frame });
+            }
+            self.skinny_closed(conn, "it has asked for another name than its own", now);
+            return Err(Counter::SkinnyNameRefused);
+        }
+        let local = self.config.clusters.get(connection.cluster).map(|cluster| cluster.local.ip());
+        if frame.id() == MessageId::REGISTER {
+            connection.stage = connection.stage.max(Stage::Registering);
+        }
+        let mut request = frame.registration_mut().ok_or(Counter::SkinnyMalformed)?;
+        request.set_address(local.ok_or(Counter::SkinnyMalformed)?).map_err(|_| Counter::SkinnyMalformed)
+    }
+
+    /// The call manager has granted a registration: what the phone did before on connections that are lost is over.
+    pub(super) fn skinny_registered(&mut self, conn: ConnId, frame: &Frame, now: Instant) {
+        let Some(connection) = self.skinny.connections.get_mut(&conn) else { return };
+        connection.stage = Stage::Registered;
+        let device = connection.device.clone();
+        self.count(Counter::SkinnyRegistrations);
+        let protocol = frame.register_ack().map_or(0, |ack| ack.protocol);
+        let text = format!("registered, SCCP protocol {protocol}");
+        self.event(Event::new(EventKind::Registered, text).device(device.as_str()));
+        for id in self.skinny.orphans(&device) {
+            self.skinny_close_stream(id, "the phone has registered anew", now);
+        }
+    }
+
+    /// The phone's registration is over, and with it all calls on the connection.
+    pub(super) fn skinny_unregistered(&mut self, conn: ConnId, now: Instant) {
+        let Some(connection) = self.skinny.connections.get_mut(&conn) else { return };
+        let was = std::mem::replace(&mut connection.stage, Stage::Standby);
+        let device = connection.device.clone();
+        if was == Stage::Registered {
+            self.event(Event::new(EventKind::Unregistered, "unregistered or reset").device(device.as_str()));
+        }
+        for id in self.skinny.streams_of(conn) {
+            self.skinny_close_stream(id, "the phone is no longer registered", now);
+        }
+    }
+}

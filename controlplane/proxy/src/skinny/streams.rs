@@ -1,0 +1,285 @@
+//! Streams: a medium of a call reference on a connection, each one session of the data plane.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use pinhole_admin::{Event, EventKind};
+use pinhole_flow::{LegFlags, MasterKey, Session, Suite};
+use pinhole_sccp::{Encryption, MasterKey as SccpKey, MasterSalt};
+use zeroize::Zeroizing;
+
+use super::Skinny;
+use crate::DeviceName;
+use crate::counters::Counter;
+use crate::io::ConnId;
+use crate::proxy::Proxy;
+use crate::sessions::{NoRoom, Owner};
+use crate::timers::Timer;
+
+/// All that phones know (sccp 2.6.2).
+const SUITE: Suite = Suite::AesCm128HmacSha1_32;
+const KEY_LEN: usize = SccpKey::LEN;
+
+/// A stream, numbered over the life of a shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct StreamId(u64);
+
+/// What a stream carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Medium {
+    Audio,
+    Video,
+}
+
+/// Which way, as the phone sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Receive,
+    Transmit,
+}
+
+/// A channel that is open one way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Half {
+    /// The pass-through party id.
+    pub(super) party: u32,
+    pub(super) acknowledged: bool,
+}
+
+/// One medium of a call.
+pub(super) struct Stream {
+    pub(super) device: DeviceName,
+    pub(super) cluster: usize,
+    /// `None` once its connection is lost.
+    pub(super) conn: Option<ConnId>,
+    /// The call reference.
+    pub(super) call: u32,
+    pub(super) medium: Medium,
+    pub(super) slot: u32,
+    pub(super) receive: Option<Half>,
+    pub(super) transmit: Option<Half>,
+    pub(super) since: Instant,
+    /// When an authentic packet of the phone was last seen.
+    pub(super) phone_media_seen: Instant,
+}
+
+impl Stream {
+    pub(super) fn half(&mut self, way: Way) -> &mut Option<Half> {
+        match way {
+            Way::Receive => &mut self.receive,
+            Way::Transmit => &mut self.transmit,
+        }
+    }
+}
+
+impl Skinny {
+    /// The streams of a connection.
+    pub(super) fn streams_of(&self, conn: ConnId) -> Vec<StreamId> {
+        self.connections.get(&conn).map(|connection| connection.streams.clone()).unwrap_or_default()
+    }
+
+    /// A connection's stream of a call.
+    pub(super) fn of_call(&self, conn: ConnId, call: u32, medium: Medium) -> Option<StreamId> {
+        let same = |stream: &Stream| (stream.call, stream.medium) == (call, medium);
+        self.connections.get(&conn)?.streams.iter().copied().find(|id| self.streams.get(id).is_some_and(same))
+    }
+
+    /// The streams of a device whose connections are lost.
+    pub(super) fn orphans(&self, device: &DeviceName) -> Vec<StreamId> {
+        let lost = |stream: &Stream| stream.conn.is_none() && stream.device == *device;
+        self.streams.iter().filter(|(_, stream)| lost(stream)).map(|(id, _)| *id).collect()
+    }
+
+    /// The stream with an open half that a message means: by party id, else by call reference. With neither, `waiting`
+    /// takes the only half that is not acknowledged.
+    pub(super) fn find(
+        &mut self,
+        conn: ConnId,
+        way: Way,
+        medium: Option<Medium>,
+        (party, call): (u32, u32),
+        waiting: bool,
+    ) -> Option<StreamId> {
+        let mut open = Vec::new();
+        for id in self.streams_of(conn) {
+            let Some(stream) = self.streams.get_mut(&id) else { continue };
+            let Some(half) = *stream.half(way) else { continue };
+            if medium.is_none_or(|medium| medium == stream.medium) {
+                open.push((id, half, stream.call));
+            }
+        }
+        let by_party = open.iter().find(|(_, half, _)| party != 0 && half.party == party);
+        let by_call = || open.iter().find(|(_, _, reference)| call != 0 && *reference == call);
+        if let Some((id, ..)) = by_party.or_else(by_call) {
+            return Some(*id);
+        }
+        let mut pending = open.iter().filter(|(_, half, _)| !half.acknowledged);
+        match (pending.next(), pending.next()) {
+            (Some((id, ..)), None) if waiting && (party, call) == (0, 0) => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// Call and device that a session serves, for operators.
+    pub(crate) fn owner(&self, id: StreamId) -> Option<(String, String)> {
+        let stream = self.streams.get(&id)?;
+        Some((format!("sccp-{}", stream.call), stream.device.as_str().to_owned()))
+    }
+}
+
+impl Proxy {
+    /// The stream of a call, made if there is none: with keys that nobody has, so that nothing passes until a half opens.
+    pub(super) fn skinny_stream(
+        &mut self,
+        conn: ConnId,
+        call: u32,
+        medium: Medium,
+        now: Instant,
+    ) -> Result<StreamId, Counter> {
+        let Some(connection) = self.skinny.connections.get(&conn) else {
+            return Err(Counter::UnknownConnections);
+        };
+        let (device, cluster, held) =
+            (connection.device.clone(), connection.cluster, connection.streams.len());
+        if let Some(id) = self.skinny.of_call(conn, call, medium) {
+            return Ok(id);
+        }
+        let limits = &self.config.limits;
+        if held >= limits.skinny_streams_per_connection
+            || self.skinny.streams.len() + self.sets.calls() >= limits.calls
+        {
+            return Err(Counter::SkinnyStreamLimit);
+        }
+        let inside = self.config.clusters.get(cluster).map_or(0, |cluster| cluster.port);
+        let id = StreamId(self.skinny.last.0 + 1);
+        let sides = [self.config.outside.port, inside];
+        let slot = self.sessions.reserve(Owner::Stream(id), sides, now).map_err(|full| match full {
+            NoRoom::Slots => Counter::SlotsExhausted,
+            NoRoom::Ports => Counter::PortsExhausted,
+        })?;
+        self.skinny.last = id;
+        let nobodys = [self.skinny_key().0, self.skinny_key().0];
+        if let Some(session) = self.sessions.get_mut(slot) {
+            let [outside, _] = &mut session.orders.legs;
+            outside.flags = LegFlags::LEARN;
+            [outside.inbound, outside.outbound] = nobodys;
+        }
+        let stream = Stream {
+            device,
+            cluster,
+            conn: Some(conn),
+            call,
+            medium,
+            slot,
+            receive: None,
+            transmit: None,
+            since: now,
+            phone_media_seen: now,
+        };
+        self.skinny.streams.insert(id, stream);
+        if let Some(connection) = self.skinny.connections.get_mut(&conn) {
+            connection.streams.push(id);
+        }
+        Ok(id)
+    }
+
+    /// Changes a stream's orders and puts them in force.
+    pub(super) fn skinny_order(&mut self, id: StreamId, anew: bool, change: impl FnOnce(&mut Session)) {
+        let Some(stream) = self.skinny.streams.get(&id) else { return };
+        let (slot, device) = (stream.slot, stream.device.clone());
+        let Some(session) = self.sessions.get(slot) else { return };
+        let (mut orders, opened) = (session.orders, session.opened);
+        change(&mut orders);
+        if let Some(command) = self.sessions.order(slot, orders, anew) {
+            self.command(command);
+            if !opened {
+                self.count(Counter::SessionsOpened);
+                let text = format!("SCCP in slot {slot}, {}", SUITE.name());
+                self.event(Event::new(EventKind::SessionOpened, text).device(device.as_str()));
+            }
+        }
+    }
+
+    /// A fresh key, for the data plane and for a phone.
+    pub(super) fn skinny_key(&mut self) -> (MasterKey, Encryption) {
+        let mut bytes = Zeroizing::new([0; 32]);
+        self.random(&mut bytes[..KEY_LEN]);
+        let mut salt = Zeroizing::new([0; MasterSalt::LEN]);
+        self.random(&mut salt[..]);
+        let mut key = Zeroizing::new([0; KEY_LEN]);
+        key.copy_from_slice(&bytes[..KEY_LEN]);
+        let ours = MasterKey { suite: SUITE.code(), reserved: 0, salt: *salt, key: *bytes };
+        (ours, Encryption::new(SccpKey::new(*key), MasterSalt::new(*salt)))
+    }
+
+    /// Our address and RTP port of a stream, outside and inside.
+    pub(super) fn skinny_ends(&self, id: StreamId) -> Option<[SocketAddr; 2]> {
+        let session = self.sessions.get(self.skinny.streams.get(&id)?.slot)?;
+        let [outside, inside] = &session.orders.legs;
+        let address = |port: u8| Some(self.config.media.get(usize::from(port))?.address);
+        let end = |port: u8, rtp: u16| Some(SocketAddr::new(address(port)?, rtp));
+        Some([end(outside.port, outside.local_rtp)?, end(inside.port, inside.local_rtp)?])
+    }
+
+    /// Closes one way of a stream: its key gives way to one that nobody has. With the second way the stream ends.
+    pub(super) fn skinny_close_half(&mut self, id: StreamId, way: Way, now: Instant) {
+        let Some(stream) = self.skinny.streams.get_mut(&id) else { return };
+        *stream.half(way) = None;
+        if stream.receive.is_none() && stream.transmit.is_none() {
+            return self.skinny_close_stream(id, "both ways are closed", now);
+        }
+        let (nobodys, _) = self.skinny_key();
+        self.skinny_order(id, false, |orders| {
+            let [outside, _] = &mut orders.legs;
+            match way {
+                Way::Receive => outside.outbound = nobodys,
+                Way::Transmit => outside.inbound = nobodys,
+            }
+        });
+    }
+
+    pub(super) fn skinny_close_stream(&mut self, id: StreamId, reason: &str, now: Instant) {
+        let Some(stream) = self.skinny.streams.remove(&id) else { return };
+        self.timers.cancel(&Timer::Orphan(id));
+        if let Some(connection) = stream.conn.and_then(|conn| self.skinny.connections.get_mut(&conn)) {
+            connection.streams.retain(|other| *other != id);
+        }
+        let text = format!("SCCP in slot {}: {reason}", stream.slot);
+        self.event(Event::new(EventKind::SessionClosed, text).device(stream.device.as_str()));
+        let rested = self.rested(now);
+        self.close_session(stream.slot, rested);
+    }
+
+    /// Packets were accepted on a stream's session, perhaps from the phone.
+    pub(crate) fn skinny_activity(&mut self, id: StreamId, phone: bool, now: Instant) {
+        if let Some(stream) = self.skinny.streams.get_mut(&id).filter(|_| phone) {
+            stream.phone_media_seen = now;
+        }
+    }
+
+    /// The grace time of a stream without a connection is over: whoever still talks gets another.
+    pub(crate) fn skinny_orphan(&mut self, id: StreamId, now: Instant) {
+        let Some(stream) = self.skinny.streams.get(&id).filter(|stream| stream.conn.is_none()) else {
+            return;
+        };
+        let grace = self.config.timers.phone_lost_grace.max(std::time::Duration::from_secs(1));
+        let again = stream.phone_media_seen + grace;
+        if again > now {
+            return self.timers.set(Timer::Orphan(id), again);
+        }
+        self.count(Counter::PhonesLost);
+        self.skinny_close_stream(id, "the phone did not come back", now);
+    }
+
+    /// The data plane has refused a stream.
+    pub(crate) fn skinny_refused(&mut self, id: StreamId, text: String, now: Instant) {
+        let Some(stream) = self.skinny.streams.get(&id) else { return };
+        self.event(Event::new(EventKind::MediaRefused, text).device(stream.device.as_str()));
+        self.skinny_close_stream(id, "refused by the data plane", now);
+    }
+
+    /// The address of a phone's connection.
+    pub(super) fn skinny_peer(&self, conn: ConnId) -> Option<IpAddr> {
+        self.skinny.connections.get(&conn).map(|connection| connection.peer.ip())
+    }
+}

@@ -1,0 +1,82 @@
+//! Tables that others fill have bounds, and what was refused is told and counted.
+
+use pinhole_flow::CommandKind;
+use pinhole_proxy::{ConnId, Counter};
+use pinhole_sccp::MediaStatus;
+
+use super::stage::*;
+use crate::stage::PHONE_A;
+
+fn refusal(stage: &mut Stage, call: u32) -> MediaStatus {
+    stage.server_sends(1, open(call, None));
+    let status = stage.at_server().channel().unwrap().status().unwrap();
+    stage.server_sends(1, start(call, FAR, None));
+    assert_eq!(stage.at_server().channel().unwrap().status(), Ok(status));
+    assert!(stage.phone.is_empty(), "the phone hears nothing of it");
+    status
+}
+
+#[test]
+fn phone_holds_a_bounded_number_of_connections() {
+    let mut stage = Stage::with(config());
+    for conn in 1..=5 {
+        stage.connect(PHONE_A, conn, PRIMARY);
+    }
+    assert_eq!(stage.closed, [ConnId(5)]);
+    assert_eq!(stage.count(Counter::SkinnyConnectionLimit), 1);
+}
+
+#[test]
+fn connection_has_a_bounded_number_of_streams() {
+    let mut config = config();
+    config.limits.skinny_streams_per_connection = 2;
+    let mut stage = Stage::with(config);
+    stage.connect(PHONE_A, 1, PRIMARY);
+    stage.register(1, PHONE_A);
+    stage.talk(1, 7);
+    stage.talk(1, 8);
+    assert_eq!(refusal(&mut stage, 9), MediaStatus::OUT_OF_CHANNELS);
+    assert_eq!(stage.count(Counter::SkinnyStreamLimit), 2);
+}
+
+#[test]
+fn streams_count_among_the_calls() {
+    let mut config = config();
+    config.limits.calls = 1;
+    let mut stage = Stage::with(config);
+    stage.connect(PHONE_A, 1, PRIMARY);
+    stage.register(1, PHONE_A);
+    stage.talk(1, 7);
+    assert_eq!(refusal(&mut stage, 9), MediaStatus::OUT_OF_CHANNELS);
+}
+
+#[test]
+fn channel_without_a_slot_or_port_is_refused_in_the_phones_place() {
+    let mut no_slot = config();
+    no_slot.max_sessions = 1;
+    let mut no_port = config();
+    no_port.media[1].ports = 20000..=20001;
+    for (config, counter) in [(no_slot, Counter::SlotsExhausted), (no_port, Counter::PortsExhausted)] {
+        let mut stage = Stage::with(config);
+        stage.connect(PHONE_A, 1, PRIMARY);
+        stage.register(1, PHONE_A);
+        stage.talk(1, 7);
+        assert_eq!(refusal(&mut stage, 9), MediaStatus::OUT_OF_SOCKETS);
+        assert_eq!(stage.count(counter), 2);
+        assert_eq!(stage.proxy.ports().in_use, 2, "nothing half is left");
+    }
+}
+
+#[test]
+fn stream_that_the_data_plane_refuses_is_given_up() {
+    let mut stage = Stage::registered();
+    stage.refuses = true;
+    stage.server_sends(1, open(7, None));
+    assert_eq!(stage.count(Counter::MediaRefused), 1);
+    assert_eq!(stage.commands_of(CommandKind::Close).len(), 1);
+    assert!(stage.proxy.calls(stage.now).is_empty());
+    stage.phone.clear();
+    stage.phone_sends(1, open_ack(7, 0x107, CLAIMED, 0));
+    assert_eq!(stage.count(Counter::SkinnyStrayChannels), 1);
+    stage.nothing_more();
+}

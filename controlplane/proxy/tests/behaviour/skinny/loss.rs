@@ -1,0 +1,111 @@
+//! Connections end, media goes on for a while.
+
+use std::time::Duration;
+
+use pinhole_flow::CommandKind;
+use pinhole_proxy::{ConnId, Counter, Input, SkinnyInput};
+
+use super::stage::*;
+use crate::stage::{PHONE_A, PHONE_B};
+
+const GRACE: Duration = Duration::from_secs(30);
+
+/// The phone's packets were seen.
+fn phone_talks(stage: &mut Stage, packets: u64) {
+    let (slot, generation) = stage.proxy.sessions()[0];
+    stage.input(Input::MediaActivity { slot, generation, packets: [packets, 0] });
+}
+
+#[test]
+fn either_end_takes_the_other_with_it() {
+    let conn = ConnId(1);
+    for ended in [SkinnyInput::PhoneClosed { conn }, SkinnyInput::ServerClosed { conn }] {
+        let mut stage = Stage::registered();
+        stage.skinny(ended);
+        assert_eq!(stage.closed, [conn]);
+        assert!(stage.proxy.phones(stage.now).is_empty());
+        stage.phone_sends(1, register(PHONE_A));
+        stage.server_sends(1, open(7, None));
+        assert_eq!(stage.count(Counter::UnknownConnections), 2);
+        stage.nothing_more();
+    }
+}
+
+#[test]
+fn media_of_a_lost_connection_ends_after_the_grace_time() {
+    let mut stage = Stage::registered();
+    stage.talk(1, 7);
+    stage.skinny(SkinnyInput::ServerClosed { conn: ConnId(1) });
+    stage.pass(GRACE - Duration::from_secs(1));
+    assert_eq!(stage.proxy.sessions().len(), 1);
+    stage.pass(Duration::from_secs(2));
+    assert!(stage.proxy.sessions().is_empty());
+    assert_eq!(stage.count(Counter::PhonesLost), 1);
+}
+
+#[test]
+fn phone_that_goes_on_talking_keeps_its_media() {
+    let mut stage = Stage::registered();
+    stage.talk(1, 7);
+    stage.skinny(SkinnyInput::ServerClosed { conn: ConnId(1) });
+    for second in 0..100 {
+        stage.pass(Duration::from_secs(1));
+        phone_talks(&mut stage, second + 1);
+    }
+    assert_eq!(stage.proxy.calls(stage.now).len(), 1);
+    stage.pass(GRACE + Duration::from_secs(1));
+    assert!(stage.proxy.sessions().is_empty(), "until it is silent");
+}
+
+#[test]
+fn phone_that_registers_anew_has_ended_its_calls() {
+    let mut stage = Stage::registered();
+    stage.talk(1, 7);
+    stage.connect(PHONE_B, 2, PRIMARY);
+    stage.register(2, PHONE_B);
+    stage.talk(2, 8);
+    stage.skinny(SkinnyInput::ServerClosed { conn: ConnId(1) });
+    stage.skinny(SkinnyInput::ServerClosed { conn: ConnId(2) });
+    stage.connect(PHONE_A, 3, BACKUP);
+    assert_eq!(stage.proxy.sessions().len(), 2, "a connection alone says nothing");
+    stage.register(3, PHONE_A);
+    assert_eq!(stage.commands_of(CommandKind::Close).len(), 1);
+    let left = stage.proxy.calls(stage.now);
+    assert_eq!((left.len(), left[0].device.as_str()), (1, PHONE_B), "of its own only");
+}
+
+#[test]
+fn standby_connection_that_ends_leaves_calls_alone() {
+    let mut stage = Stage::registered();
+    stage.connect(PHONE_A, 2, BACKUP);
+    stage.talk(1, 7);
+    stage.skinny(SkinnyInput::PhoneClosed { conn: ConnId(2) });
+    stage.pass(GRACE * 2);
+    assert_eq!(stage.proxy.sessions().len(), 1);
+    assert_eq!(stage.closed, [ConnId(2)]);
+}
+
+#[test]
+fn new_data_plane_gets_the_sessions_of_sccp_too() {
+    let mut stage = Stage::registered();
+    stage.talk(1, 7);
+    let orders = stage.orders();
+    stage.input(Input::MediaReset);
+    let opened = stage.commands_of(CommandKind::Open);
+    assert_eq!((opened.len(), opened[1].session), (2, orders));
+}
+
+#[test]
+fn ports_rest_after_a_call_and_all_are_given_back() {
+    let mut stage = Stage::registered();
+    for call in 1..=20 {
+        stage.talk(1, call);
+    }
+    assert_eq!(stage.proxy.ports().in_use, 40);
+    stage.skinny(SkinnyInput::PhoneClosed { conn: ConnId(1) });
+    stage.pass(GRACE + Duration::from_secs(1));
+    assert_eq!((stage.proxy.ports().in_use, stage.proxy.ports().quarantined), (0, 40));
+    stage.pass(Duration::from_secs(10));
+    assert_eq!(stage.proxy.ports().quarantined, 0);
+    assert_eq!(stage.proxy.next_timeout(), None);
+}

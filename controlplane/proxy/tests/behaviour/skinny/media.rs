@@ -1,0 +1,325 @@
+//! Channels and transmissions: keys, addresses, sessions.
+
+use pinhole_flow::{CommandKind, LegFlags, MasterKey, Suite};
+use pinhole_proxy::Counter;
+use pinhole_sccp::{
+    Algorithm, Encryption, Frame, KeyBlock, MasterKey as SccpKey, MasterSalt, MediaStatus, MessageId,
+};
+
+use super::stage::*;
+use crate::stage::PHONE_A;
+
+fn theirs(fill: u8) -> Encryption {
+    Encryption::new(SccpKey::new([fill; 16]), MasterSalt::new([fill; 14]))
+}
+
+fn flow_key(suite: Suite, fill: u8) -> MasterKey {
+    MasterKey::new(suite, &[fill; 30]).unwrap()
+}
+
+#[test]
+fn phone_gets_a_key_for_each_way_and_our_outside_address() {
+    let mut stage = Stage::registered();
+    let (opened, started) = stage.talk(1, 7);
+    let orders = stage.orders();
+    let [outside, inside] = orders.legs;
+    assert_eq!(outside.outbound, key_in(&opened));
+    assert_eq!(outside.inbound, key_in(&started));
+    assert!(outside.outbound != outside.inbound);
+    assert!(outside.has(LegFlags::LEARN) && outside.port == 0 && inside.port == 1);
+    assert_eq!(endpoint(&started), format!("203.0.113.5:{}", outside.local_rtp));
+    assert_eq!((inside.inbound, inside.outbound), (MasterKey::NONE, MasterKey::NONE));
+    assert_eq!(inside.remote_ip().to_string(), "10.20.0.20");
+    assert_eq!((inside.remote_rtp, inside.remote_rtcp), (24000, 24001));
+    let calls = stage.proxy.calls(stage.now);
+    assert_eq!((calls.len(), stage.proxy.call_count()), (1, 1));
+    assert_eq!(calls[0].suite.as_deref(), Some("AES_CM_128_HMAC_SHA1_32"));
+}
+
+#[test]
+fn call_manager_gets_our_inside_address() {
+    let mut stage = Stage::registered();
+    stage.server_sends(1, open(7, None));
+    stage.phone_sends(1, open_ack(7, 0x107, CLAIMED, 0));
+    let ack = stage.at_server();
+    let ours = format!("10.20.0.5:{}", stage.orders().legs[1].local_rtp);
+    assert_eq!(endpoint(&ack), ours);
+    assert_eq!(ack.channel().unwrap().status(), Ok(MediaStatus::OK));
+    stage.server_sends(1, start(7, FAR, None));
+    stage.phone_sends(1, start_ack(7, 0x107, CLAIMED));
+    assert_eq!(endpoint(&stage.at_server()), ours);
+}
+
+#[test]
+fn nothing_passes_in_the_clear_while_one_way_is_open() {
+    for one_way in [open(7, None), start(7, FAR, None)] {
+        let mut stage = Stage::registered();
+        stage.server_sends(1, one_way);
+        let told = key_in(&stage.at_phone());
+        let [outside, _] = stage.orders().legs;
+        for key in [outside.inbound, outside.outbound] {
+            assert_eq!(key.suite(), Some(Suite::AesCm128HmacSha1_32));
+        }
+        assert!((outside.inbound == told) ^ (outside.outbound == told));
+    }
+}
+
+#[test]
+fn ways_may_open_in_any_order() {
+    let mut stage = Stage::registered();
+    stage.server_sends(1, start(7, FAR, None));
+    let started = stage.at_phone();
+    stage.server_sends(1, open(7, None));
+    let opened = stage.at_phone();
+    let [outside, inside] = stage.orders().legs;
+    assert_eq!((outside.inbound, outside.outbound), (key_in(&started), key_in(&opened)));
+    assert_eq!(inside.remote_rtp, 24000);
+    assert_eq!(stage.commands_of(CommandKind::Open).len(), 1);
+}
+
+#[test]
+fn hold_closes_the_session_and_resume_brings_new_keys_and_ports() {
+    let mut stage = Stage::registered();
+    let (opened, started) = stage.talk(1, 7);
+    let first = stage.orders();
+    stage.server_sends(1, end(MessageId::CLOSE_RECEIVE_CHANNEL, 7));
+    let held = stage.orders();
+    assert!(held.legs[0].outbound != first.legs[0].outbound, "the key of what is closed is used no more");
+    assert_eq!(held.legs[0].inbound, first.legs[0].inbound);
+    stage.server_sends(1, end(MessageId::STOP_MEDIA_TRANSMISSION, 7));
+    assert_eq!(stage.commands_of(CommandKind::Close).len(), 1);
+    assert_eq!([stage.at_phone().id(), stage.at_phone().id()].map(|id| id.0), [0x106, 0x8B]);
+    assert!(stage.proxy.calls(stage.now).is_empty());
+    let (again, started_again) = stage.talk(1, 7);
+    let keys = [opened, started, again, started_again].map(|frame| key_in(&frame));
+    for (at, key) in keys.iter().enumerate() {
+        assert!(!keys[..at].contains(key), "no key comes twice");
+    }
+    assert!(stage.orders().legs[0].local_rtp != first.legs[0].local_rtp);
+}
+
+#[test]
+fn stopped_phone_is_not_heard_any_more() {
+    let mut stage = Stage::registered();
+    let (opened, started) = stage.talk(1, 7);
+    stage.server_sends(1, end(MessageId::STOP_MEDIA_TRANSMISSION, 7));
+    let [outside, _] = stage.orders().legs;
+    assert!(outside.inbound != key_in(&started) && outside.inbound.suite().is_some());
+    assert_eq!(outside.outbound, key_in(&opened));
+}
+
+#[test]
+fn channel_that_is_opened_again_gets_another_key_on_the_same_ports() {
+    let mut stage = Stage::registered();
+    let (opened, _) = stage.talk(1, 7);
+    let before = stage.orders();
+    stage.server_sends(1, open(7, None));
+    let again = stage.at_phone();
+    let after = stage.orders();
+    assert!(key_in(&again) != key_in(&opened));
+    assert_eq!(after.legs[0].outbound, key_in(&again));
+    assert_eq!(after.legs.map(|leg| leg.local_rtp), before.legs.map(|leg| leg.local_rtp));
+    assert_eq!(after.legs[1].remote_rtp, 24000, "and the far end is where it was");
+}
+
+#[test]
+fn acknowledgement_is_found_by_call_or_alone_where_the_party_is_zero() {
+    for (call, party) in [(7, 0), (0, 0x107), (7, 0x999), (0, 0)] {
+        let mut stage = Stage::registered();
+        stage.server_sends(1, open(7, None));
+        stage.phone_sends(1, open_ack(call, party, CLAIMED, 0));
+        assert_eq!(endpoint(&stage.at_server()), format!("10.20.0.5:{}", stage.orders().legs[1].local_rtp));
+    }
+}
+
+#[test]
+fn acknowledgement_of_no_open_channel_is_dropped() {
+    let mut stage = Stage::registered();
+    stage.phone_sends(1, open_ack(7, 0x107, CLAIMED, 0));
+    stage.server_sends(1, open(7, None));
+    stage.server_sends(1, open(8, None));
+    stage.phone.clear();
+    stage.phone_sends(1, open_ack(0, 0, CLAIMED, 0));
+    stage.phone_sends(1, open_ack(9, 0x109, CLAIMED, 0));
+    stage.phone_sends(1, start_ack(7, 0x107, CLAIMED));
+    assert_eq!(stage.count(Counter::SkinnyStrayChannels), 4);
+    stage.nothing_more();
+}
+
+#[test]
+fn phones_claim_is_believed_only_if_its_connection_comes_from_there() {
+    for (claimed, port) in [(CLAIMED, 0), ("198.51.100.10:16384", 16384)] {
+        let mut stage = Stage::registered();
+        stage.server_sends(1, open(7, None));
+        stage.phone_sends(1, open_ack(7, 0x107, claimed, 0));
+        assert_eq!(stage.orders().legs[0].remote_rtp, port, "{claimed}");
+    }
+}
+
+#[test]
+fn failed_channel_gives_its_session_back_and_shows_no_address() {
+    let mut stage = Stage::registered();
+    stage.server_sends(1, open(7, None));
+    stage.phone_sends(1, open_ack(7, 0x107, CLAIMED, 8));
+    let ack = stage.at_server();
+    assert_eq!(
+        (endpoint(&ack), ack.channel().unwrap().status()),
+        ("0.0.0.0:0".to_owned(), Ok(MediaStatus(8)))
+    );
+    assert_eq!(stage.commands_of(CommandKind::Close).len(), 1);
+    assert_eq!(stage.count(Counter::SkinnyChannelsFailed), 1);
+}
+
+#[test]
+fn sender_that_is_named_is_heard_inside_and_hidden_outside() {
+    let mut stage = Stage::registered();
+    stage.server_sends(1, open_from(7, "10.20.0.30:30000"));
+    let [outside, inside] = stage.orders().legs;
+    assert_eq!(endpoint(&stage.at_phone()), format!("203.0.113.5:{}", outside.local_rtp));
+    assert_eq!((inside.remote_ip().to_string(), inside.remote_rtp), ("10.20.0.30".to_owned(), 30000));
+    stage.server_sends(1, open(8, None));
+    assert_eq!(endpoint(&stage.at_phone()), "0.0.0.0:0", "who is not named stays so");
+}
+
+#[test]
+fn call_managers_keys_are_those_of_the_inside_leg() {
+    let mut stage = Stage::registered();
+    let eighty = Encryption { algorithm: Algorithm::AesCm128HmacSha1_80, ..theirs(2) };
+    stage.server_sends(1, open(7, Some(theirs(1))));
+    stage.server_sends(1, start(7, FAR, Some(eighty)));
+    let [outside, inside] = stage.orders().legs;
+    assert_eq!(inside.inbound, flow_key(Suite::AesCm128HmacSha1_32, 1));
+    assert_eq!(inside.outbound, flow_key(Suite::AesCm128HmacSha1_80, 2));
+    assert_eq!((outside.outbound, outside.inbound), (key_in(&stage.at_phone()), key_in(&stage.at_phone())));
+}
+
+#[test]
+fn keys_that_cannot_be_used_are_refused_in_the_phones_place() {
+    let broken = [
+        Encryption { algorithm: Algorithm::AeadAes128Gcm, ..theirs(1) },
+        Encryption { algorithm: Algorithm::F8_128HmacSha1_32, ..theirs(1) },
+        Encryption { mki: true, ..theirs(1) },
+        Encryption { derivation_rate: 16, ..theirs(1) },
+    ];
+    for encryption in broken {
+        let mut stage = Stage::registered();
+        stage.server_sends(1, open(7, Some(encryption.clone())));
+        let refusal = stage.at_server();
+        assert_eq!(refusal.id(), MessageId::OPEN_RECEIVE_CHANNEL_ACK);
+        assert_eq!(refusal.channel().unwrap().status(), Ok(MediaStatus::UNKNOWN));
+        stage.server_sends(1, start(7, FAR, Some(encryption)));
+        assert_eq!(stage.at_server().id(), MessageId::START_MEDIA_TRANSMISSION_ACK);
+        assert_eq!(stage.count(Counter::SkinnyKeysUnusable), 2);
+        assert!(stage.commands.is_empty() && stage.proxy.ports().in_use == 0);
+        stage.nothing_more();
+    }
+}
+
+#[test]
+fn rubbish_in_the_block_is_taken_for_no_key_and_overwritten_whole() {
+    let mut stage = Stage::registered();
+    let mut bytes = open(7, None).as_bytes().to_vec();
+    bytes[12 + 28..12 + 76].copy_from_slice(&[0xA5; 48]);
+    stage.server_sends(1, Frame::parse(&bytes, &pinhole_sccp::Limits::default()).unwrap());
+    let seen = stage.at_phone();
+    key_in(&seen);
+    assert_eq!(&seen.body()[66..76], &[0; 10], "nothing of it is left");
+    assert_eq!(stage.count(Counter::SkinnyKeysUnreadable), 1);
+    assert_eq!(stage.orders().legs[1].inbound, MasterKey::NONE);
+}
+
+#[test]
+fn message_without_room_for_a_key_is_lengthened() {
+    let mut stage = Stage::registered();
+    stage.server_sends(1, frame(MessageId::OPEN_RECEIVE_CHANNEL, 0, &body(28, &[(4, 0x107), (24, 7)])));
+    let seen = stage.at_phone();
+    assert_eq!(stage.orders().legs[0].outbound, key_in(&seen));
+    assert_eq!(seen.channel().unwrap().call(), Ok(7));
+}
+
+#[test]
+fn transmission_to_where_nothing_can_be_sent_is_refused() {
+    for to in ["0.0.0.0:24000", "239.1.2.3:24000", "127.0.0.1:24000", "10.20.0.20:0", "[2001:db8::1]:24000"] {
+        let mut stage = Stage::registered();
+        stage.server_sends(1, start(7, to, None));
+        let refusal = stage.at_server();
+        assert_eq!(refusal.channel().unwrap().status(), Ok(MediaStatus::UNKNOWN), "{to}");
+        assert_eq!(stage.count(Counter::SkinnyUnreachable), 1);
+        assert!(stage.commands.is_empty() && stage.proxy.ports().in_use == 0);
+        stage.nothing_more();
+    }
+}
+
+#[test]
+fn audio_and_video_of_a_call_are_two_sessions() {
+    let mut stage = Stage::registered();
+    stage.talk(1, 7);
+    let video = body(192, &[(0, 7), (4, 0x207), (8, 103), (16, 7)]);
+    stage.server_sends(1, frame(MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL, 17, &video));
+    let opened = stage.at_phone();
+    assert_eq!(stage.commands_of(CommandKind::Open).len(), 2);
+    assert_eq!(stage.orders().legs[0].outbound, key_in(&opened));
+    let ack = body(36, &[(28, 0), (32, 7)]);
+    stage.phone_sends(1, frame(MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL_ACK, 17, &ack));
+    assert_eq!(endpoint(&stage.at_server()), format!("10.20.0.5:{}", stage.orders().legs[1].local_rtp));
+    let calls = stage.proxy.calls(stage.now);
+    assert_eq!((calls.len(), calls[0].sessions.len()), (1, 2));
+}
+
+#[test]
+fn ports_that_are_asked_for_first_are_those_of_the_channel() {
+    let mut stage = Stage::registered();
+    stage.phone_sends(1, frame(MessageId::PORT_RESPONSE, 17, &body(44, &[(4, 7), (8, 0x107), (32, 16384)])));
+    assert_eq!(stage.count(Counter::SkinnyStrayChannels), 1, "not before they are asked for");
+    let request = frame(MessageId::PORT_REQUEST, 17, &body(24, &[(0, 7), (4, 7), (8, 0x107)]));
+    stage.server_sends(1, request.clone());
+    assert_eq!(stage.at_phone(), request);
+    stage.phone_sends(1, frame(MessageId::PORT_RESPONSE, 17, &body(44, &[(4, 7), (8, 0x107), (32, 16384)])));
+    let seen = stage.at_server();
+    let named = endpoint(&seen);
+    assert_eq!(named, format!("10.20.0.5:{}", seen.channel().unwrap().rtcp_port().unwrap() - 1));
+    stage.server_sends(1, open(7, None));
+    assert_eq!(named, format!("10.20.0.5:{}", stage.orders().legs[1].local_rtp));
+    let unused = frame(MessageId::PORT_REQUEST, 17, &body(24, &[(0, 8), (4, 8), (8, 0x108)]));
+    stage.server_sends(1, unused);
+    assert_eq!(stage.proxy.ports().in_use, 4);
+    stage.server_sends(1, frame(MessageId::PORT_CLOSE, 17, &body(16, &[(0, 8), (4, 8), (8, 0x108)])));
+    stage.server_sends(1, frame(MessageId::PORT_CLOSE, 17, &body(16, &[(0, 7), (4, 7), (8, 0x107)])));
+    assert_eq!(stage.proxy.ports().in_use, 2, "those of the open channel stay");
+}
+
+#[test]
+fn failed_transmission_is_told_with_the_far_ends_address() {
+    let mut stage = Stage::registered();
+    let (_, started) = stage.talk(1, 7);
+    let mut failure =
+        frame(MessageId::MEDIA_TRANSMISSION_FAILURE, 17, &body(36, &[(0, 7), (4, 0x107), (32, 7)]));
+    failure.channel_mut().unwrap().set_endpoint(endpoint(&started).parse().unwrap()).unwrap();
+    stage.phone_sends(1, failure);
+    assert_eq!(endpoint(&stage.at_server()), FAR);
+}
+
+#[test]
+fn same_call_reference_on_two_connections_is_two_streams() {
+    let mut stage = Stage::registered();
+    stage.connect(crate::stage::PHONE_B, 2, PRIMARY);
+    stage.register(2, crate::stage::PHONE_B);
+    stage.talk(1, 7);
+    stage.talk(2, 7);
+    assert_eq!(stage.proxy.sessions().len(), 2);
+    stage.server_sends(2, end(MessageId::CLOSE_RECEIVE_CHANNEL, 7));
+    stage.server_sends(2, end(MessageId::STOP_MEDIA_TRANSMISSION, 7));
+    let left = stage.proxy.calls(stage.now);
+    assert_eq!((left.len(), left[0].device.as_str()), (1, PHONE_A));
+}
+
+#[test]
+fn every_channel_orders_a_key_that_phones_understand() {
+    let mut stage = Stage::registered();
+    let (opened, started) = stage.talk(1, 7);
+    for frame in [opened, started] {
+        let Ok(KeyBlock::Keyed(encryption)) = frame.channel().unwrap().encryption() else { panic!("no key") };
+        assert_eq!(encryption.algorithm, Algorithm::AesCm128HmacSha1_32);
+        assert!(!encryption.mki && encryption.derivation_rate == 0);
+    }
+}
