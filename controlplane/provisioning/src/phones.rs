@@ -33,7 +33,7 @@ use state::State;
 use store::{Saved, Store};
 use timeline::What;
 
-pub use certificate::{BadCertificateId, CertificateId, ISSUER_MAX, Pin, PinOrigin, SERIAL_MAX};
+pub use certificate::{BadCertificateId, CertificateId, DER_MAX, ISSUER_MAX, Pin, PinOrigin, SERIAL_MAX};
 pub use enrolment::{Enrolling, Validity};
 pub use operator::{ENROLMENT_MAX, PINS_MAX, PhonesError};
 pub use password::{ATTEMPTS_MAX, PASSWORD_BYTES};

@@ -1,6 +1,7 @@
 //! Which certificate a device is known by.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -13,12 +14,17 @@ pub const SERIAL_MAX: usize = 32;
 /// The longest issuer name in bytes.
 pub const ISSUER_MAX: usize = 512;
 
+/// The longest certificate that is kept, in bytes of its DER.
+pub const DER_MAX: usize = 4096;
+
 /// A certificate that was shown and verified.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CertificateId {
     serial: Box<[u8]>,
     issuer: Box<str>,
     sha256: [u8; 32],
+    /// The certificate itself.
+    der: Option<Arc<[u8]>>,
 }
 
 /// Why a certificate cannot be pinned.
@@ -38,6 +44,8 @@ pub struct Pin {
     /// Absent in a pin by list, which may know no more than the serial number.
     sha256: Option<[u8; 32]>,
     origin: PinOrigin,
+    /// The certificate itself, once it was seen: configurations are encrypted to it.
+    der: Option<Arc<[u8]>>,
 }
 
 /// Where a pin comes from.
@@ -59,7 +67,13 @@ impl CertificateId {
     /// # Errors
     /// An empty or overlong serial number or issuer, or an issuer with control characters.
     pub fn new(serial: &[u8], issuer: &str, sha256: [u8; 32]) -> Result<Self, BadCertificateId> {
-        Ok(Self { serial: checked_serial(serial)?, issuer: checked_issuer(issuer)?, sha256 })
+        Ok(Self { serial: checked_serial(serial)?, issuer: checked_issuer(issuer)?, sha256, der: None })
+    }
+
+    /// The same with the certificate itself, DER, so that it is kept where it is pinned. One that is longer than
+    /// [`DER_MAX`] is not.
+    pub fn with_der(self, der: &[u8]) -> Self {
+        Self { der: (der.len() <= DER_MAX).then(|| der.into()), ..self }
     }
 
     /// SHA-256 of its DER.
@@ -74,6 +88,7 @@ impl CertificateId {
             issuer: Some(self.issuer.clone()),
             sha256: Some(self.sha256),
             origin,
+            der: self.der.clone(),
         }
     }
 }
@@ -84,7 +99,7 @@ impl Pin {
     /// # Errors
     /// As [`CertificateId::new`].
     pub fn listed(serial: &[u8], issuer: Option<&str>) -> Result<Self, BadCertificateId> {
-        Self::stored(serial, issuer, None, PinOrigin::Listed)
+        Self::stored(serial, issuer, None, PinOrigin::Listed, None)
     }
 
     pub(super) fn stored(
@@ -92,10 +107,11 @@ impl Pin {
         issuer: Option<&str>,
         sha256: Option<[u8; 32]>,
         origin: PinOrigin,
+        der: Option<Arc<[u8]>>,
     ) -> Result<Self, BadCertificateId> {
         let serial = checked_serial(serial)?;
         let issuer = issuer.map(checked_issuer).transpose()?;
-        Ok(Self { serial, issuer, sha256, origin })
+        Ok(Self { serial, issuer, sha256, origin, der })
     }
 
     /// Whether this is the certificate.
@@ -108,6 +124,26 @@ impl Pin {
                     && self.issuer.as_ref().is_none_or(|issuer| *issuer == certificate.issuer)
             }
         }
+    }
+
+    /// Whether the other pins the same, whatever was seen of it.
+    pub(super) fn pins_same(&self, other: &Self) -> bool {
+        let Self { serial, issuer, sha256, origin, der: _ } = self;
+        (serial, issuer, sha256, origin) == (&other.serial, &other.issuer, &other.sha256, &other.origin)
+    }
+
+    /// Keeps the certificate itself, if this is it. Whether it was not kept before.
+    pub(super) fn see(&mut self, certificate: &CertificateId) -> bool {
+        let is_new = certificate.der.is_some() && self.der != certificate.der && self.matches(certificate);
+        if is_new {
+            self.der.clone_from(&certificate.der);
+        }
+        is_new
+    }
+
+    /// The certificate itself, DER, once it was seen.
+    pub fn der(&self) -> Option<&Arc<[u8]>> {
+        self.der.as_ref()
     }
 
     /// Serial number, big-endian, without leading zeros.

@@ -1,6 +1,7 @@
 //! What the operator does with phones, and what enrolment of certificates does. All of it is on disk before it counts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
@@ -91,7 +92,7 @@ impl Phones {
     pub fn pin(&self, device: Device, pin: Pin, now: SystemTime) -> Result<(), PhonesError> {
         let subject = pin.to_string();
         self.change(device, |phone| {
-            if phone.pins.contains(&pin) {
+            if phone.pins.iter().any(|known| known.pins_same(&pin)) {
                 return Ok(());
             }
             if phone.pins.len() >= PINS_MAX {
@@ -251,6 +252,14 @@ impl Phones {
             let timeline = timeline.recent().map(|(_, moment)| moment.clone()).collect();
             PhoneView { timeline, ..PhoneView::of_stranger(device, seen_ms) }
         }))
+    }
+
+    /// The certificates of a device that were seen, DER, the one pinned last first: what a configuration may be encrypted
+    /// to.
+    pub fn certificates(&self, device: Device) -> Vec<Arc<[u8]>> {
+        let state = self.state();
+        let pins = state.phones.get(&device).map(|phone| phone.pins.iter().rev());
+        pins.into_iter().flatten().filter_map(Pin::der).cloned().collect()
     }
 
     /// The security class of a device that is known.

@@ -188,6 +188,13 @@ impl Phone {
         Ok(())
     }
 
+    /// A certificate was shown and verified: if it is pinned, it is kept.
+    pub fn shown(&mut self, certificate: &CertificateId) {
+        for pin in &mut self.pins {
+            self.is_dirty |= pin.see(certificate);
+        }
+    }
+
     pub fn authenticated(&mut self, id: SessionId, source: IpAddr, subject: &str, now: u64) {
         self.session = Some(Session { id, source, registered: false });
         self.active_ms = now;

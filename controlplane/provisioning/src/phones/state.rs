@@ -70,6 +70,9 @@ impl State {
             phone.note(Moment::new(now, What::Refused, file).source(source).failure(failure));
             return Err(failure);
         }
+        if let Wants::Configuration { certificate: Some(certificate) } = wants {
+            phone.shown(certificate);
+        }
         phone.note(Moment::new(now, What::Granted, file).source(source));
         let (epoch, class) = (phone.epoch, phone.class);
         self.seen_at(source, device, policy, now);
@@ -116,6 +119,7 @@ impl State {
                 Err(failure) => failure,
             }
         } else if phone.pins.iter().any(|pin| pin.matches(certificate)) {
+            phone.shown(certificate);
             phone.authenticated(id, source, subject, now);
             self.seen_at(source, device, policy, now);
             return Ok(Recognised::Known(id));

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 use thiserror::Error;
 
 use super::Enrolment;
-use super::certificate::{Pin, PinOrigin};
+use super::certificate::{DER_MAX, Pin, PinOrigin};
 use super::enrolment::Issued;
 use super::password::StoredPassword;
 use super::phone::{Admission, Fetch, HeldTrustList, Phone, Stage};
@@ -20,7 +20,9 @@ use crate::{Device, SecurityClass};
 /// Marks the file as ours: "PHdb".
 const APPLICATION_ID: i32 = 0x5048_6462;
 /// Version of the tables.
-const SCHEMA: i32 = 1;
+const SCHEMA: i32 = 2;
+/// What makes tables of a version those of the next, beginning with version 1.
+const MIGRATIONS: [&str; 1] = ["ALTER TABLE pin ADD COLUMN der BLOB;"];
 
 const TABLES: &str = "
 CREATE TABLE phone (
@@ -40,6 +42,7 @@ CREATE TABLE pin (
     issuer TEXT NOT NULL,
     sha256 BLOB,
     origin TEXT NOT NULL,
+    der BLOB,
     PRIMARY KEY (device, place)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE fetch (
@@ -175,7 +178,11 @@ impl Store {
         let tables = "SELECT count(*) FROM sqlite_schema";
         let tables: i64 = self.connection.query_row(tables, [], |row| row.get(0)).map_err(&failed)?;
         match (application.map_err(&failed)?, version.map_err(&failed)?) {
-            (APPLICATION_ID, SCHEMA) => Ok(()),
+            (APPLICATION_ID, version @ 1..=SCHEMA) => {
+                let steps: String = MIGRATIONS.iter().skip(version as usize - 1).copied().collect();
+                let mark = format!("PRAGMA user_version = {SCHEMA};");
+                self.connection.execute_batch(&format!("BEGIN; {steps} {mark} COMMIT;")).map_err(&failed)
+            }
             (APPLICATION_ID, version) => Err(StoreError::Newer { path: path.clone(), version }),
             (0, 0) if tables == 0 => {
                 let marks =
@@ -312,8 +319,9 @@ fn write_phone(transaction: &Transaction<'_>, saved: &Saved) -> rusqlite::Result
         let sha256 = pin.sha256().map(<[u8; 32]>::as_slice);
         // None is stored as the empty name, which no issuer has.
         let issuer = pin.issuer().unwrap_or_default();
-        let row = params![device, place, pin.serial(), issuer, sha256, name(&pin.origin())?];
-        run("INSERT INTO pin VALUES (?, ?, ?, ?, ?, ?)", row)?;
+        let der = pin.der().map(AsRef::as_ref);
+        let row = params![device, place, pin.serial(), issuer, sha256, name(&pin.origin())?, der];
+        run("INSERT INTO pin VALUES (?, ?, ?, ?, ?, ?, ?)", row)?;
     }
     // Where the phone is connected from counts as a place that it has fetched from, once the connection is gone.
     let session = phone.session.map(|session| Fetch { source: session.source, at_ms: phone.active_ms });
@@ -364,7 +372,9 @@ fn read_pin(row: &Row<'_>) -> rusqlite::Result<(Device, Pin)> {
     let issuer: String = row.get("issuer")?;
     let issuer = Some(issuer.as_str()).filter(|issuer| !issuer.is_empty());
     let (sha256, origin) = (row.get("sha256")?, named::<PinOrigin>(row, "origin")?);
-    let pin = Pin::stored(&serial, issuer, sha256, origin).map_err(|error| broken(row, error))?;
+    let der: Option<Vec<u8>> = row.get("der")?;
+    let der = der.filter(|der| der.len() <= DER_MAX).map(Into::into);
+    let pin = Pin::stored(&serial, issuer, sha256, origin, der).map_err(|error| broken(row, error))?;
     Ok((device(row)?, pin))
 }
 

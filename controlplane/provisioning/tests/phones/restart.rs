@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use pinhole_provisioning::phones::PinOrigin;
+
 use super::*;
 
 #[test]
@@ -82,9 +84,69 @@ fn file_that_is_no_database_of_ours_is_not_touched() {
     fs::remove_file(&path).unwrap();
     assert_eq!(open(), None);
     let newer = rusqlite::Connection::open(&path).unwrap();
-    newer.execute_batch("PRAGMA user_version = 2").unwrap();
+    newer.execute_batch("PRAGMA user_version = 3").unwrap();
     drop(newer);
-    assert!(open().unwrap().contains("has version 2"));
+    assert!(open().unwrap().contains("has version 3"));
     let nowhere = Phones::open(&folder.path().join("none/phones.db"), PhonePolicy::default(), Arc::default());
     assert!(nowhere.err().unwrap().to_string().contains("permissions"));
+}
+
+#[test]
+fn a_certificate_is_kept_once_it_was_shown_and_pinned() {
+    let mut bench = Bench::new().allowed(device(1)).allowed(device(2));
+    let kept = |bench: &Bench| -> Vec<Vec<u8>> {
+        bench.phones().certificates(device(1)).iter().map(|der| der.to_vec()).collect()
+    };
+    // At first use, with the pin.
+    bench.provision(device(1), source(1), 1);
+    let first = certificate(1).with_der(b"first");
+    bench.phones().authenticated(device(1), &first, source(1), at(2)).unwrap();
+    assert_eq!(kept(&bench), [b"first"]);
+    bench.open();
+    assert_eq!(kept(&bench), [b"first"]);
+    // One that was pinned without having been seen, by whatever connection it is shown.
+    bench.phones().pin(device(1), certificate(2).pin(PinOrigin::Listed), at(3)).unwrap();
+    let second = certificate(2).with_der(b"second");
+    let shown = Wants::Configuration { certificate: Some(&second) };
+    bench.ask(device(1), source(9), shown, 4).unwrap();
+    // One that is not pinned is refused, and not kept.
+    let third = certificate(3).with_der(b"third");
+    let refused = bench.ask(device(1), source(9), Wants::Configuration { certificate: Some(&third) }, 4);
+    assert_eq!(refused.err(), Some(Failure::PinMismatch));
+    bench.phones().tick(at(5)).unwrap();
+    bench.open();
+    assert_eq!(kept(&bench), [b"second".as_slice(), b"first"]);
+    assert!(bench.phones().certificates(device(2)).is_empty());
+    // The same pin once more is none more.
+    bench.phones().pin(device(1), second.pin(PinOrigin::Listed), at(6)).unwrap();
+    assert_eq!(bench.show(device(1)).pins.len(), 2);
+}
+
+#[test]
+fn a_certificate_of_more_than_four_kilobytes_is_pinned_but_not_kept() {
+    let bench = Bench::new().allowed(device(1));
+    for (serial, len, kept) in [(1, 4096, 1), (2, 4097, 1)] {
+        let pin = certificate(serial).with_der(&vec![0; len]).pin(PinOrigin::Listed);
+        bench.phones().pin(device(1), pin, at(1)).unwrap();
+        assert_eq!(bench.phones().certificates(device(1)).len(), kept);
+    }
+    assert_eq!(bench.show(device(1)).pins.len(), 2);
+}
+
+#[test]
+fn a_database_of_the_first_version_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("phones.db");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("version_1.sql")).unwrap();
+    drop(old);
+    let phones = Phones::open(&path, PhonePolicy::default(), Arc::default()).unwrap();
+    let shown = certificate(1).with_der(b"shown");
+    phones.authenticated(device(1), &shown, source(1), at(1)).unwrap();
+    let other = phones.authenticated(device(1), &certificate(2), source(1), at(1));
+    assert_eq!(other, Err(Failure::PinMismatch));
+    phones.tick(at(2)).unwrap();
+    drop(phones);
+    let phones = Phones::open(&path, PhonePolicy::default(), Arc::default()).unwrap();
+    assert_eq!(&*phones.certificates(device(1))[0], b"shown");
 }
