@@ -13,6 +13,9 @@ use std::time::Duration;
 
 use common::provisioning::{CallManager, DEVICE, free_udp, signed};
 use common::{Appliance, Authority, Certified, Validity, eventually};
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::x509::X509;
 use pinhole_admin::{Request, Response};
 
 struct Stage {
@@ -32,6 +35,10 @@ struct Got {
 
 impl Stage {
     fn start(limits: &str) -> Self {
+        Self::start_with(limits, "")
+    }
+
+    fn start_with(limits: &str, cluster: &str) -> Self {
         let call_manager = CallManager::start();
         let tftp = free_udp(17);
         let [http, https] = free_tcp();
@@ -43,7 +50,7 @@ impl Stage {
             tftp + 1
         );
         let cluster = format!(
-            "devices = \"^SEP\"\ntftp_server = \"127.0.0.1:{}\"\n[[cluster.rewrite.call_manager]]\n\
+            "devices = \"^SEP\"\ntftp_server = \"127.0.0.1:{}\"\n{cluster}\n[[cluster.rewrite.call_manager]]\n\
              inside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\nsip_tls_port = 5071\n",
             call_manager.port
         );
@@ -84,6 +91,12 @@ impl Stage {
 
     fn keys(&self) -> PathBuf {
         self.appliance.file.parent().unwrap().join("provisioning/authority")
+    }
+
+    /// The trust list, read to its end.
+    fn fetch_trust_list(&self) {
+        assert_eq!(self.get(&format!("ITL{DEVICE}.tlv")).status, 200);
+        eventually(|| self.show()["stage"] == "trust_list_delivered", "the trust list is delivered");
     }
 
     /// Writes a certificate with its key as curl takes them.
@@ -283,8 +296,7 @@ fn a_configuration_goes_unsigned_by_https_and_nothing_else_does() {
     let stage = Stage::start("");
     let name = format!("{DEVICE}.cnf.xml.sgn");
     assert_eq!(stage.secure(&name, &[]).unwrap().status, 404, "only after the trust list");
-    assert_eq!(stage.get(&format!("ITL{DEVICE}.tlv")).status, 200);
-    eventually(|| stage.count("delivered") == 1, "the trust list is delivered");
+    stage.fetch_trust_list();
     for version in ["1.2", "1.3"] {
         for name in [&name, &format!("{DEVICE}.cnf.xml")] {
             let options = [&format!("--tlsv{version}"), "--tls-max", version];
@@ -308,8 +320,7 @@ fn large_files_come_whole_also_to_slow_readers() {
     let filling = "x".repeat(200_000);
     let configuration = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, configuration.replace("<ourOwn>", &format!("<ourOwn>{filling}"))).unwrap();
-    assert_eq!(stage.get(&format!("ITL{DEVICE}.tlv")).status, 200);
-    eventually(|| stage.count("delivered") == 1, "the trust list is delivered");
+    stage.fetch_trust_list();
     let slowly = ["--limit-rate", "6M"];
     assert!(stage.curl("big.loads", &slowly).content == firmware);
     let got = stage.secure(&format!("{DEVICE}.cnf.xml"), &["--limit-rate", "100K"]).unwrap();
@@ -319,8 +330,7 @@ fn large_files_come_whole_also_to_slow_readers() {
 #[test]
 fn a_certificate_is_asked_for_but_need_not_be_shown() {
     let stage = Stage::start("");
-    assert_eq!(stage.get(&format!("ITL{DEVICE}.tlv")).status, 200);
-    eventually(|| stage.count("delivered") == 1, "the trust list is delivered");
+    stage.fetch_trust_list();
     let name = format!("{DEVICE}.cnf.xml");
     let get = |certified: &Certified| {
         let options = stage.certified(certified);
@@ -355,4 +365,47 @@ fn new_keys_are_served_once_they_were_read() {
     assert!(stage.secure("none", &[]).is_err(), "still the key before");
     stage.appliance.reload();
     eventually(|| stage.secure("none", &[]).is_ok(), "the new key");
+}
+
+#[test]
+fn a_configuration_is_encrypted_to_the_certificate_that_the_phone_has_shown() {
+    let stage = Stage::start_with("", "encryption = \"when_known\"");
+    let (sgn, enc) = (format!("{DEVICE}.cnf.xml.sgn"), format!("{DEVICE}.cnf.xml.enc.sgn"));
+    stage.fetch_trust_list();
+    assert_eq!((stage.get(&enc).status, stage.count("certificate_not_seen")), (404, 1));
+    assert!(String::from_utf8_lossy(&stage.get(&sgn).content).contains("<processNodeName>"));
+    let own = stage.appliance.authority.sign_rsa(DEVICE);
+    let certificate = X509::from_der(own.certificate.der()).unwrap();
+    let serial = certificate.serial_number().to_bn().unwrap().to_hex_str().unwrap().to_string();
+    let pinned = stage.appliance.ask(Request::PinPhone { device: DEVICE.into(), serial, issuer: None });
+    assert!(matches!(pinned, Response::Done(_)), "{pinned:?}");
+    let options = stage.certified(&own);
+    let got = stage.secure(&format!("{DEVICE}.cnf.xml"), &options.each_ref().map(String::as_str)).unwrap();
+    assert_eq!(got.status, 200);
+
+    let stub = signed(&stage.get(&sgn).content);
+    assert_eq!(stub.tag(14), format!("{sgn}\0").as_bytes());
+    let text = String::from_utf8(stub.content).unwrap();
+    let hash = certificate.digest(MessageDigest::md5()).unwrap();
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(text.contains(&format!("<certHash>{hash}</certHash>")), "{text}");
+    assert!(text.contains("<fullConfig>false</fullConfig>") && !text.contains("<processNodeName>"), "{text}");
+
+    let file = stage.get(&enc).content;
+    let signer = X509::from_pem(&std::fs::read(stage.keys().join("ccm-tftp.crt.pem")).unwrap()).unwrap();
+    let key = PKey::private_key_from_der(own.key.serialized_der()).unwrap();
+    let (_, content) = pinhole_trust::encrypted::decrypt(&file, &signer, &key).unwrap();
+    let text = String::from_utf8(content).unwrap();
+    assert!(text.contains("<processNodeName>203.0.113.5</processNodeName>"), "{text}");
+    assert!(!String::from_utf8_lossy(&file).contains("processNodeName"));
+}
+
+#[test]
+fn where_encryption_is_required_a_stranger_to_it_gets_nothing_but_by_https() {
+    let stage = Stage::start_with("", "encryption = \"required\"");
+    stage.fetch_trust_list();
+    assert_eq!(stage.get(&format!("{DEVICE}.cnf.xml.sgn")).status, 404);
+    assert_eq!(stage.get(&format!("{DEVICE}.cnf.xml.enc.sgn")).status, 404);
+    assert_eq!(stage.count("certificate_not_seen"), 2);
+    assert_eq!(stage.secure(&format!("{DEVICE}.cnf.xml.sgn"), &[]).unwrap().status, 200);
 }

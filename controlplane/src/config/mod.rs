@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use pinhole_flow::settings::DataplaneSettings;
+use pinhole_provisioning::service::Encryption;
 use pinhole_provisioning::xml::RewriteRules;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -273,6 +274,9 @@ pub struct Cluster {
     /// Its TFTP server, usually port 69; absent: its phones fetch nothing from us.
     #[serde(default)]
     pub tftp_server: Option<SocketAddr>,
+    /// Whether its phones' configurations are encrypted to their certificates.
+    #[serde(default)]
+    pub encryption: Encryption,
     /// How its phones' configurations are rewritten.
     #[serde(default)]
     pub rewrite: RewriteRules,

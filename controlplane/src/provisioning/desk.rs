@@ -131,7 +131,8 @@ impl Desk {
             trust_list: self.papers.generation(),
             now,
         };
-        let action = self.service.request(&request, &|_| false);
+        let encrypts_to = |device| papers::encryptable(&self.office.phones.certificates(device)).is_some();
+        let action = self.service.request(&request, &encrypts_to);
         let is_trust_list = matches!(action, Action::TrustList { .. });
         self.open.insert(asker, Open { client, grant: None, is_trust_list, is_sent: false });
         match action {
@@ -281,7 +282,11 @@ impl Desk {
     fn serve(&mut self, waiting: Waiting, fetched: &[u8]) {
         let made = match &waiting.what {
             What::Configuration(task) => match self.service.configuration(task, fetched, SystemTime::now()) {
-                Ok(rewritten) => self.papers.configuration(&task.form, &rewritten.body),
+                Ok(rewritten) => {
+                    let certificates = self.office.phones.certificates(task.grant.device());
+                    let device = papers::encryptable(&certificates);
+                    self.papers.configuration(&task.form, &rewritten.body, device.as_ref())
+                }
                 // It is counted and in the time line.
                 Err(_) => return self.answer(waiting.asker, Err(Denied::NotFound)),
             },

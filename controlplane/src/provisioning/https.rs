@@ -183,7 +183,7 @@ fn shown(connection: &ServerConnection, names: &DeviceNames) -> Option<(Device, 
     let sha256 = X509::from_der(der).ok()?.digest(MessageDigest::sha256()).ok()?;
     let issuer = certificate.issuer().to_string();
     let id = CertificateId::new(certificate.raw_serial(), &issuer, sha256.as_ref().try_into().ok()?);
-    Some((device, id.ok()?))
+    Some((device, id.ok()?.with_der(der)))
 }
 
 /// As what a handshake's failure is counted.

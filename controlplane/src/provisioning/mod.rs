@@ -122,7 +122,7 @@ impl Provisioning {
                 name: cluster.name.clone(),
                 devices: Regex::new(&cluster.devices)?,
                 rules: cluster.rewrite.clone(),
-                encryption: Default::default(),
+                encryption: cluster.encryption,
             });
             servers.insert(cluster.name.clone(), server);
         }

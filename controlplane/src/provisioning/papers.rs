@@ -8,9 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use openssl::hash::MessageDigest;
+use openssl::pkey::Id;
+use openssl::x509::X509;
 use pinhole_provisioning::Failure;
 use pinhole_provisioning::cache::Cached;
 use pinhole_provisioning::service::{Form, Handling, TrustList};
+use pinhole_provisioning::xml::{CertificateHash, stub};
 use pinhole_trust::authority::{Issue, Naming, Refused, Role};
 use pinhole_trust::{Authority, Digest, Identity};
 
@@ -104,15 +108,30 @@ impl Papers {
         Ok(made)
     }
 
-    /// A configuration in the form that it was asked for.
+    /// A configuration in the form that it was asked for. `device`: the certificate to encrypt it to.
     ///
     /// # Errors
-    /// When it cannot be signed, or the form is not served.
-    pub fn configuration(&self, form: &Form, content: &[u8]) -> Result<Arc<[u8]>, Failure> {
+    /// When it cannot be signed or encrypted.
+    pub fn configuration(
+        &self,
+        form: &Form,
+        content: &[u8],
+        device: Option<&X509>,
+    ) -> Result<Arc<[u8]>, Failure> {
+        let device = || device.ok_or(Failure::CertificateNotSeen);
         match form {
             Form::Plain => Ok(content.into()),
             Form::Signed { name } => self.sign(name, content, self.digest),
-            Form::EncryptedSigned { .. } | Form::Stub { .. } => Err(Failure::EncryptionOff),
+            Form::EncryptedSigned { name } => {
+                let device = device()?;
+                self.made(name, |authority, now| authority.encrypt(name, content, self.digest, now, device))
+            }
+            Form::Stub { name } => {
+                let hash = device()?.digest(MessageDigest::md5()).ok();
+                let hash = hash.and_then(|hash| hash.as_ref().try_into().ok()).map(CertificateHash);
+                let stub = stub(content, hash.ok_or(Failure::SigningFailed)?);
+                self.sign(name, &stub.map_err(|_| Failure::ConfigurationParse)?, self.digest)
+            }
         }
     }
 
@@ -130,15 +149,29 @@ impl Papers {
     }
 
     fn sign(&self, name: &str, content: &[u8], digest: Digest) -> Result<Arc<[u8]>, Failure> {
-        let signed = match &self.authority {
-            Some(authority) => authority.sign(name, content, digest, seconds(SystemTime::now())),
+        self.made(name, |authority, now| authority.sign(name, content, digest, now))
+    }
+
+    fn made(
+        &self,
+        name: &str,
+        make: impl FnOnce(&Authority, u32) -> Result<Vec<u8>, Refused>,
+    ) -> Result<Arc<[u8]>, Failure> {
+        let made = match &self.authority {
+            Some(authority) => make(authority, seconds(SystemTime::now())),
             None => Err(Refused::NoSigner),
         };
-        signed.map(Arc::from).map_err(|error| {
-            tracing::error!(name, "cannot be signed: {error}");
+        made.map(Arc::from).map_err(|error| {
+            tracing::error!(name, "cannot be signed or encrypted: {error}");
             Failure::SigningFailed
         })
     }
+}
+
+/// The first certificate of a device that a configuration can be encrypted to: one with an RSA key.
+pub(super) fn encryptable<'a>(certificates: impl IntoIterator<Item = &'a Arc<[u8]>>) -> Option<X509> {
+    let mut read = certificates.into_iter().filter_map(|der| X509::from_der(der).ok());
+    read.find(|certificate| certificate.public_key().is_ok_and(|key| key.id() == Id::RSA))
 }
 
 /// A folder that only we can read.

@@ -53,13 +53,23 @@ impl Authority {
     }
 
     pub fn sign(&self, common_name: &str, validity: Validity) -> Certified {
+        self.sign_key(common_name, validity, KeyPair::generate().unwrap())
+    }
+
+    /// With an RSA key, as phones have.
+    pub fn sign_rsa(&self, common_name: &str) -> Certified {
+        let key = openssl::rsa::Rsa::generate(2048).and_then(openssl::pkey::PKey::from_rsa).unwrap();
+        let key = KeyPair::try_from(key.private_key_to_pkcs8().unwrap()).unwrap();
+        self.sign_key(common_name, Validity::Now, key)
+    }
+
+    fn sign_key(&self, common_name: &str, validity: Validity, key: KeyPair) -> Certified {
         let mut params = CertificateParams::new(vec!["pinhole.example".into()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, common_name);
         if validity == Validity::Past {
             params.not_before = date_time_ymd(2019, 1, 1);
             params.not_after = date_time_ymd(2020, 1, 1);
         }
-        let key = KeyPair::generate().unwrap();
         Certified { certificate: params.signed_by(&key, &self.issuer).unwrap(), key }
     }
 }
