@@ -105,10 +105,13 @@ fn settle_one<B: PacketBuffer>(
 fn commit(work: &Work, guess: &Guess, leg: &mut LegContext, live: &mut LegLive) -> Result<(), DropCause> {
     if work.old_key {
         let before = leg.before.as_mut().ok_or(DropCause::AuthFailed)?;
+        if before.retired.has(guess.ssrc) {
+            return Err(DropCause::TooOld);
+        }
         guess.commit(&mut before.streams, &mut before.windows)?;
         return Ok(());
     }
-    guess.commit(&mut live.inbound, &mut leg.windows)?;
+    leg.commit(guess, live)?;
     leg.recent_inbound.touch(guess.ssrc);
     if guess.kind == Kind::Rtp {
         leg.last_secure_len = work.wire_len as u16;

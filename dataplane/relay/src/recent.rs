@@ -1,12 +1,13 @@
 //! Which SSRCs a direction of a leg has carried lately.
 //!
-//! A direction keeps the states of a few SSRCs only, and no packet, authentic or not, evicts one: a
-//! captured packet of an evicted SSRC could be replayed. But every hold, transfer or music on hold may
+//! A direction keeps the states of a few SSRCs only, and no packet, authentic or not, evicts one: captured
+//! packets would deafen the sender. But every hold, transfer or music on hold may
 //! bring a new SSRC, and a long call must not go deaf of them. They come with signalling, so it is an
 //! update of the session that makes room for one more.
 
 use pinhole_flow::StreamState;
 use pinhole_flow::slot::STREAMS;
+use pinhole_srtp::retire;
 
 /// SSRCs, the most recent first, and zeros behind them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,15 +34,14 @@ impl Recent {
         }
     }
 
-    /// Frees the states of the SSRC that was quiet longest, if no state is free, and returns one of them.
+    /// Frees the state of the SSRC that was quiet longest, if none is free, and returns it.
     pub fn make_room(&self, states: &mut [StreamState; STREAMS]) -> Option<StreamState> {
         let age = |ssrc: u32| self.ssrcs.iter().position(|known| *known == ssrc).unwrap_or(STREAMS);
         let oldest = states.iter().map(|state| state.ssrc).max_by_key(|ssrc| age(*ssrc));
         if !states.iter().all(in_use) {
             return None;
         }
-        let of_oldest = states.iter_mut().filter(|state| Some(state.ssrc) == oldest);
-        of_oldest.map(std::mem::take).last()
+        retire(states, oldest?)
     }
 }
 

@@ -70,13 +70,19 @@ fn change_key(
 ) {
     let streams = live.inbound;
     let mut earlier = old.before.take();
+    let retired = new.take_retired();
     match earlier.take_if(|earlier| Some(earlier.fingerprint) == is) {
         Some(back) => {
+            let back = *back;
             live.inbound = back.streams;
             new.windows = back.windows;
             restore(&mut live.inbound);
+            new.set_retired(back.retired.restored());
         }
-        None => carry_over(&mut live.inbound),
+        None => {
+            carry_over(&mut live.inbound);
+            new.set_retired(retired.carried_over());
+        }
     }
     new.before = match was {
         Some(fingerprint) => Some(Box::new(KeyBefore {
@@ -85,6 +91,7 @@ fn change_key(
             until_ns: now_ns + GRACE_NS,
             streams,
             windows: take(&mut old.windows),
+            retired,
         })),
         // The key was taken away before: the one before that is still the last one.
         None => earlier,

@@ -59,7 +59,8 @@ fn again<'a>(
             (true, Some(before)) => guess.again(&before.streams, None).zip(before.direction.as_ref()),
             _ => {
                 let live = live(slots, hole.slot(), hole.leg())?;
-                let between = before.map(|before| &before.streams[..]);
+                let retired = leg.retired_with(guess.ssrc);
+                let between = retired.or(before.map(|before| &before.streams[..]));
                 guess.again(&live.inbound, between).zip(leg.inbound.as_ref())
             }
         };

@@ -1,18 +1,18 @@
 //! What the worker keeps to itself of a session: checked orders, session keys, learned sources.
 
-use std::mem::offset_of;
+use std::mem::{offset_of, take};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use pinhole_flow::leg::{mapped, unmapped_v4};
 use pinhole_flow::slot::STREAMS;
 use pinhole_flow::{Leg, LegFlags, LegLive, Session, StreamState};
 use pinhole_srtp::kernels::Engine;
-use pinhole_srtp::{Direction, KeyError, Windows};
+use pinhole_srtp::{Direction, Guess, KeyError, Refused, Windows};
 
 use crate::learn::Source;
-use crate::recent::{Recent, in_use};
+use crate::recent::Recent;
 use crate::reception::Reception;
-use crate::retired::Retired;
+use crate::retired::{Retired, RetiredStreams};
 
 /// A session whose orders have been checked.
 #[derive(Debug)]
@@ -45,19 +45,21 @@ pub struct LegContext {
     pub recent_inbound: Recent,
     /// Length on the wire of the last authenticated SRTP packet; 0: none yet.
     pub last_secure_len: u16,
+    /// Whether there are `retired` that have arrived, which lie on another cache line.
+    retired_inbound: bool,
 
     /// Keys of packets that are sent; `None`: none yet, or plain RTP.
     pub outbound: Option<Direction>,
     /// The SSRC that was sent last: of `recent_outbound` the first. No `Option`: the compiler would tell an
     /// open session from a closed one by it, and so touch this line for every packet.
     last_sent: u32,
-    /// Whether there are `retired`, which lie on another cache line.
-    has_retired: bool,
+    /// Whether there are `retired` that were sent.
+    retired_outbound: bool,
 
     /// SSRCs that were sent lately.
     pub recent_outbound: Recent,
-    /// SSRCs that were sent and made room for those.
-    retired: Option<Box<Retired>>,
+    /// SSRCs that made room for others.
+    retired: Option<Box<RetiredStreams>>,
     /// Where authenticated RTCP came from, on a leg that learns and has no rtcp-mux.
     pub rtcp_source: Option<Source>,
 }
@@ -85,6 +87,8 @@ pub struct KeyBefore {
     pub streams: [StreamState; STREAMS],
     /// What of their windows has no room there.
     pub windows: Windows,
+    /// SSRCs that arrived under it and made room for others.
+    pub retired: Retired,
 }
 
 /// The orders of a leg, checked.
@@ -204,8 +208,9 @@ impl LegContext {
             windows: Windows::new(if leg.inbound.suite == 0 { 0 } else { window }),
             recent_inbound: Recent::default(),
             last_secure_len: 0,
+            retired_inbound: false,
             last_sent: 0,
-            has_retired: false,
+            retired_outbound: false,
             recent_outbound: Recent::default(),
             retired: None,
         })
@@ -217,7 +222,8 @@ impl LegContext {
         self.reception = old.reception;
         self.recent_inbound = old.recent_inbound;
         self.recent_outbound = old.recent_outbound;
-        (self.retired, self.has_retired) = (old.retired.take(), old.has_retired);
+        self.retired = old.retired.take();
+        (self.retired_inbound, self.retired_outbound) = (old.retired_inbound, old.retired_outbound);
         self.last_sent = old.last_sent;
         if same_key {
             self.last_secure_len = old.last_secure_len;
@@ -233,23 +239,62 @@ impl LegContext {
 
     /// Makes room for an SSRC more in either direction, if there is none.
     pub fn make_room(&mut self, live: &mut LegLive) {
-        self.recent_inbound.make_room(&mut live.inbound);
-        if self.retired.as_ref().is_none_or(|retired| retired.has_room())
-            && let Some(state) = self.recent_outbound.make_room(&mut live.outbound)
-        {
-            self.retired.get_or_insert_default().keep(state);
-            self.has_retired = true;
+        let (inbound, outbound) = match &self.retired {
+            Some(retired) => (retired.inbound.has_room(), retired.outbound.has_room()),
+            None => (true, true),
+        };
+        if inbound && let Some(state) = self.recent_inbound.make_room(&mut live.inbound) {
+            self.retired.get_or_insert_default().inbound.keep(state);
+            self.retired_inbound = true;
         }
+        if outbound && let Some(state) = self.recent_outbound.make_room(&mut live.outbound) {
+            self.retired.get_or_insert_default().outbound.keep(state);
+            self.retired_outbound = true;
+        }
+    }
+
+    /// Takes away the SSRCs that arrived and made room.
+    pub fn take_retired(&mut self) -> Retired {
+        self.retired_inbound = false;
+        self.retired.as_mut().map(|retired| take(&mut retired.inbound)).unwrap_or_default()
+    }
+
+    /// Has others in their place.
+    pub fn set_retired(&mut self, others: Retired) {
+        self.retired_inbound = !others.states().is_empty();
+        if self.retired_inbound {
+            self.retired.get_or_insert_default().inbound = others;
+        }
+    }
+
+    /// The states of the SSRCs that arrived and made room, if this one is among them.
+    pub fn retired_with(&self, ssrc: u32) -> Option<&[StreamState]> {
+        let retired = self.retired.as_ref().filter(|retired| retired.inbound.has(ssrc))?;
+        Some(retired.inbound.states())
+    }
+
+    /// Accepts an authentic packet: checks replay and takes note of its index.
+    ///
+    /// # Errors
+    /// [`Refused`], and nothing changes.
+    #[inline]
+    pub fn commit(&mut self, guess: &Guess, live: &mut LegLive) -> Result<(), Refused> {
+        if self.retired_inbound
+            && let Some(retired) = &mut self.retired
+            && let Some(result) = retired.inbound.commit(guess, &mut live.inbound, &mut self.windows)
+        {
+            return result;
+        }
+        guess.commit(&mut live.inbound, &mut self.windows)
     }
 
     /// Finds the state of an SSRC that is to be sent, should it have made room for another.
     #[inline]
     pub fn resume(&mut self, ssrc: u32, states: &mut [StreamState]) {
-        if self.has_retired
-            && !states.iter().any(|state| in_use(state) && state.ssrc == ssrc)
+        if self.retired_outbound
             && let Some(retired) = &mut self.retired
         {
-            retired.resume(ssrc, states);
+            retired.outbound.resume(ssrc, states);
         }
     }
 

@@ -124,6 +124,33 @@ fn a_burst_of_everything_allocates_and_frees_nothing() {
 }
 
 #[test]
+fn an_ssrc_that_comes_back_after_it_made_room_allocates_and_frees_nothing() {
+    let mut bench = Bench::new();
+    let mut peer = bench.call(1, Suite::AeadAes128Gcm);
+    let orders = bench.slots[1].session;
+    let mut others = Peer::new(&orders.legs[0].inbound, &orders.legs[0].outbound);
+    for ssrc in 0..6 {
+        let peer = if ssrc == 0 { &mut peer } else { &mut others };
+        bench.send(&Packet::new(phone(), ours_outside(1), &peer.protect(&rtp(ssrc, 1))));
+        bench.send(&Packet::new(inside(), ours_inside(1), &rtp(ssrc, 1)));
+        bench.update(1, orders);
+    }
+    for (port, packet) in [
+        (OUTSIDE, Packet::new(phone(), ours_outside(1), &peer.protect(&rtp(0, 2)))),
+        (INSIDE, Packet::new(inside(), ours_inside(1), &rtp(0, 2))),
+    ] {
+        let mut frames = Frames::new();
+        frames.push(packet.buffer());
+        let mut output = Output::default();
+        let before = ALLOCATIONS.get();
+        let (slots, stats) = (&mut bench.slots, &mut bench.stats);
+        bench.relay.burst(bench.now, port, Arrival::Wire, &mut frames, slots, stats, &mut output);
+        assert_eq!(ALLOCATIONS.get(), before);
+        assert_eq!(output.tx.iter().map(|tx| tx.len()).sum::<usize>(), 1);
+    }
+}
+
+#[test]
 fn a_burst_for_another_worker_allocates_and_frees_nothing() {
     let ports = [0, 1].map(|at| port([OUR_OUTSIDE, OUR_INSIDE][at], packet::OUR_MACS[at]));
     let mut bench = Bench::worker(ports.to_vec(), 0, 2);

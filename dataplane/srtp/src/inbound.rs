@@ -59,7 +59,8 @@ impl Guess {
     ///   [`allow_reset`](crate::allow_reset), because some phones start anew after a hold;
     /// - what the ROC was before the sender set its sequence numbers back, for as long as it is not
     ///   clear which of the two is the sender;
-    /// - after [`restore`], the ROC under the key between (`between` are its streams).
+    /// - after [`restore`], the ROC under the key between (`between` are its streams), and for an SSRC that
+    ///   has no state, the one that it has there.
     ///
     /// A forged packet with an SSRC in use is not tried a second time otherwise, so a flood costs one
     /// tag each.
@@ -72,7 +73,7 @@ impl Guess {
         let state = streams::find(streams, self.ssrc).filter(|state| state.flags & RTP != 0);
         let flags = state.map_or(0, |state| state.flags);
         let before = state.and_then(|state| streams.get(streams::position_before(streams, state, RTP)?));
-        let between = between.filter(|_| flags & RESTORED != 0);
+        let between = between.filter(|_| state.is_none() || flags & RESTORED != 0);
         let candidates = [
             Some(likeliest(streams, self.ssrc, sequence)),
             before.and_then(|before| index::estimate(before.index, sequence)),
@@ -145,6 +146,18 @@ pub fn restore(streams: &mut [StreamState]) {
         let restored = if state.flags & RTP != 0 { RESTORED } else { 0 };
         state.flags = state.flags & !(MAY_RESET | MAY_RESET_RTCP) | restored;
     }
+}
+
+/// Puts back the state of an SSRC that was [retired](crate::retire). Its window is known for 128 packets;
+/// those before count as seen.
+///
+/// # Errors
+/// [`Refused::SsrcLimit`], and nothing changes.
+pub fn resume(streams: &mut [StreamState], windows: &mut Windows, state: StreamState) -> Result<(), Refused> {
+    let at = streams::position_free(streams).ok_or(Refused::SsrcLimit)?;
+    *streams.get_mut(at).ok_or(Refused::SsrcLimit)? = state;
+    windows.wide_mut(at).fill(u64::MAX);
+    Ok(())
 }
 
 #[inline]

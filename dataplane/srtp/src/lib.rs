@@ -27,5 +27,5 @@ pub use derive::{fingerprint, session_keys};
 pub use direction::{Direction, KeyError};
 pub use inbound::Guess;
 pub use pinhole_srtp_kernels as kernels;
-pub use streams::{Refused, allow_reset, highest};
+pub use streams::{Refused, allow_reset, highest, retire};
 pub use window::Windows;

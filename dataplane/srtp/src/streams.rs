@@ -79,6 +79,24 @@ pub(crate) fn beside(streams: &mut [StreamState], at: usize) -> Option<usize> {
     Some(free)
 }
 
+/// Takes the state of an SSRC away. Of what its sender may have set back, the higher is kept.
+pub fn retire(streams: &mut [StreamState], ssrc: u32) -> Option<StreamState> {
+    let mut all = streams.iter_mut().filter(|state| state.flags & USED != 0 && state.ssrc == ssrc);
+    let mut kept = std::mem::take(all.next()?);
+    for other in all {
+        let other = std::mem::take(other);
+        if other.flags & RTP != 0 && (kept.flags & RTP == 0 || kept.index < other.index) {
+            (kept.index, kept.window) = (other.index, other.window);
+        }
+        if other.flags & RTCP != 0 && (kept.flags & RTCP == 0 || kept.rtcp_index < other.rtcp_index) {
+            (kept.rtcp_index, kept.rtcp_window) = (other.rtcp_index, other.rtcp_window);
+        }
+        kept.flags = (kept.flags | other.flags) & !(BEFORE | HAS_BEFORE);
+        kept.offset = 0;
+    }
+    Some(kept)
+}
+
 /// Forgets what an SSRC's indices of a kind ([`RTP`] or [`RTCP`]) were before they were set back.
 pub(crate) fn forget_before(state: &mut StreamState, before: &mut StreamState, kind: u32) {
     before.flags &= !kind;
@@ -89,7 +107,7 @@ pub(crate) fn forget_before(state: &mut StreamState, before: &mut StreamState, k
 }
 
 /// Where an unused entry is.
-fn position_free(streams: &[StreamState]) -> Option<usize> {
+pub(crate) fn position_free(streams: &[StreamState]) -> Option<usize> {
     streams.iter().position(|state| state.flags & USED == 0)
 }
 

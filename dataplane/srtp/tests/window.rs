@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use common::rtp_packet;
 use pinhole_flow::StreamState;
 use pinhole_flow::slot::STREAMS;
-use pinhole_srtp::{Guess, Refused, Windows, rtp};
+use pinhole_srtp::{Guess, Refused, Windows, allow_reset, inbound, retire, rtp};
 use proptest::prelude::*;
 
 fn accept(
@@ -62,4 +62,39 @@ proptest! {
             prop_assert_eq!(accept(&mut streams, &mut windows, 1, at as u16), expected);
         }
     }
+}
+
+#[test]
+fn a_stream_that_made_room_is_put_back_with_all_that_it_has_seen() {
+    for span in [64, 128, 1024] {
+        let mut streams = [StreamState::default(); STREAMS];
+        let mut windows = Windows::new(span);
+        for sequence in 20_000..21_000 {
+            accept(&mut streams, &mut windows, 1, sequence).unwrap();
+        }
+        let state = retire(&mut streams, 1).unwrap();
+        assert_eq!((streams, retire(&mut streams, 1)), ([StreamState::default(); STREAMS], None));
+        // Another uses its place, and the part of the window that lies beside the states.
+        accept(&mut streams, &mut windows, 2, 7).unwrap();
+        retire(&mut streams, 2).unwrap();
+        inbound::resume(&mut streams, &mut windows, state).unwrap();
+        for sequence in 20_000..21_000 {
+            assert!(accept(&mut streams, &mut windows, 1, sequence).is_err(), "{span} {sequence}");
+        }
+        assert_eq!(accept(&mut streams, &mut windows, 1, 21_000), Ok(()));
+    }
+}
+
+#[test]
+fn a_stream_that_was_set_back_makes_room_with_its_higher_state() {
+    let (mut streams, mut windows) = ([StreamState::default(); STREAMS], Windows::default());
+    accept(&mut streams, &mut windows, 1, 20_000).unwrap();
+    allow_reset(&mut streams);
+    accept(&mut streams, &mut windows, 1, 10_000).unwrap();
+    assert_eq!(streams.iter().filter(|state| state.ssrc == 1).count(), 2);
+    let state = retire(&mut streams, 1).unwrap();
+    inbound::resume(&mut streams, &mut windows, state).unwrap();
+    assert_eq!(accept(&mut streams, &mut windows, 1, 20_000), Err(Refused::Replayed));
+    assert_eq!(accept(&mut streams, &mut windows, 1, 10_001), Err(Refused::TooOld));
+    assert_eq!(accept(&mut streams, &mut windows, 1, 20_001), Ok(()));
 }

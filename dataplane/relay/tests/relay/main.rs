@@ -15,5 +15,6 @@ mod properties;
 mod rekey;
 mod reset;
 mod srtp;
+mod ssrcs;
 mod statistics;
 mod trust;

@@ -1,6 +1,5 @@
 //! SRTP on either leg, RTP and RTCP, separate or muxed.
 
-use pinhole_flow::slot::STREAMS;
 use pinhole_flow::{DropCause, Leg, LegFlags, MasterKey, Mki, Suite};
 
 use crate::support::bench::{GRACE, port};
@@ -220,67 +219,6 @@ fn the_replay_window_is_as_wide_as_configured_and_an_update_keeps_it() {
         let orders = bench.slots[1].session;
         bench.update(1, orders);
         bench.refuses(oldest, DropCause::Replayed, Some((1, 0)));
-    }
-}
-
-#[test]
-fn an_update_makes_room_for_one_more_ssrc() {
-    let mut bench = Bench::new();
-    let mut peer = bench.call(1, Suite::AeadAes128Gcm);
-    let orders = bench.slots[1].session;
-    for ssrc in 1..=STREAMS as u32 {
-        inwards(&mut bench, &mut peer, &rtp(ssrc, 1));
-        outwards(&mut bench, &rtp(100 + ssrc, 1));
-    }
-    // Sealed by an endpoint of its own, because the peer remembers no more SSRCs either.
-    let mut late = Peer::new(&orders.legs[0].inbound, &orders.legs[0].outbound);
-    let sealed = Packet::new(phone(), ours_outside(1), &late.protect(&rtp(50, 1)));
-    let clear = Packet::new(inside(), ours_inside(1), &rtp(150, 1));
-    bench.refuses(&sealed, DropCause::SsrcLimit, Some((1, 0)));
-    bench.refuses(&clear, DropCause::SsrcLimit, Some((1, 1)));
-    bench.update(1, orders);
-    assert_eq!(bench.send(&sealed).one().1.payload, rtp(50, 1));
-    assert_eq!(bench.send(&clear).sent.len(), 1);
-    // The others go on.
-    assert_eq!(inwards(&mut bench, &mut peer, &rtp(4, 2)), rtp(4, 2));
-    assert_eq!(bench.slots[1].live[0].inbound.iter().filter(|state| state.flags & 1 != 0).count(), STREAMS);
-}
-
-#[test]
-fn an_ssrc_that_made_room_and_comes_back_uses_no_index_twice_towards_a_phone() {
-    let mut bench = Bench::new();
-    bench.call(1, Suite::AeadAes128Gcm);
-    let orders = bench.slots[1].session;
-    let mut phone = Peer::new(&orders.legs[0].inbound, &orders.legs[0].outbound);
-    let rtp_in = |ssrc, sequence| Packet::new(inside(), ours_inside(1), &rtp(ssrc, sequence));
-    let rtcp_in = |ssrc| Packet::new(next(inside()), next(ours_inside(1)), &rtcp(ssrc));
-    for sequence in [1_000, 30_000, 60_000, 20_000, 20_001] {
-        let sealed = bench.send(&rtp_in(100, sequence)).one().1.payload.clone();
-        assert_eq!(phone.unprotect(&sealed), Some(rtp(100, sequence)));
-        bench.send(&rtcp_in(100));
-    }
-    for ssrc in 1..=STREAMS as u32 {
-        bench.send(&rtp_in(200 + ssrc, 1));
-        bench.update(1, orders);
-    }
-    assert!(bench.slots[1].live[0].outbound.iter().all(|state| state.ssrc != 100));
-    // Its rollover counter is what it was, what was sent before is not sent again, and a number that is
-    // set back leaves as the next one.
-    bench.refuses(&rtp_in(100, 20_001), DropCause::Replayed, Some((1, 1)));
-    assert_eq!(bench.slots[1].live[0].outbound.iter().filter(|state| state.ssrc == 100).count(), 1);
-    for sequence in [20_002, 20_003] {
-        let sealed = bench.send(&rtp_in(100, sequence)).one().1.payload.clone();
-        assert_eq!(phone.unprotect(&sealed), Some(rtp(100, sequence)));
-    }
-    let sealed = bench.send(&rtp_in(100, 5)).one().1.payload.clone();
-    assert_eq!(sealed[2..4], 20_004u16.to_be_bytes());
-    let report = bench.send(&rtcp_in(100)).one().1.payload.clone();
-    assert_eq!(report[report.len() - 4..], (1u32 << 31 | 5).to_be_bytes());
-    // Now it is another's turn to make room, and so on.
-    for round in 0..20u16 {
-        bench.update(1, orders);
-        let ssrc = 300 + u32::from(round % 7);
-        assert_eq!(bench.send(&rtp_in(ssrc, round)).sent.len(), 1);
     }
 }
 
