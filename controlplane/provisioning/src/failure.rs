@@ -121,7 +121,7 @@ failures! {
     IssueFailed = "issue_failed": "A certificate could not be issued.", "Look at the authority: pinholectl trust show. The log has the error.";
 
     // Reported by the authority.
-    SastNotEscrowed = "sast_not_escrowed": "The second SAST has not been taken into escrow: losing this machine would strand every phone.", "Export it: pinholectl trust export sast-b --out FILE; then remove it from this machine: pinholectl trust remove sast-b.";
+    SastNotEscrowed = "sast_not_escrowed": "The second SAST has not been taken into escrow: losing this machine would strand every phone.", "Export the one that does not sign (pinholectl trust show says which): pinholectl trust export sast-b --out FILE; then pinholectl trust remove sast-b.";
 }
 
 #[cfg(test)]
