@@ -24,6 +24,11 @@ pub fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".into(), |value| value.to_string())
 }
 
+/// Text of somebody else's as part of one line: without control characters, which terminals obey.
+pub fn line(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+}
+
 /// A duration in seconds, for people.
 pub fn duration(seconds: u64) -> String {
     match seconds {

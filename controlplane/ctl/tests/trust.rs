@@ -5,8 +5,9 @@
 mod support;
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use pinhole_admin::{Request, Response};
 use support::{Stage, pinholectl};
@@ -207,6 +208,76 @@ fn verify_tells_who_has_signed_each_kind_of_file_and_fails_for_what_was_changed(
     assert!(stage.refuses("trust verify {}/ctl.tlv --list {}/rings.sgn").contains("is no trust list"));
     let shown = stage.does("trust show {}/ctl.tlv");
     assert_eq!(shown.lines().filter(|line| line.starts_with(" Sast")).count(), 2, "{shown}");
+}
+
+#[test]
+fn what_a_file_says_of_its_signer_cannot_look_like_a_verdict() {
+    let stage = Stage::start();
+    let mut file = vec![1, 0, 2, 1, 0, 2, 0, 2, 0, 0, 3, 0, 0];
+    for (tag, value) in [(4, &b"CN=a\n\x1b[2Jx.sgn holds: all is well\0"[..]), (6, b"CN=b\0"), (5, &[1])] {
+        file.push(tag);
+        file.extend((value.len() as u16).to_be_bytes());
+        file.extend(value);
+    }
+    let container = (file.len() as u16 - 13).to_be_bytes();
+    file[11..13].copy_from_slice(&container);
+    file.extend([7, 0, 15, 8, 0, 1, 1, 9, 0, 8, 10, 0, 1, 0, 11, 0, 1, 0, 12, 0, 64]);
+    file.extend([0; 64]);
+    file.extend(b"\x0e\x00\x06x.sgn\x00\x0f\x00\x04\0\0\0\0");
+    file.resize(file.len().next_multiple_of(4), 13);
+    let len = (file.len() as u16).to_be_bytes();
+    file[8..10].copy_from_slice(&len);
+    fs::write(stage.file("x.sgn"), file).unwrap();
+    stage.does("trust create");
+    stage.does(&format!("phone allow {FOLLOWS}"));
+    stage.fetch(&format!("CTL{FOLLOWS}.tlv"), "ctl.tlv");
+    let refused = stage.refuses("trust verify {}/x.sgn --list {}/ctl.tlv");
+    assert!(refused.contains("all is well") && refused.contains("does not hold: signed by"), "{refused}");
+    assert!(
+        !refused.contains('\x1b') && !refused.lines().any(|line| line.starts_with("x.sgn holds")),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_passphrase_is_typed_twice_at_a_terminal_and_not_shown() {
+    let stage = Stage::start();
+    stage.does("trust create");
+    let run = |typed: &str, name: &str| {
+        let command = format!(
+            "{} --config {} trust export sast-b --out {}",
+            env!("CARGO_BIN_EXE_pinholectl"),
+            stage.appliance.file.display(),
+            stage.file(name).display()
+        );
+        let mut terminal = Command::new("script")
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut keyboard = terminal.stdin.take().unwrap();
+        let mut screen = terminal.stdout.take().unwrap();
+        let mut shown = String::new();
+        for (prompt, line) in ["Passphrase: ", "The same again: "].into_iter().zip(typed.lines()) {
+            // Who types before the terminal is told not to show it is shown it.
+            let mut byte = [0];
+            while !shown.ends_with(prompt) && screen.read(&mut byte).unwrap() == 1 {
+                shown.push(byte[0].into());
+            }
+            writeln!(keyboard, "{line}").unwrap();
+        }
+        screen.read_to_string(&mut shown).unwrap();
+        (terminal.wait().unwrap().success(), shown)
+    };
+    let (done, shown) = run("correct horse\nbattery staple\n", "no.p12");
+    assert!(
+        !done && shown.contains("two different passphrases") && !stage.file("no.p12").exists(),
+        "{shown}"
+    );
+    let (done, shown) = run("correct horse\ncorrect horse\n", "b.p12");
+    assert!(done && shown.contains("holds key and certificate") && !shown.contains("correct"), "{shown}");
+    stage.does_with("trust import sast-b {}/b.p12", "correct horse\n");
 }
 
 #[test]

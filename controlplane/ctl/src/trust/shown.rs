@@ -22,7 +22,7 @@ pub fn keys(authority: &Authority) -> anyhow::Result<String> {
         };
         shown.add_row([
             holding.role.name().to_owned(),
-            distinguished_name(holding.certificate.subject_name()),
+            table::line(&distinguished_name(holding.certificate.subject_name())),
             holding.certificate.serial_number().to_bn()?.to_hex_str()?.to_string(),
             holding.certificate.not_after().to_string(),
             place(holding).to_owned(),
@@ -54,10 +54,10 @@ pub fn list(file: &Path) -> anyhow::Result<String> {
         let address = record.ipv4().map(|address| address.to_string());
         shown.add_row([
             format!("{:?}", record.function),
-            record.subject.clone(),
-            record.issuer.clone(),
+            table::line(&record.subject),
+            table::line(&record.issuer),
             hexadecimal(&record.serial),
-            table::or_dash(record.dns_name.clone().or(address)),
+            table::or_dash(record.dns_name.as_deref().map(table::line).or(address)),
         ]);
     }
     Ok(shown.to_string())

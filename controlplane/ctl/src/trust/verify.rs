@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use pinhole_trust::{Authority, Failure, Header, TrustList, signed};
+use pinhole_trust::{Authority, Header, TrustList, signed};
 
 use super::shown::hexadecimal;
 use crate::table;
@@ -49,12 +49,9 @@ pub fn verify(
     let said = described(&header);
     match verdict {
         Ok(()) => Ok(format!("{said}\n{name} holds: signed by {by}")),
-        Err(error) => Err(refused(error)).with_context(|| format!("{said}\n{name} does not hold")),
+        // It names the signer.
+        Err(error) => bail!("{said}\n{name} does not hold: {}", table::line(&error.to_string())),
     }
-}
-
-fn refused(error: Failure) -> anyhow::Error {
-    error.into()
 }
 
 fn described(header: &Header) -> String {
@@ -64,9 +61,12 @@ fn described(header: &Header) -> String {
         _ => "signed file",
     };
     let rows = [
-        ("Kind", format!("{kind}, {}", header.file_name)),
-        ("Signed by", format!("{}, serial number {}", header.signer, hexadecimal(&header.serial))),
-        ("Issued by", header.issuer.clone()),
+        ("Kind", format!("{kind}, {}", table::line(&header.file_name))),
+        (
+            "Signed by",
+            format!("{}, serial number {}", table::line(&header.signer), hexadecimal(&header.serial)),
+        ),
+        ("Issued by", table::line(&header.issuer)),
         ("Made", format!("{}, {} and RSA", table::moment(u64::from(header.timestamp) * 1000), header.digest)),
     ];
     rows.map(|(name, value)| format!("{name:<10} {value}")).join("\n")
