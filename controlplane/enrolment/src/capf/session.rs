@@ -310,16 +310,16 @@ impl Session {
 
     fn authenticate(&mut self, message: &Message, office: &mut dyn Office) -> Result<Next, Refusal> {
         let elements = &message.elements;
-        let version = elements.byte(tag::VERSION)?;
-        if version != Some(VERSION) {
-            return Err(Refusal::Version(version));
-        }
         let name = elements.text(tag::DEVICE_NAME, NAME_MAX)?;
         let name = name.ok_or(Malformed::Missing(tag::DEVICE_NAME))?;
         let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
         let device = std::str::from_utf8(name).ok().filter(|_| is_name);
         let device = device.ok_or(Malformed::Value(tag::DEVICE_NAME))?.to_owned();
         self.device = Some(device.clone());
+        let version = elements.byte(tag::VERSION)?;
+        if version != Some(VERSION) {
+            return Err(Refusal::Version(version));
+        }
         let proof = self.prove(&device, message, office)?;
         let (command, elements, state) = match office.task(&device, &proof)? {
             Task::Install(request) => {

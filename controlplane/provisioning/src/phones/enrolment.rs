@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::certificate::{CertificateId, PinOrigin};
 use super::phone::{Admission, Phone};
 use super::timeline::{Moment, What};
-use super::{Phones, PhonesError, StoredPassword};
+use super::{PhonePolicy, Phones, PhonesError, StoredPassword};
 use crate::forms::millis;
 use crate::{Counter, Device, Failure};
 
@@ -65,11 +65,22 @@ impl Phones {
         })
     }
 
-    /// Whether a certificate that was verified and names a device is one that it is known by. The first one is pinned, under
-    /// the same rules as when a phone connects with it. Nothing is counted: the caller says what it was for.
+    /// Whether a certificate that was verified and names a device is one that it is known by, or could become so. Nothing
+    /// changes, since the phone has not proved that it has the key.
     ///
     /// # Errors
-    /// When it is not, or cannot be written.
+    /// When it is not.
+    pub fn would_recognise(&self, device: Device, certificate: &CertificateId) -> Result<(), Failure> {
+        let state = self.state();
+        let phone = state.phones.get(&device).ok_or(Failure::NotAllowed)?;
+        phone.is_known_by(certificate, &self.policy).map(drop)
+    }
+
+    /// A phone has proved that it has the key of a certificate that was verified and names it. The first one is pinned,
+    /// under the same rules as when a phone connects with it. Nothing is counted: the caller says what it was for.
+    ///
+    /// # Errors
+    /// When the device is not known by it, or that cannot be written.
     pub fn recognise(
         &self,
         device: Device,
@@ -80,13 +91,9 @@ impl Phones {
         let mut store = self.store();
         let mut state = self.state();
         let phone = state.phones.get(&device).ok_or(Failure::NotAllowed)?;
-        if phone.pins.iter().any(|pin| pin.matches(certificate)) {
+        if phone.is_known_by(certificate, &self.policy)? {
             return Ok(());
         }
-        if !phone.pins.is_empty() {
-            return Err(Failure::PinMismatch);
-        }
-        phone.may_pin_first(&self.policy)?;
         let mut phone = phone.clone();
         phone.pins.push(certificate.pin(PinOrigin::FirstUse));
         phone.admission = Admission::Allowed;
@@ -160,6 +167,15 @@ impl Phones {
 }
 
 impl Phone {
+    /// Whether a certificate is pinned; `false`: it may be, as the first one.
+    fn is_known_by(&self, certificate: &CertificateId, policy: &PhonePolicy) -> Result<bool, Failure> {
+        if self.pins.is_empty() {
+            return self.may_pin_first(policy).map(|()| false);
+        }
+        let is_known = self.pins.iter().any(|pin| pin.matches(certificate));
+        if is_known { Ok(true) } else { Err(Failure::PinMismatch) }
+    }
+
     /// Pins a certificate that we issue, and lets go what was issued before the last.
     pub(super) fn pin_issued(&mut self, device: Device, pin: super::Pin) -> Result<(), PhonesError> {
         let issued = self.pins.iter().filter(|pin| pin.origin() == PinOrigin::Issued).count();

@@ -71,7 +71,11 @@ fn a_verified_certificate_is_recognised_or_pinned_as_when_a_phone_connects() {
     let recognise = |serial| bench.phones().recognise(device(1), &certificate(serial), source(1), at(3));
     assert_eq!(recognise(1), Err(Failure::TrustListMissing));
     bench.provision(device(1), source(1), 1);
+    // Before it is proved, nothing changes.
+    assert_eq!(bench.phones().would_recognise(device(1), &certificate(9)), Ok(()));
+    assert!(bench.show(device(1)).pins.is_empty());
     assert_eq!(recognise(1), Ok(()));
+    assert_eq!(bench.phones().would_recognise(device(1), &certificate(9)), Err(Failure::PinMismatch));
     assert_eq!(recognise(1), Ok(()));
     assert_eq!(recognise(2), Err(Failure::PinMismatch));
     assert_eq!((bench.show(device(1)).pins.len(), bench.count(Counter::PinnedAtFirstUse)), (1, 1));
