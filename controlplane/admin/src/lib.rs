@@ -2,7 +2,7 @@
 //!
 //! The control plane listens on a Unix socket. A client writes one [`Request`] as a line of JSON and
 //! reads one [`Response`] as a line of JSON; after [`Request::Events`] one line per event follows.
-//! No type here ever carries key material.
+//! No type here ever carries key material, but for the one-time password that was asked for.
 
 #![forbid(unsafe_code)]
 
@@ -69,6 +69,18 @@ pub enum Request {
     },
     /// Reads the authority's keys again, which somebody has changed.
     ReadKeys,
+    /// Makes a one-time password, by which a device gets a certificate of ours.
+    EnrolPhone {
+        /// The device name.
+        device: String,
+        /// For how long it can be used.
+        minutes: u32,
+    },
+    /// Lets a device delete the certificate that we have issued to it, when it comes next.
+    WithdrawCertificate {
+        /// The device name.
+        device: String,
+    },
     /// Lets devices that nobody has named fetch their configurations, for a while; 0 minutes end that.
     OpenEnrolment {
         /// For how long.
@@ -110,6 +122,15 @@ pub enum Response {
         changes: Vec<serde_json::Value>,
         /// Changes beyond those.
         unlisted: usize,
+    },
+    /// Answer to [`Request::EnrolPhone`].
+    Password {
+        /// The device name.
+        device: String,
+        /// Digits, to be typed on the phone.
+        password: String,
+        /// For how long it can be used.
+        minutes: u32,
     },
     /// What was asked for is done; the text says what that was.
     Done(String),

@@ -111,6 +111,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         (Response::Counters(counters), true) => serde_json::to_string(counters)?,
         (Response::Provisioned(phones), true) => serde_json::to_string(phones)?,
         (Response::Changes { changes, .. }, true) => serde_json::to_string(changes)?,
+        (Response::Password { .. }, true) => serde_json::to_string(&response)?,
         (response, _) => tables::of(response, all),
     };
     say(&text)

@@ -40,6 +40,19 @@ pub enum Phone {
         #[arg(long, value_name = "NAME")]
         issuer: Option<String>,
     },
+    /// Makes a one-time password, by which a phone gets a certificate of ours.
+    Enrol {
+        /// Its name.
+        device: String,
+        /// For how long it can be used.
+        #[arg(long, default_value_t = 60)]
+        minutes: u32,
+    },
+    /// Lets a phone delete the certificate of ours, when it comes to enrolment next.
+    Withdraw {
+        /// Its name.
+        device: String,
+    },
     /// What is changed in a phone's configuration on the way from the call manager. Passwords are not shown.
     Diff {
         /// Its name.
@@ -68,6 +81,8 @@ impl Phone {
             Self::Forget { device } => Request::ForgetPhone { device },
             Self::Pin { device, serial, issuer } => Request::PinPhone { device, serial, issuer },
             Self::Diff { device } => Request::DiffPhone { device },
+            Self::Enrol { device, minutes } => Request::EnrolPhone { device, minutes },
+            Self::Withdraw { device } => Request::WithdrawCertificate { device },
             Self::OpenEnrolment { minutes, devices } => Request::OpenEnrolment { minutes, devices },
             Self::CloseEnrolment => Request::OpenEnrolment { minutes: 0, devices: 0 },
         }
@@ -137,6 +152,11 @@ fn one(phone: &PhoneView) -> String {
         format!("serial {} of {issuer}{sha256} ({})", pin.serial, name(&pin.origin))
     });
     let pins: Vec<_> = pins.collect();
+    let issued = phone.issued.as_ref().map(|issued| {
+        let (from, until) = (table::moment(issued.from_ms), table::moment(issued.until_ms));
+        let end = if issued.is_withdrawn { ", to be deleted" } else { "" };
+        format!("serial {}, good from {from} until {until}{end}", issued.serial)
+    });
     let rows = [
         ("Device", phone.device.clone()),
         ("Admission", name(&phone.admission)),
@@ -146,6 +166,7 @@ fn one(phone: &PhoneView) -> String {
         ("Fetched from", addresses(phone, ", ")),
         ("Trust list", table::or_dash(list)),
         ("Certificates", if pins.is_empty() { "-".into() } else { pins.join(&format!("\n{:16}", "")) }),
+        ("Issued", table::or_dash(issued)),
         (
             "Password",
             table::or_dash(phone.password_until_ms.map(|until| format!("until {}", table::moment(until)))),

@@ -33,6 +33,9 @@ fn text(response: &Response, all: bool) -> String {
         }
         Response::Provisioned(phones) => crate::provisioned::shown(phones),
         Response::Changes { changes, unlisted } => crate::provisioned::changes(changes, *unlisted),
+        Response::Password { device, password, minutes } => {
+            format!("The one-time password of {device} is {password}, for {minutes} minutes.")
+        }
         Response::Done(text) => text.clone(),
         Response::Event(event) => self::event(event),
         Response::End => String::new(),

@@ -56,6 +56,8 @@ impl Answers {
             | Request::PinPhone { .. }
             | Request::DiffPhone { .. }
             | Request::ReadKeys
+            | Request::EnrolPhone { .. }
+            | Request::WithdrawCertificate { .. }
             | Request::OpenEnrolment { .. } => match &self.shared.office {
                 Some(office) => provisioned::answer(office, &request),
                 None => {

@@ -8,6 +8,11 @@ use pinhole_provisioning::{BadDevice, Device, SecurityClass};
 
 use crate::provisioning::{Office, Preview};
 
+/// For how long a one-time password can be used: a week at most.
+const PASSWORD_MINUTES: std::ops::RangeInclusive<u32> = 1..=7 * 24 * 60;
+/// Digits of a one-time password: a phone has twelve keys and tries are few.
+const PASSWORD_DIGITS: usize = 8;
+
 /// Does what is asked.
 pub(super) fn answer(office: &Office, request: &Request) -> Response {
     done(office, request).unwrap_or_else(|error| Response::Error(error.to_string()))
@@ -40,6 +45,25 @@ fn done(office: &Office, request: &Request) -> Result<Response, Box<dyn std::err
             Response::Changes { changes, unlisted }
         }
         Request::ReadKeys => Response::Done(office.errands.read_keys()?),
+        Request::EnrolPhone { .. } if !office.enrols => {
+            Response::Error("nobody could use it: the configuration has no [provisioning.capf]".into())
+        }
+        Request::EnrolPhone { minutes, .. } if !PASSWORD_MINUTES.contains(minutes) => {
+            let (least, most) = (PASSWORD_MINUTES.start(), PASSWORD_MINUTES.end());
+            Response::Error(format!("a one-time password can be used for {least} to {most} minutes"))
+        }
+        Request::EnrolPhone { device, minutes } => {
+            let (name, password) = (device_of(device)?, password()?);
+            let mut salt = [0; 16];
+            getrandom::fill(&mut salt)?;
+            let until = now + Duration::from_secs(u64::from(*minutes) * 60);
+            phones.set_password(name, &password, salt, until, now)?;
+            Response::Password { device: device.clone(), password, minutes: *minutes }
+        }
+        Request::WithdrawCertificate { device } => {
+            phones.withdraw(device_of(device)?, now)?;
+            Response::Done(format!("{device} is to delete its certificate when it comes to enrolment"))
+        }
         Request::OpenEnrolment { minutes: 0, .. } => {
             phones.close_enrolment()?;
             Response::Done("enrolment is closed: only devices that are allowed are served".into())
@@ -50,6 +74,20 @@ fn done(office: &Office, request: &Request) -> Result<Response, Box<dyn std::err
         }
         _ => Response::Error("this is not about provisioning".into()),
     })
+}
+
+/// Random digits.
+fn password() -> Result<String, getrandom::Error> {
+    let mut digits = String::new();
+    while digits.len() < PASSWORD_DIGITS {
+        let mut byte = [0];
+        getrandom::fill(&mut byte)?;
+        // Each digit as often as any other.
+        if let [byte @ 0..250] = byte {
+            digits.push(char::from(b'0' + byte % 10));
+        }
+    }
+    Ok(digits)
 }
 
 fn values(phones: &[PhoneView]) -> Result<Vec<serde_json::Value>, serde_json::Error> {

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use pinhole_enrolment::capf::KeyRequest;
 use pinhole_flow::Suite;
 use pinhole_flow::settings::PortSettings;
+use pinhole_provisioning::xml::Server;
 use regex::Regex;
 
-use super::{Cluster, Config, Http, Problem, REPLY_PORTS};
+use super::{Cluster, Config, ConnectionLimits, Http, Problem, Provisioning, REPLY_PORTS};
 use crate::tls;
 
 /// The most signalling shards: the contract has room for as many rings.
@@ -41,6 +43,20 @@ impl Found {
         if !(least..=most).contains(&value) {
             self.add(key, format!("{value} is out of range, {least} to {most} is allowed"));
         }
+    }
+
+    fn address(&mut self, section: &str, listen: SocketAddr, usual: u16) {
+        if listen.port() == 0 || listen.ip().is_unspecified() {
+            self.add(format!("{section}.listen"), format!("needs our address and a port, usually {usual}"));
+        }
+    }
+
+    fn limits(&mut self, section: &str, limits: &ConnectionLimits) {
+        let key = |name: &str| format!("{section}.{name}");
+        self.range(&key("connections"), limits.connections, 1, 10_000);
+        self.range(&key("connections_per_source"), limits.connections_per_source, 1, 10_000);
+        self.range(&key("requests"), limits.requests, 1, 10_000);
+        self.range(&key("requests_per_source"), limits.requests_per_source, 1, 10_000);
     }
 
     fn regex(&mut self, key: &str, pattern: &str) -> Option<Regex> {
@@ -212,6 +228,7 @@ fn provisioning(config: &Config, found: &mut Found) {
         }
     }
     found.range("provisioning.cache_mb", settings.cache_mb, 1, 1 << 20);
+    enrolment(config, settings, found);
     if config.clusters.iter().all(|cluster| cluster.tftp_server.is_none()) {
         found.add("provisioning", "no [[cluster]] has a tftp_server: there is nothing to give to phones");
     }
@@ -237,6 +254,42 @@ fn listener(config: &Config, section: &str, http: &Http, found: &mut Found) {
     found.range(&key("request_timeout_s"), http.request_timeout_s, 1, 600);
     found.range(&key("idle_timeout_s"), http.idle_timeout_s, 1, 3600);
     found.range(&key("stall_timeout_s"), http.stall_timeout_s, 1, 3600);
+}
+
+fn enrolment(config: &Config, settings: &Provisioning, found: &mut Found) {
+    let is_told = |server: &dyn Fn(&Cluster) -> bool| config.clusters.iter().any(server);
+    if let Some(capf) = &settings.capf {
+        found.address("provisioning.capf", capf.listen, 3804);
+        found.range("provisioning.capf.rsa_bits_min", capf.rsa_bits_min, 1024, 4096);
+        found.range("provisioning.capf.days", capf.days, 1, 3650);
+        found.range("provisioning.capf.timeout_s", capf.timeout_s, 10, 3600);
+        found.limits("provisioning.capf.limits", &capf.limits);
+        if capf.renew_before_days >= capf.days {
+            let message = "not less than days: phones would get a new certificate each time";
+            found.add("provisioning.capf.renew_before_days", message);
+        }
+        if let KeyRequest::Rsa(bits) = capf.key.request()
+            && u32::from(bits) < capf.rsa_bits_min
+        {
+            let message = "shorter than rsa_bits_min: what phones make would get no certificate";
+            found.add("provisioning.capf.key", message);
+        }
+        if !is_told(&|cluster| cluster.rewrite.capf != Server::Remove) {
+            let message =
+                "no phone is told of it: set rewrite.capf of a cluster, as in { at = { address = \"...\" } }";
+            found.add("provisioning.capf", message);
+        }
+    }
+    if let Some(tvs) = &settings.tvs {
+        found.address("provisioning.tvs", tvs.listen, 2445);
+        found.range("provisioning.tvs.timeout_s", tvs.timeout_s, 1, 3600);
+        found.limits("provisioning.tvs.limits", &tvs.limits);
+        if !is_told(&|cluster| cluster.rewrite.tvs != Server::Remove) {
+            let message =
+                "no phone is told of it: set rewrite.tvs of a cluster, as in { at = { address = \"...\" } }";
+            found.add("provisioning.tvs", message);
+        }
+    }
 }
 
 fn clusters(config: &Config, found: &mut Found) {

@@ -5,6 +5,7 @@
 //! Whether the file fits the machine (addresses, interfaces, permissions of sockets) shows at start.
 
 mod check;
+mod enrolment;
 mod provisioning;
 mod translate;
 
@@ -18,6 +19,7 @@ use pinhole_provisioning::xml::RewriteRules;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use enrolment::{Capf, ConnectionLimits, Key, Tvs};
 pub use provisioning::{Http, Provisioning, REPLY_PORTS, SignatureDigest, Tftp};
 
 /// Where the admin socket is unless configured otherwise.

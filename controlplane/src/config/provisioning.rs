@@ -12,6 +12,8 @@ use pinhole_trust::Digest;
 use pinhole_trust::authority::Naming;
 use serde::Deserialize;
 
+use super::{Capf, Tvs};
+
 /// How many ports TFTP replies go out by.
 pub const REPLY_PORTS: u16 = 16;
 
@@ -29,6 +31,12 @@ pub struct Provisioning {
     /// The HTTPS listener; absent: none.
     #[serde(default)]
     pub https: Option<Http>,
+    /// The listener for enrolment of certificates; absent: none.
+    #[serde(default)]
+    pub capf: Option<Capf>,
+    /// The listener for trust verification; absent: none.
+    #[serde(default)]
+    pub tvs: Option<Tvs>,
     /// What stands in our certificates as the organization.
     #[serde(default = "organization")]
     pub organization: String,

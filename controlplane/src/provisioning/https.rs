@@ -164,7 +164,7 @@ impl Session {
 }
 
 /// How phones' certificates are verified. None has to be shown, but one that is shown must be good.
-fn verifier(
+pub(super) fn verifier(
     config: &Config,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, FilesError> {

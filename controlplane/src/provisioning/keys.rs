@@ -46,6 +46,10 @@ impl Provisioning {
             let text = format!("HTTPS stays as it was: {error}");
             self.events.emit(Event::new(EventKind::Warning, text));
         }
+        if let (Ok(true), Err(error)) = (&read, self.enrolment.refresh(&self.config, &self.desk.papers)) {
+            let text = format!("enrolment and trust verification stay as they were: {error}");
+            self.events.emit(Event::new(EventKind::Warning, text));
+        }
         self.remind();
         read.map(|_| text)
     }

@@ -5,6 +5,7 @@
 
 mod desk;
 mod doors;
+mod enrolment;
 mod errands;
 mod https;
 mod keys;
@@ -34,6 +35,7 @@ use crate::events::Events;
 use crate::sockets::BindError;
 use desk::{Asker, Desk};
 use doors::Door;
+use enrolment::Enrolment;
 use papers::Papers;
 use tftp::Tftp;
 use upstream::Upstream;
@@ -81,6 +83,8 @@ pub struct Office {
     pub counters: Arc<Counters>,
     /// What they ask of it.
     pub errands: Errands,
+    /// Whether phones can enrol.
+    pub enrols: bool,
 }
 
 /// The thread.
@@ -92,6 +96,7 @@ pub struct Provisioning {
     poll: Poll,
     tftp: Tftp,
     doors: Vec<Door>,
+    enrolment: Enrolment,
     desk: Desk,
     tick_at: Instant,
     remind_at: Instant,
@@ -112,7 +117,8 @@ impl Provisioning {
             .map_err(|error| ProvisioningError::Directory(settings.directory.clone(), error))?;
         let counters = Arc::new(Counters::default());
         let phones = Phones::open(&settings.database(), settings.phones.clone(), Arc::clone(&counters))?;
-        let office = Office { phones: Arc::new(phones), counters, errands: Errands::default() };
+        let enrols = settings.capf.is_some();
+        let office = Office { phones: Arc::new(phones), counters, errands: Errands::default(), enrols };
         let cache = Cache::open(&settings.cache(), settings.cache_bytes(), Arc::clone(&office.counters))?;
         let papers = Papers::new(&settings);
         let (mut clusters, mut servers) = (Vec::new(), HashMap::new());
@@ -137,12 +143,14 @@ impl Provisioning {
             Door::open(number, transport, http, &settings.tftp, registry, missing)
         });
         let doors = doors.collect::<Result<_, _>>()?;
+        let enrolment = Enrolment::open(&settings, registry, missing)?;
         let upstream = Upstream::new(servers, registry.try_clone().map_err(ProvisioningError::Poll)?);
         let office = Arc::new(office);
         let desk = Desk::new(Arc::clone(&office), service, papers, cache, settings.fresh(), upstream);
         let config = Arc::clone(config);
         let (tick_at, remind_at) = (Instant::now(), Instant::now());
-        let mut all = Self { office, events, config, settings, poll, tftp, doors, desk, tick_at, remind_at };
+        let mut all =
+            Self { office, events, config, settings, poll, tftp, doors, enrolment, desk, tick_at, remind_at };
         match all.read_keys() {
             // Who changes them just now is done soon, and they are awaited.
             Ok(_) | Err(pinhole_trust::authority::Refused::Busy(_)) => Ok(all),
@@ -164,7 +172,8 @@ impl Provisioning {
         let mut buffer = vec![0; 65_536];
         while !stop.load(Ordering::Relaxed) {
             let due = [self.tftp.due(), self.desk.upstream.due(), Some(self.tick_at)];
-            let due = due.into_iter().chain(self.doors.iter().map(Door::due)).flatten().min();
+            let due = due.into_iter().chain(self.doors.iter().map(Door::due));
+            let due = due.chain([self.enrolment.due()]).flatten().min();
             let wait = due.map_or(TICK, |due| due.saturating_duration_since(Instant::now()));
             match self
                 .poll
@@ -192,6 +201,8 @@ impl Provisioning {
             if let Some(door) = self.doors.get_mut(door) {
                 door.ready(connection, registry, buffer);
             }
+        } else if token >= enrolment::TOKENS {
+            self.enrolment.ready(token, registry, &self.office, &self.desk.papers);
         } else if token >= FETCHES {
             self.desk.fetch_ready(token, buffer);
         } else if token >= LISTENERS {
@@ -232,6 +243,7 @@ impl Provisioning {
         for door in &mut self.doors {
             door.tick(now, self.poll.registry(), &self.desk, buffer);
         }
+        self.enrolment.tick(now, self.poll.registry(), &self.office);
         self.desk.tick(now);
         self.errands();
         self.settle(buffer);

@@ -193,7 +193,7 @@ fn last_change(directory: &Path) -> Option<SystemTime> {
     changes.max()
 }
 
-fn seconds(time: SystemTime) -> u32 {
+pub(super) fn seconds(time: SystemTime) -> u32 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }

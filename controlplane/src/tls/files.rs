@@ -103,6 +103,11 @@ impl Files {
     }
 }
 
+/// The first certificate of a file, DER, if there is one.
+pub fn first_certificate(path: &Path) -> Option<Vec<u8>> {
+    certificates(path).ok()?.into_iter().next().map(|first| first.to_vec())
+}
+
 impl Read {
     /// What rustls needs: a certificate from `client_ca` is demanded from every phone.
     ///

@@ -6,10 +6,12 @@
 mod files;
 mod identity;
 mod modern;
+mod ours;
 
-pub use files::{Files, FilesError};
+pub use files::{Files, FilesError, first_certificate};
 pub use identity::DeviceNames;
 pub use modern::Modern;
+pub use ours::server_config;
 
 use std::io;
 

@@ -278,7 +278,7 @@ pub fn eventually(condition: impl Fn() -> bool, what: &str) {
 
 /// An address with 16 ports from there on that nobody else uses: a loopback address for each process, since
 /// tests run in processes of their own at once, and a stride of ports for each call.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let [_, high, middle, low] = std::process::id().to_be_bytes();
