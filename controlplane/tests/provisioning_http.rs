@@ -40,6 +40,11 @@ impl Stage {
 
     fn start_with(limits: &str, cluster: &str) -> Self {
         let call_manager = CallManager::start();
+        let cluster = format!("tftp_server = \"127.0.0.1:{}\"\n{cluster}", call_manager.port);
+        Self::launch(limits, &cluster, call_manager)
+    }
+
+    fn launch(limits: &str, cluster: &str, call_manager: CallManager) -> Self {
         let tftp = free_udp(17);
         let [http, https] = free_tcp();
         let provisioning = format!(
@@ -50,9 +55,8 @@ impl Stage {
             tftp + 1
         );
         let cluster = format!(
-            "devices = \"^SEP\"\ntftp_server = \"127.0.0.1:{}\"\n{cluster}\n[[cluster.rewrite.call_manager]]\n\
+            "devices = \"^SEP\"\n{cluster}\n[[cluster.rewrite.call_manager]]\n\
              inside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\nsip_tls_port = 5071\n",
-            call_manager.port
         );
         let changes = [("[[cluster]]\n", provisioning.as_str()), ("devices = \"^SEP\"\n", cluster.as_str())];
         let appliance = Appliance::start_changed(&changes);
@@ -408,4 +412,23 @@ fn where_encryption_is_required_a_stranger_to_it_gets_nothing_but_by_https() {
     assert_eq!(stage.get(&format!("{DEVICE}.cnf.xml.enc.sgn")).status, 404);
     assert_eq!(stage.count("certificate_not_seen"), 2);
     assert_eq!(stage.secure(&format!("{DEVICE}.cnf.xml.sgn"), &[]).unwrap().status, 200);
+}
+
+#[test]
+fn files_come_from_a_call_manager_by_http_as_by_tftp() {
+    let call_manager = CallManager::start_by_http();
+    let cluster = format!("http_server = \"127.0.0.1:{}\"", call_manager.port);
+    let mut stage = Stage::launch("", &cluster, call_manager);
+    let name = format!("{DEVICE}.cnf.xml.sgn");
+    let firmware: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_be_bytes).collect();
+    std::fs::write(stage.call_manager.folder.path().join("big.loads"), &firmware).unwrap();
+    stage.fetch_trust_list();
+    let good = signed(&stage.get(&name).content).content;
+    assert!(String::from_utf8_lossy(&good).contains("<processNodeName>203.0.113.5</processNodeName>"));
+    assert!(stage.get("big.loads").content == firmware);
+    assert_eq!((stage.get("none.loads").status, stage.count("file_not_found")), (404, 1));
+    stage.call_manager.stop();
+    assert_eq!(signed(&stage.get(&name).content).content, good, "the last good copy");
+    assert_eq!(stage.count("stale"), 1);
+    assert_eq!((stage.get("other.loads").status, stage.count("upstream_silent")), (503, 1));
 }

@@ -1,6 +1,6 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112) as phones fetch files by it, without sockets: [`Server`] answers GET and HEAD on
-//! connections that it is told of. It takes bytes and the time, and says what to send and when it wants to be asked
-//! again.
+//! connections that it is told of, [`Fetch`] gets one file from a call manager's server. Both take bytes and the time, and
+//! say what to send and when they want to be asked again.
 //!
 //! The server has no files. It reports a request as [`Output::Requested`], is told by [`Server::answer`] what to send,
 //! and reports by [`Output::Sent`] and [`Output::Ended`] how that went. It only reads: what a phone sends along with a
@@ -12,11 +12,13 @@
 #![forbid(unsafe_code)]
 
 mod connection;
+mod fetch;
 mod request;
 mod response;
 mod server;
 
 pub use connection::{End, Output, Refusal, RequestId};
+pub use fetch::{Fetch, FetchError, FetchSettings};
 pub use pinhole_rates::{Rate, Rates};
 pub use request::{HEAD_MAX, Head, Malformed, Method, parse};
 pub use response::Denied;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use pinhole_enrolment::capf::KeyRequest;
 use pinhole_flow::Suite;
 use pinhole_flow::settings::PortSettings;
+use pinhole_provisioning::service::Encryption;
 use pinhole_provisioning::xml::Server;
 use regex::Regex;
 
@@ -184,9 +185,16 @@ fn timers(config: &Config, found: &mut Found) {
 
 fn provisioning(config: &Config, found: &mut Found) {
     let Some(settings) = &config.provisioning else {
-        for (n, _) in config.clusters.iter().enumerate().filter(|(_, cluster)| cluster.tftp_server.is_some())
-        {
-            found.add(format!("cluster[{n}].tftp_server"), "is of no use without [provisioning]");
+        for (n, cluster) in config.clusters.iter().enumerate() {
+            for (key, is_set) in [
+                ("tftp_server", cluster.tftp_server.is_some()),
+                ("http_server", cluster.http_server.is_some()),
+                ("encryption", cluster.encryption != Encryption::Off),
+            ] {
+                if is_set {
+                    found.add(format!("cluster[{n}].{key}"), "is of no use without [provisioning]");
+                }
+            }
         }
         return;
     };
@@ -229,11 +237,19 @@ fn provisioning(config: &Config, found: &mut Found) {
     }
     found.range("provisioning.cache_mb", settings.cache_mb, 1, 1 << 20);
     enrolment(config, settings, found);
-    if config.clusters.iter().all(|cluster| cluster.tftp_server.is_none()) {
-        found.add("provisioning", "no [[cluster]] has a tftp_server: there is nothing to give to phones");
+    if config.clusters.iter().all(|cluster| cluster.file_server().is_none()) {
+        found.add(
+            "provisioning",
+            "no [[cluster]] has a tftp_server or http_server: there is nothing to give to phones",
+        );
     }
     for (n, cluster) in config.clusters.iter().enumerate() {
-        if cluster.tftp_server.is_some() && cluster.rewrite.call_managers.is_empty() {
+        if cluster.tftp_server.is_some() && cluster.http_server.is_some() {
+            let message =
+                "is one server too many beside tftp_server: name the one that files are fetched from";
+            found.add(format!("cluster[{n}].http_server"), message);
+        }
+        if cluster.file_server().is_some() && cluster.rewrite.call_managers.is_empty() {
             let message =
                 "is missing: no configuration could be given, since phones must be told where we are";
             found.add(format!("cluster[{n}].rewrite.call_manager"), message);

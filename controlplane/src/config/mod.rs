@@ -273,9 +273,12 @@ pub struct Cluster {
     /// Regular expression over device names: which phones belong to it. The first match wins.
     #[serde(default = "every_device")]
     pub devices: String,
-    /// Its TFTP server, usually port 69; absent: its phones fetch nothing from us.
+    /// Its TFTP server, usually port 69. Neither this nor `http_server`: its phones fetch nothing from us.
     #[serde(default)]
     pub tftp_server: Option<SocketAddr>,
+    /// Its HTTP server, usually port 6970, instead.
+    #[serde(default)]
+    pub http_server: Option<SocketAddr>,
     /// Whether its phones' configurations are encrypted to their certificates.
     #[serde(default)]
     pub encryption: Encryption,
@@ -284,7 +287,21 @@ pub struct Cluster {
     pub rewrite: RewriteRules,
 }
 
+/// Where the files of a call manager come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileServer {
+    /// By TFTP.
+    Tftp(SocketAddr),
+    /// By HTTP.
+    Http(SocketAddr),
+}
+
 impl Cluster {
+    /// Where its phones' files come from, if they fetch them from us.
+    pub fn file_server(&self) -> Option<FileServer> {
+        self.http_server.map(FileServer::Http).or(self.tftp_server.map(FileServer::Tftp))
+    }
+
     /// Addresses that SIP is accepted from.
     pub fn sources(&self) -> Vec<IpAddr> {
         if self.sources.is_empty() { vec![self.call_manager.ip()] } else { self.sources.clone() }

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use pinhole_provisioning::service::Encryption;
+
 use super::*;
 
 /// A directory with certificates, and the text of a configuration without mistakes.
@@ -190,4 +192,43 @@ fn clusters_must_not_share_an_address() {
     example.text.push_str(&format!("\n[[cluster]]{}", cluster.replace("10.20.0.5:5060", "10.20.0.5:5061")));
     let error = example.load().unwrap_err().to_string();
     assert!(error.contains("cluster[1].local: 10.20.0.5:5061 (shard 0) is already used"), "{error}");
+}
+
+#[test]
+fn what_is_wrong_with_provisioning_is_named() {
+    let mut example = Example::new();
+    for key in
+        ["tftp_server = \"10.20.0.10:69\"", "http_server = \"10.20.0.10:80\"", "encryption = \"required\""]
+    {
+        let problems = example.with("devices = \"^SEP\"", &format!("devices = \"^SEP\"\n{key}"));
+        let expected = format!("cluster[0].{}: is of no use", key.split(' ').next().unwrap());
+        assert!(problems.len() == 1 && problems[0].starts_with(&expected), "{problems:?}");
+    }
+    example.text = example.text.replace(
+        "[[cluster]]",
+        "[provisioning]\ndirectory = \"/var/lib/pinhole\"\n[provisioning.tftp]\nlisten = \"203.0.113.5:69\"\n\
+         [provisioning.http]\nlisten = \"203.0.113.5:6970\"\n\
+         [provisioning.https]\nlisten = \"203.0.113.5:6971\"\n[[cluster]]",
+    );
+    example.text.push_str(
+        "\nhttp_server = \"10.20.0.10:6970\"\n[[cluster.rewrite.call_manager]]\n\
+         inside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\n",
+    );
+    assert_eq!(example.load().unwrap().clusters[0].encryption, Encryption::Off);
+    for (from, to, expected) in [
+        (
+            "http_server",
+            "tftp_server = \"10.20.0.10:69\"\nhttp_server",
+            "cluster[0].http_server: is one server too many",
+        ),
+        ("5:6971", "5:6970", "provisioning.https.listen: is that of provisioning.http"),
+        ("203.0.113.5:6970", "0.0.0.0:6970", "provisioning.http.listen: needs our address"),
+        ("203.0.113.5:6971", "203.0.113.5:5061", "provisioning.https.listen: is the phones' listener"),
+        ("5:6970\"\n", "5:6970\"\nconnections = 0\n", "provisioning.http.connections: 0 is out of range"),
+        ("5:6971\"\n", "5:6971\"\nstall_timeout_s = 0\n", "provisioning.https.stall_timeout_s: 0 is out"),
+    ] {
+        let problems = example.with(from, to);
+        assert_eq!(problems.len(), 1, "{to}: {problems:?}");
+        assert!(problems[0].starts_with(expected), "{to}: {problems:?}");
+    }
 }

@@ -12,7 +12,7 @@ use pinhole_provisioning::names::OtherFile;
 use pinhole_provisioning::phones::{CertificateId, Delivery, Grant};
 use pinhole_provisioning::service::{Action, ConfigurationTask, Handling, Request, Transport, check_file};
 use pinhole_provisioning::{Cache, Device, Failure, Service};
-use pinhole_tftp::{FetchError, TransferId};
+use pinhole_tftp::TransferId;
 
 use super::Office;
 use super::errands::Previewing;
@@ -256,17 +256,12 @@ impl Desk {
                 }
                 Ok(bytes)
             }
-            Err(FetchError::NotFound) => Err(Failure::FileNotFound),
+            Err(error) if error.failure() == Failure::FileNotFound => Err(Failure::FileNotFound),
             Err(error) => {
-                let failure = if error == FetchError::Silent {
-                    Failure::UpstreamSilent
-                } else {
-                    Failure::UpstreamError
-                };
                 let stale = self.cache.stale(origin, now).and_then(|cached| papers::read(cached).ok());
                 let kept = if stale.is_some() { "; the last good copy is given" } else { "" };
                 tracing::warn!(cluster = origin.upstream, name = origin.name, "{error}{kept}");
-                stale.ok_or(failure)
+                stale.ok_or(error.failure())
             }
         };
         self.previewed(origin, bytes.as_deref().map_err(|failure| *failure));

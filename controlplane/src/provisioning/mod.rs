@@ -123,7 +123,7 @@ impl Provisioning {
         let papers = Papers::new(&settings);
         let (mut clusters, mut servers) = (Vec::new(), HashMap::new());
         for cluster in &config.clusters {
-            let Some(server) = cluster.tftp_server else { continue };
+            let Some(server) = cluster.file_server() else { continue };
             clusters.push(ClusterFiles {
                 name: cluster.name.clone(),
                 devices: Regex::new(&cluster.devices)?,

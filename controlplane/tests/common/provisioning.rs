@@ -1,6 +1,6 @@
 //! A packaged TFTP server as call manager, and readers of what is signed, by their own code.
 
-use std::net::UdpSocket;
+use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -33,6 +33,15 @@ pub struct CallManager {
 
 impl CallManager {
     pub fn start() -> Self {
+        Self::serving(serve)
+    }
+
+    /// One that gives them by HTTP.
+    pub fn start_by_http() -> Self {
+        Self::serving(serve_http)
+    }
+
+    fn serving(serve: impl Fn(&Path, u16) -> Child) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         std::fs::write(folder.path().join(format!("{DEVICE}.cnf.xml")), CONFIGURATION).unwrap();
@@ -63,6 +72,19 @@ pub fn serve(folder: &Path, port: u16) -> Child {
         .stdin(Stdio::null())
         .spawn()
         .expect("the Debian package tftpd-hpa is needed, and root (scripts/test installs it)")
+}
+
+pub fn serve_http(folder: &Path, port: u16) -> Child {
+    let child = Command::new("/usr/bin/python3")
+        .args(["-m", "http.server", "--bind", "127.0.0.1", &port.to_string()])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the Debian package python3 is needed (scripts/test installs it)");
+    super::eventually(|| TcpStream::connect(("127.0.0.1", port)).is_ok(), "the server listens");
+    child
 }
 
 /// The first of so many UDP ports that nobody has, at most 32. Tests run side by side, in one process or in many.
