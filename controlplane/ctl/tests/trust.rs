@@ -4,12 +4,15 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
 use pinhole_admin::{Request, Response};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
+use support::common::eventually;
 use support::{Stage, pinholectl};
 
 const FOLLOWS: &str = "SEP0010DB000001";
@@ -243,39 +246,49 @@ fn what_a_file_says_of_its_signer_cannot_look_like_a_verdict() {
 fn a_passphrase_is_typed_twice_at_a_terminal_and_not_shown() {
     let stage = Stage::start();
     stage.does("trust create");
-    let run = |typed: &str, name: &str| {
-        let command = format!(
-            "{} --config {} trust export sast-b --out {}",
-            env!("CARGO_BIN_EXE_pinholectl"),
-            stage.appliance.file.display(),
-            stage.file(name).display()
-        );
-        let mut terminal = Command::new("script")
-            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+    let run = |typed: [&str; 2], name: &str| {
+        let mut screen = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap());
+        grantpt(&screen).unwrap();
+        unlockpt(&screen).unwrap();
+        let path = ptsname(&screen, Vec::new()).unwrap();
+        let terminal = File::options().read(true).write(true).open(path.to_str().unwrap()).unwrap();
+        let end = || Stdio::from(terminal.try_clone().unwrap());
+        let mut child = Command::new("setsid")
+            .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_pinholectl"), "--config"])
+            .arg(&stage.appliance.file)
+            .args(["trust", "export", "sast-b", "--out"])
+            .arg(stage.file(name))
+            .stdin(end())
+            .stdout(end())
+            .stderr(end())
             .spawn()
             .unwrap();
-        let mut keyboard = terminal.stdin.take().unwrap();
-        let mut screen = terminal.stdout.take().unwrap();
-        let mut shown = String::new();
-        for (prompt, line) in ["Passphrase: ", "The same again: "].into_iter().zip(typed.lines()) {
-            // Who types before the terminal is told not to show it is shown it.
+        let mut shown = Vec::new();
+        for (prompt, line) in ["Passphrase: ", "The same again: "].into_iter().zip(typed) {
             let mut byte = [0];
-            while !shown.ends_with(prompt) && screen.read(&mut byte).unwrap() == 1 {
-                shown.push(byte[0].into());
+            while !shown.ends_with(prompt.as_bytes()) {
+                screen.read_exact(&mut byte).unwrap();
+                shown.push(byte[0]);
             }
-            writeln!(keyboard, "{line}").unwrap();
+            // What is typed before it is hidden is shown.
+            eventually(
+                || !tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO),
+                "what is typed is hidden",
+            );
+            screen.write_all(line.as_bytes()).unwrap();
         }
-        screen.read_to_string(&mut shown).unwrap();
-        (terminal.wait().unwrap().success(), shown)
+        let done = child.wait().unwrap().success();
+        drop(terminal);
+        // Without anybody at the other end, the terminal's end is an error.
+        let _ = screen.read_to_end(&mut shown);
+        (done, String::from_utf8(shown).unwrap())
     };
-    let (done, shown) = run("correct horse\nbattery staple\n", "no.p12");
+    let (done, shown) = run(["correct horse\n", "battery staple\n"], "no.p12");
     assert!(
         !done && shown.contains("two different passphrases") && !stage.file("no.p12").exists(),
         "{shown}"
     );
-    let (done, shown) = run("correct horse\ncorrect horse\n", "b.p12");
+    let (done, shown) = run(["correct horse\n"; 2], "b.p12");
     assert!(done && shown.contains("holds key and certificate") && !shown.contains("correct"), "{shown}");
     stage.does_with("trust import sast-b {}/b.p12", "correct horse\n");
 }
