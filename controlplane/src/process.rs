@@ -13,7 +13,7 @@ use signal_hook::consts::SIGTERM;
 use thiserror::Error;
 
 use crate::admin::{AdminError, AdminSocket, Answers};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::events::Events;
 use crate::link::Link;
 use crate::neighbours::{Interface, Resolver};
@@ -273,13 +273,11 @@ fn raise_file_limit(config: &Config, events: &Events) -> u64 {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let upstreams = config.clusters.iter().any(|cluster| cluster.transport == crate::config::Transport::Tcp);
     let connections = u64::from(config.limits.connections) * if upstreams { 2 } else { 1 };
-    let doors = config.provisioning.iter().flat_map(|provisioning| [&provisioning.http, &provisioning.https]);
-    let files = doors.flatten();
-    let files: u64 = files.map(|door| u64::from(door.connections)).sum();
+    let files: u64 = config.provisioning.iter().map(config::Provisioning::connections).sum();
     let needed = connections + u64::from(config.limits.handshakes) + files + OTHER_FILES;
     if limit < needed {
         let text = format!(
-            "{limit} open files are allowed, limits.connections, limits.handshakes and provisioning.http.connections may need {needed}; raise the hard limit (LimitNOFILE) or lower them"
+            "{limit} open files are allowed, limits.connections, limits.handshakes and the connections of provisioning may need {needed}; raise the hard limit (LimitNOFILE) or lower them"
         );
         events.emit(Event::new(EventKind::Warning, text));
     }

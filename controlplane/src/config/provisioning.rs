@@ -134,6 +134,14 @@ pub enum SignatureDigest {
 }
 
 impl Provisioning {
+    /// Connections of phones at a time, of all listeners.
+    pub fn connections(&self) -> u64 {
+        let http = [&self.http, &self.https].into_iter().flatten().map(|http| http.connections);
+        let capf = self.capf.iter().map(|capf| capf.limits.connections);
+        let tvs = self.tvs.iter().map(|tvs| tvs.limits.connections);
+        http.chain(capf).chain(tvs).map(u64::from).sum()
+    }
+
     /// What stands in certificates and trust lists.
     pub fn naming(&self) -> Naming {
         let listening = match self.tftp.listen.ip() {

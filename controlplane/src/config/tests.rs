@@ -232,3 +232,51 @@ fn what_is_wrong_with_provisioning_is_named() {
         assert!(problems[0].starts_with(expected), "{to}: {problems:?}");
     }
 }
+
+#[test]
+fn enrolment_is_checked_with_what_phones_are_told() {
+    let mut example = Example::new();
+    let listen = |port: u16| format!("listen = \"203.0.113.5:{port}\"");
+    let sections = format!(
+        "[provisioning]\ndirectory = \"/var/lib/pinhole\"\n[provisioning.tftp]\n{}\n[provisioning.capf]\n{}\n\
+         [provisioning.tvs]\n{}\n[[cluster]]\n",
+        listen(69),
+        listen(3804),
+        listen(2445)
+    );
+    let told = "devices = \"^SEP\"\ntftp_server = \"10.20.0.10:69\"\n[cluster.rewrite]\n\
+                capf = { at = { address = \"203.0.113.5\", port = 3804 } }\n\
+                tvs = { at = { address = \"203.0.113.5\", port = 2445 } }\n\
+                [[cluster.rewrite.call_manager]]\ninside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\n";
+    example.text = example.text.replace("[[cluster]]\n", &sections).replace("devices = \"^SEP\"\n", told);
+    assert!(example.load().is_ok(), "{:?}", example.load().err());
+    let capf = |line: &str| format!("{}\n{line}", listen(3804));
+    for (from, to, expected) in [
+        (listen(3804), listen(0), "provisioning.capf.listen: needs our address and a port, usually 3804"),
+        (listen(3804), capf("days = 0"), "provisioning.capf.days: 0 is out of range"),
+        (listen(3804), capf("rsa_bits_min = 512"), "provisioning.capf.rsa_bits_min: 512 is out of range"),
+        (listen(3804), capf("key = \"rsa_1024\""), "provisioning.capf.key: shorter than rsa_bits_min"),
+        (listen(3804), capf("days = 30"), "provisioning.capf.renew_before_days: not less than days"),
+        (listen(3804), capf("timeout_s = 1"), "provisioning.capf.timeout_s: 1 is out of range"),
+        (
+            listen(3804),
+            capf("limits = { connections = 0 }"),
+            "provisioning.capf.limits.connections: 0 is out of range",
+        ),
+        (listen(2445), "listen = \"0.0.0.0:2445\"".into(), "provisioning.tvs.listen: needs our address"),
+        (
+            "capf = { at = { address = \"203.0.113.5\", port = 3804 } }".into(),
+            "capf = \"remove\"".into(),
+            "provisioning.capf: no phone is told of it",
+        ),
+        (
+            "tvs = { at = { address = \"203.0.113.5\", port = 2445 } }".into(),
+            "tvs = \"remove\"".into(),
+            "provisioning.tvs: no phone is told of it",
+        ),
+    ] {
+        let problems = example.with(&from, &to);
+        let found: Vec<_> = problems.iter().filter(|problem| problem.starts_with(expected)).collect();
+        assert_eq!(found.len(), 1, "{to}: {problems:?}");
+    }
+}
