@@ -65,6 +65,14 @@ counters! {
     KeepAlives = "sip", "keep_alives";
     /// Messages for a phone whose connection is gone.
     PhoneGone = "sip", "phone_gone";
+    /// Connections closed because what came was no SCCP, or not as it is known.
+    SkinnyMalformed = "sccp", "malformed";
+    /// Connections made to call managers for SCCP phones.
+    SkinnyConnected = "sccp", "connected";
+    /// Connections to call managers for SCCP phones that failed.
+    SkinnyFailed = "sccp", "connect_failed";
+    /// Frames for a call manager whose connection is gone.
+    SkinnyServerGone = "sccp", "server_gone";
     /// Datagrams from the inside.
     InsideDatagrams = "inside", "datagrams";
     /// Datagrams or connections from an address that is not a source of the cluster.

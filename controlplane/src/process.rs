@@ -271,7 +271,10 @@ fn raise_file_limit(config: &Config, events: &Events) -> u64 {
     let before = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum });
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let upstreams = config.clusters.iter().any(|cluster| cluster.transport == crate::config::Transport::Tcp);
+    let upstreams = config
+        .clusters
+        .iter()
+        .any(|cluster| cluster.transport == crate::config::Transport::Tcp || !cluster.sccp.is_empty());
     let connections = u64::from(config.limits.connections) * if upstreams { 2 } else { 1 };
     let files: u64 = config.provisioning.iter().map(config::Provisioning::connections).sum();
     let needed = connections + u64::from(config.limits.handshakes) + files + OTHER_FILES;

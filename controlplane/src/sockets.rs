@@ -68,6 +68,9 @@ pub fn bind(config: &Config) -> Result<(Vec<Sockets>, Vec<SocketAddr>), BindErro
     let listen = config.outside.listen;
     // Shards share the port; another process of the same user could share it as well. So look first.
     drop(tcp("outside.listen", listen, false, &mut missing)?);
+    for (address, key) in config.sccp_listeners() {
+        drop(tcp(&key, address, false, &mut missing)?);
+    }
     let mut shards = Vec::new();
     for shard in 0..config.controlplane.shards {
         let listener = tcp("outside.listen", listen, true, &mut missing)?;
@@ -81,7 +84,11 @@ pub fn bind(config: &Config) -> Result<(Vec<Sockets>, Vec<SocketAddr>), BindErro
             };
             clusters.push(ClusterSockets { udp, listener: tcp(&key, local, false, &mut missing)? });
         }
-        shards.push(Sockets { listener, clusters });
+        let mut sccp = Vec::new();
+        for (address, key) in config.sccp_listeners() {
+            sccp.push((address, tcp(&key, address, true, &mut missing)?));
+        }
+        shards.push(Sockets { listener, sccp, clusters });
     }
     Ok((shards, missing))
 }

@@ -325,6 +325,7 @@ fn clusters(config: &Config, found: &mut Found) {
         found.regex(&key("devices"), &cluster.devices);
         port_exists(config, &key("port"), &cluster.port, found);
         cluster_addresses(config, cluster, &key, found);
+        sccp(config, cluster, n, found);
         for shard in 0..config.controlplane.shards.min(SHARDS_MAX) {
             let local = cluster.local_of(shard);
             if !locals.insert(local) {
@@ -376,6 +377,50 @@ fn cluster_addresses(config: &Config, cluster: &Cluster, key: &dyn Fn(&str) -> S
             key("sources"),
             format!("lacks the call manager's own address {}", cluster.call_manager.ip()),
         );
+    }
+}
+
+/// As many call managers as a phone can be told of.
+const SCCP_MAX: usize = 5;
+/// The longest name that a phone can be told.
+const SCCP_NAME_MAX: usize = 47;
+
+fn sccp(config: &Config, cluster: &Cluster, n: usize, found: &mut Found) {
+    if cluster.sccp.len() > SCCP_MAX {
+        found.add(format!("cluster[{n}].sccp"), format!("phones know {SCCP_MAX} call managers at most"));
+    }
+    let mut listeners = BTreeSet::new();
+    for (m, sccp) in cluster.sccp.iter().enumerate() {
+        let key = |field: &str| format!("cluster[{n}].sccp[{m}].{field}");
+        if sccp.name.is_empty() || sccp.name.len() > SCCP_NAME_MAX || sccp.name.contains('\0') {
+            found.add(key("name"), format!("must have 1 to {SCCP_NAME_MAX} bytes: phones are told of it"));
+        }
+        let listen = sccp.listen;
+        if listen.port() == 0 || listen.ip().is_unspecified() {
+            found.add(key("listen"), "needs our address and a port, usually 2443: phones are told of it");
+        }
+        if listen == config.outside.listen {
+            found.add(
+                key("listen"),
+                "is the listener for SIP (outside.listen); choose another port or address",
+            );
+        }
+        if !listeners.insert(listen) {
+            found.add(key("listen"), format!("{listen} stands for another call manager of this cluster"));
+        }
+        let media = config.dataplane.port.iter().find(|port| {
+            IpAddr::V4(port.media_address) == listen.ip() && port.media_ports.contains(listen.port())
+        });
+        if let Some(port) = media {
+            let message = format!("lies within the media ports of data-plane port {}", port.name);
+            found.add(key("listen"), message);
+        }
+        if sccp.call_manager.port() == 0 || sccp.call_manager.ip().is_unspecified() {
+            found.add(key("call_manager"), "needs an address and a port, for example 10.20.0.10:2000");
+        }
+        if sccp.call_manager.is_ipv4() != cluster.local.is_ipv4() {
+            found.add(key("call_manager"), "is not of the same address family as local");
+        }
     }
 }
 

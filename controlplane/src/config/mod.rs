@@ -273,6 +273,9 @@ pub struct Cluster {
     /// Regular expression over device names: which phones belong to it. The first match wins.
     #[serde(default = "every_device")]
     pub devices: String,
+    /// Its call managers that speak SCCP, in order of preference; none: its phones speak SIP only.
+    #[serde(default)]
+    pub sccp: Vec<Sccp>,
     /// Its TFTP server, usually port 69. Neither this nor `http_server`: its phones fetch nothing from us.
     #[serde(default)]
     pub tftp_server: Option<SocketAddr>,
@@ -294,6 +297,18 @@ pub enum FileServer {
     Tftp(SocketAddr),
     /// By HTTP.
     Http(SocketAddr),
+}
+
+/// `[[cluster.sccp]]`: a call manager that speaks SCCP, and the TLS listener that stands for it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sccp {
+    /// The name that phones are told.
+    pub name: String,
+    /// Address and TCP port outside, usually port 2443.
+    pub listen: SocketAddr,
+    /// Where it is, usually port 2000.
+    pub call_manager: SocketAddr,
 }
 
 impl Cluster {
@@ -402,6 +417,18 @@ impl Config {
             };
             ConfigError::Syntax { path: path.into(), line, message }
         })
+    }
+
+    /// The TLS listeners for SCCP, with the key of the first that names each. Clusters may share one: the device tells which is
+    /// meant.
+    pub fn sccp_listeners(&self) -> BTreeMap<SocketAddr, String> {
+        let mut listeners = BTreeMap::new();
+        for (n, cluster) in self.clusters.iter().enumerate() {
+            for (m, sccp) in cluster.sccp.iter().enumerate() {
+                listeners.entry(sccp.listen).or_insert_with(|| format!("cluster[{n}].sccp[{m}].listen"));
+            }
+        }
+        listeners
     }
 
     fn parse(text: &str) -> Result<Self, toml::de::Error> {

@@ -57,6 +57,8 @@ fn example_is_valid_and_reaches_the_proxy() {
     assert_eq!(proxy.limits.calls, 50, "limits are divided among shards");
     assert_eq!(proxy.identity.aor_pattern, None, "with an allow-list, nobody else");
     assert_eq!(proxy.suites.len(), 8);
+    let two = &proxy.clusters[0].skinny[1];
+    assert_eq!((two.name.as_str(), two.outside.port(), two.inside.port()), ("cm-two", 2444, 2000));
 }
 
 #[test]
@@ -80,6 +82,16 @@ fn each_mistake_is_one_line_with_its_key() {
             "controlplane.admin_socket: must be an absolute path",
         ),
         ("listen = \"203.0.113.5:5061\"", "listen = \"0.0.0.0:5061\"", "outside.listen: needs our address"),
+        ("name = \"cm-one\"", "name = \"\"", "cluster[0].sccp[0].name: must have 1 to 47 bytes"),
+        (
+            "203.0.113.5:2444",
+            "203.0.113.5:2443",
+            "cluster[0].sccp[1].listen: 203.0.113.5:2443 stands for another",
+        ),
+        ("203.0.113.5:2443", "203.0.113.5:5061", "cluster[0].sccp[0].listen: is the listener for SIP"),
+        ("203.0.113.5:2443", "203.0.113.5:17000", "cluster[0].sccp[0].listen: lies within the media ports"),
+        ("203.0.113.5:2443", "203.0.113.5:0", "cluster[0].sccp[0].listen: needs our address and a port"),
+        ("10.20.0.11:2000", "0.0.0.0:2000", "cluster[0].sccp[1].call_manager: needs an address and a port"),
         (
             "port = \"outside\"",
             "port = \"outsode\"",

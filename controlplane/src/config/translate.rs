@@ -26,7 +26,15 @@ impl Config {
                 port: self.port_index(&cluster.port)?,
                 domain: cluster.domain.clone(),
                 devices: Regex::new(&cluster.devices).ok()?,
-                skinny: Vec::new(),
+                skinny: cluster
+                    .sccp
+                    .iter()
+                    .map(|sccp| proxy::SkinnyServer {
+                        name: sccp.name.clone(),
+                        outside: sccp.listen,
+                        inside: sccp.call_manager,
+                    })
+                    .collect(),
             })
         });
         let media = self.dataplane.port.iter().map(|port| proxy::MediaPort {

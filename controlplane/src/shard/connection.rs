@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use pinhole_proxy::DeviceName;
-use pinhole_sip::{Frame, FrameError, Framer, Limits};
+use pinhole_sip::{Frame, FrameError};
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::tls::{Refusal, TlsSession};
@@ -64,14 +64,70 @@ pub struct Phone {
     pub unfinished: Option<Instant>,
     /// Whether a deadline is set for it.
     pub watched: bool,
-    framer: Framer,
+    /// What it speaks.
+    pub speech: Speech,
+}
+
+/// What a connection speaks, with what has come of an unfinished message.
+pub enum Speech {
+    /// SIP.
+    Sip(pinhole_sip::Framer),
+    /// SCCP, on a listener that stands for a call manager.
+    Skinny {
+        /// Cuts the stream.
+        framer: pinhole_sccp::Framer,
+        /// The listener's address.
+        listener: SocketAddr,
+    },
+}
+
+/// A whole message.
+#[derive(Debug)]
+pub enum Said {
+    /// Of SIP.
+    Sip(Frame),
+    /// Of SCCP.
+    Skinny(pinhole_sccp::Frame),
+}
+
+impl Speech {
+    /// The listener of SCCP that it came to.
+    pub fn skinny(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Sip(_) => None,
+            Self::Skinny { listener, .. } => Some(*listener),
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sip(framer) => framer.push(bytes),
+            Self::Skinny { framer, .. } => framer.push(bytes),
+        }
+    }
+
+    fn next(&mut self) -> Option<Result<Said, End>> {
+        match self {
+            Self::Sip(framer) => framer.next().map(|frame| frame.map(Said::Sip).map_err(End::Frame)),
+            Self::Skinny { framer, .. } => {
+                framer.next().map(|frame| frame.map(Said::Skinny).map_err(End::SkinnyFrame))
+            }
+        }
+    }
+
+    fn pending(&self) -> usize {
+        match self {
+            Self::Sip(framer) => framer.pending(),
+            Self::Skinny { framer, .. } => framer.pending(),
+        }
+    }
 }
 
 /// What came of reading a connection.
 #[derive(Debug, Default)]
 pub struct Received {
     /// Complete frames, in order.
-    pub frames: Vec<Frame>,
+    pub frames: Vec<Said>,
     /// Why nothing more will come.
     pub end: Option<End>,
     /// The handshake was finished just now.
@@ -89,6 +145,8 @@ pub enum End {
     Tls(Refusal),
     /// What was sent is no SIP.
     Frame(FrameError),
+    /// What was sent is no SCCP.
+    SkinnyFrame(pinhole_sccp::FrameError),
 }
 
 /// The peer does not read what is sent to it.
@@ -102,7 +160,7 @@ impl Phone {
         peer: SocketAddr,
         tls: Box<dyn TlsSession>,
         place: Place,
-        message: usize,
+        speech: Speech,
     ) -> Self {
         let _ = stream.set_nodelay(true);
         let keepalive = TcpKeepalive::new()
@@ -112,15 +170,14 @@ impl Phone {
         // A phone that lost its power must be noticed; if the system refuses, the proxy's timers are left.
         let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
         let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(Duration::from_secs(30)));
-        let framer = Framer::new(Limits::with_message(message));
         let stage = Stage::Handshake;
-        Self { stream, peer, tls, stage, place, unfinished: None, watched: false, framer }
+        Self { stream, peer, tls, stage, place, unfinished: None, watched: false, speech }
     }
 
     /// Notes whether a message is under way after reading; `finished`: others have come to their end meanwhile.
     pub fn note_unfinished(&mut self, finished: bool, now: Instant) {
         self.unfinished = match self.unfinished {
-            _ if self.framer.pending() == 0 => None,
+            _ if self.speech.pending() == 0 => None,
             Some(since) if !finished => Some(since),
             _ => Some(now),
         };
@@ -176,18 +233,18 @@ impl Phone {
                     received.end = Some(End::Closed);
                     return true;
                 }
-                Ok(length) => self.framer.push(chunk.get(..length).unwrap_or_default()),
+                Ok(length) => self.speech.push(chunk.get(..length).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(_) => {
                     received.end = Some(End::Closed);
                     return true;
                 }
             }
-            while let Some(frame) = self.framer.next() {
+            while let Some(frame) = self.speech.next() {
                 match frame {
                     Ok(frame) => received.frames.push(frame),
-                    Err(error) => {
-                        received.end = Some(End::Frame(error));
+                    Err(end) => {
+                        received.end = Some(end);
                         return true;
                     }
                 }

@@ -18,7 +18,7 @@ use crate::config::Cluster;
 use crate::counters::Counter;
 
 /// How long a connection to a call manager may take to come up.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// First and longest pause after a call manager did not accept a connection.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
 /// Connections of one cluster that the call manager may open on one shard.
@@ -357,7 +357,7 @@ impl Shard {
 }
 
 /// A connection that is being made from our own address.
-fn connecting(peer: SocketAddr, local: IpAddr) -> io::Result<TcpStream> {
+pub(super) fn connecting(peer: SocketAddr, local: IpAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(peer), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.bind(&SocketAddr::new(local, 0).into())?;
     match socket.connect(&peer.into()) {

@@ -7,6 +7,7 @@ mod inside;
 mod mailbox;
 mod media;
 mod phones;
+mod skinny;
 mod tokens;
 mod view;
 
@@ -15,7 +16,7 @@ pub use view::View;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events as Ready, Interest, Poll};
 use pinhole_admin::Event;
-use pinhole_proxy::{DeviceName, Input, Output, Proxy, Random};
+use pinhole_proxy::{DeviceName, Input, Output, Proxy, Random, SkinnyInput};
 use pinhole_sip::{FrameError, ParseError};
 use rustls::ServerConfig;
 use zeroize::Zeroize as _;
@@ -37,6 +38,7 @@ use crate::tls::DeviceNames;
 use connection::Phone;
 use inside::{Inside, Upstream};
 use media::Media;
+use skinny::Servers;
 use tokens::ClusterSocket;
 
 /// How often media activity is reported to the proxy.
@@ -76,8 +78,10 @@ impl Shared {
 
 /// A shard's sockets, bound but not yet watched.
 pub struct Sockets {
-    /// The TLS listener.
+    /// The TLS listener for SIP.
     pub listener: TcpListener,
+    /// Those for SCCP, with their addresses.
+    pub sccp: Vec<(SocketAddr, TcpListener)>,
     /// Per cluster.
     pub clusters: Vec<ClusterSockets>,
 }
@@ -90,6 +94,12 @@ pub struct ClusterSockets {
     pub listener: TcpListener,
 }
 
+/// What the proxy is still to be told.
+enum AnyInput {
+    Sip(Input),
+    Skinny(SkinnyInput),
+}
+
 /// A shard.
 pub struct Shard {
     id: u32,
@@ -98,9 +108,11 @@ pub struct Shard {
     messages: Receiver<ToShard>,
     proxy: Proxy,
     listener: Option<mio::net::TcpListener>,
+    skinny: Vec<(SocketAddr, mio::net::TcpListener)>,
     inside: Vec<Inside>,
     phones: HashMap<u64, Phone>,
     upstreams: HashMap<u64, Upstream>,
+    servers: Servers,
     media: Media,
     counters: Counters,
     /// Deadlines of connections.
@@ -114,7 +126,7 @@ pub struct Shard {
     /// Connections that were handed over before this shard serves any.
     early: Vec<Phone>,
     accept_at: Option<Instant>,
-    inputs: VecDeque<Input>,
+    inputs: VecDeque<AnyInput>,
     pumping: bool,
     last_id: u64,
     serving: bool,
@@ -137,9 +149,15 @@ impl Shard {
             messages: inbox.messages,
             proxy,
             listener: Some(mio::net::TcpListener::from_std(sockets.listener)),
+            skinny: sockets
+                .sccp
+                .into_iter()
+                .map(|(address, listener)| (address, mio::net::TcpListener::from_std(listener)))
+                .collect(),
             inside: inside.map(|(cluster, sockets)| Inside::new(cluster, sockets)).collect(),
             phones: HashMap::new(),
             upstreams: HashMap::new(),
+            servers: Servers::default(),
             media: Media::new(&shared),
             counters: Counters::default(),
             deadlines: BTreeSet::new(),
@@ -191,11 +209,15 @@ impl Shard {
             if event.is_writable() {
                 self.phone_writable(id);
                 self.upstream_writable(id, now);
+                self.server_writable(id, now);
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
                 self.phone_readable(id, now);
                 self.upstream_readable(id, now);
+                self.server_readable(id, now);
             }
+        } else if let Some(at) = tokens::skinny_of(token) {
+            self.accept_at_door(Some(at), now);
         } else {
             match ClusterSocket::from_token(token) {
                 Some(ClusterSocket::Udp(cluster)) => self.datagrams(cluster, now),
@@ -226,16 +248,21 @@ impl Shard {
         for id in std::mem::take(&mut self.again) {
             self.phone_readable(id, now);
             self.upstream_readable(id, now);
+            self.server_readable(id, now);
         }
         if self.accept_at.is_some_and(|at| now >= at) {
             self.accept_at = None;
             self.accept(now);
+            for at in 0..self.skinny.len() {
+                self.accept_at_door(Some(at), now);
+            }
         }
         self.media_turn(now);
         while self.deadlines.first().is_some_and(|(at, _)| *at <= now) {
             let Some((_, id)) = self.deadlines.pop_first() else { break };
             self.phone_deadline(id, now);
             self.upstream_deadline(id, now);
+            self.server_deadline(id, now);
         }
         if now >= self.activity_at {
             self.activity_at = now + ACTIVITY;
@@ -273,6 +300,9 @@ impl Shard {
         if let Some(listener) = &mut self.listener {
             registry.register(listener, tokens::LISTENER, Interest::READABLE)?;
         }
+        for (at, (_, listener)) in self.skinny.iter_mut().enumerate() {
+            registry.register(listener, tokens::skinny(at), Interest::READABLE)?;
+        }
         for (cluster, inside) in self.inside.iter_mut().enumerate() {
             inside.watch(cluster, registry)?;
         }
@@ -298,15 +328,30 @@ impl Shard {
 
     /// Hands an input to the proxy and does everything that follows from it.
     fn input(&mut self, input: Input, now: Instant) {
+        self.pump(AnyInput::Sip(input), now);
+    }
+
+    /// [`Shard::input`] of SCCP.
+    fn skinny_input(&mut self, input: SkinnyInput, now: Instant) {
+        self.pump(AnyInput::Skinny(input), now);
+    }
+
+    fn pump(&mut self, input: AnyInput, now: Instant) {
         self.inputs.push_back(input);
         if self.pumping {
             return;
         }
         self.pumping = true;
         while let Some(input) = self.inputs.pop_front() {
-            self.proxy.handle(input, now);
+            match input {
+                AnyInput::Sip(input) => self.proxy.handle(input, now),
+                AnyInput::Skinny(input) => self.proxy.handle_skinny(input, now),
+            }
             while let Some(output) = self.proxy.poll_output() {
                 self.output(output, now);
+            }
+            while let Some(output) = self.proxy.poll_skinny_output() {
+                self.skinny_output(output, now);
             }
         }
         self.pumping = false;

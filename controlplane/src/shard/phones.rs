@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use mio::net::TcpStream;
 use pinhole_admin::{Event, EventKind};
-use pinhole_proxy::{ConnId, DeviceName, Input};
-use pinhole_sip::{Frame, FrameError};
+use pinhole_proxy::{ConnId, DeviceName, Input, SkinnyInput};
+use pinhole_sip::{Frame, FrameError, Framer, Limits};
 
-use super::connection::{End, Phone, Place, Stage};
+use super::connection::{End, Phone, Place, Said, Speech, Stage};
 use super::mailbox::ToShard;
 use super::{Shard, tokens};
 use crate::counters::Counter;
@@ -24,12 +24,21 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
 impl Shard {
-    /// Accepts what waits at the listener.
+    /// Accepts what waits at the listener for SIP.
     pub(super) fn accept(&mut self, now: Instant) {
+        self.accept_at_door(None, now);
+    }
+
+    /// Accepts what waits at the listener for SIP, or at one for SCCP.
+    pub(super) fn accept_at_door(&mut self, skinny: Option<usize>, now: Instant) {
         for _ in 0..ACCEPTS {
-            let Some(listener) = &self.listener else { return };
+            let (listener, address) = match skinny {
+                None => (self.listener.as_ref(), None),
+                Some(at) => self.skinny.get(at).map(|(address, listener)| (listener, *address)).unzip(),
+            };
+            let Some(listener) = listener else { return };
             match listener.accept() {
-                Ok((stream, peer)) => self.accepted(stream, peer, now),
+                Ok((stream, peer)) => self.accepted(stream, peer, address, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error)
                     if matches!(
@@ -48,7 +57,7 @@ impl Shard {
         self.accept_at = Some(now);
     }
 
-    fn accepted(&mut self, stream: TcpStream, peer: SocketAddr, now: Instant) {
+    fn accepted(&mut self, stream: TcpStream, peer: SocketAddr, skinny: Option<SocketAddr>, now: Instant) {
         self.counters.count(Counter::Accepted);
         let limits = &self.shared.config.limits;
         let Some(place) = Place::take(&self.shared.handshakes, u64::from(limits.handshakes)) else {
@@ -63,7 +72,13 @@ impl Shard {
             Err(refusal) => return self.refused(peer, &refusal),
         };
         let deadline = now + Duration::from_secs(u64::from(limits.handshake_timeout_s));
-        let phone = Phone::new(stream, peer, tls, place, limits.message_bytes as usize);
+        let speech = match skinny {
+            None => Speech::Sip(Framer::new(Limits::with_message(limits.message_bytes as usize))),
+            Some(listener) => {
+                Speech::Skinny { framer: pinhole_sccp::Framer::new(Default::default()), listener }
+            }
+        };
+        let phone = Phone::new(stream, peer, tls, place, speech);
         let Some(conn) = self.adopt_connection(phone) else { return };
         self.deadlines.insert((deadline, conn));
         self.phone_readable(conn, now);
@@ -97,7 +112,13 @@ impl Shard {
     }
 
     fn bound(&mut self, conn: u64, device: DeviceName, peer: SocketAddr, tls: String, now: Instant) {
-        self.input(Input::PhoneConnected { conn: ConnId(conn), device, peer, tls }, now);
+        match self.phones.get(&conn).and_then(|phone| phone.speech.skinny()) {
+            None => self.input(Input::PhoneConnected { conn: ConnId(conn), device, peer, tls }, now),
+            Some(listener) => {
+                let conn = ConnId(conn);
+                self.skinny_input(SkinnyInput::Connected { conn, device, peer, tls, listener }, now);
+            }
+        }
         self.phone_readable(conn, now);
     }
 
@@ -118,14 +139,17 @@ impl Shard {
         }
         for frame in received.frames {
             match frame {
-                Frame::Message(message) => {
+                Said::Skinny(frame) => {
+                    self.skinny_input(SkinnyInput::FromPhone { conn: ConnId(conn), frame }, now)
+                }
+                Said::Sip(Frame::Message(message)) => {
                     self.input(Input::PhoneMessage { conn: ConnId(conn), message }, now)
                 }
-                Frame::Ping => {
+                Said::Sip(Frame::Ping) => {
                     self.counters.count(Counter::KeepAlives);
                     self.send_phone(conn, b"\r\n", now);
                 }
-                Frame::Pong => {}
+                Said::Sip(Frame::Pong) => {}
             }
         }
         match received.end {
@@ -270,6 +294,11 @@ impl Shard {
                 let text = format!("{peer} closed: {error}");
                 self.emit(Event::new(EventKind::MessageRefused, text).device(device.as_str()));
             }
+            (Stage::Bound(device), End::SkinnyFrame(error)) => {
+                self.counters.count(Counter::SkinnyMalformed);
+                let text = format!("{peer} closed: {error}");
+                self.emit(Event::new(EventKind::MessageRefused, text).device(device.as_str()));
+            }
             (Stage::Bound(_) | Stage::Closing, _) => {}
         }
         self.phone_gone(conn, now);
@@ -284,10 +313,14 @@ impl Shard {
     }
 
     fn phone_gone(&mut self, conn: u64, now: Instant) {
-        let bound = self.phones.get(&conn).is_some_and(|phone| matches!(phone.stage, Stage::Bound(_)));
+        let bound = self.phones.get(&conn).filter(|phone| matches!(phone.stage, Stage::Bound(_)));
+        let skinny = bound.map(|phone| phone.speech.skinny().is_some());
         self.drop_phone(conn);
-        if bound {
-            self.input(Input::PhoneClosed { conn: ConnId(conn) }, now);
+        let conn = ConnId(conn);
+        match skinny {
+            Some(false) => self.input(Input::PhoneClosed { conn }, now),
+            Some(true) => self.skinny_input(SkinnyInput::PhoneClosed { conn }, now),
+            None => {}
         }
     }
 

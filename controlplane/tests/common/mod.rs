@@ -79,6 +79,8 @@ pub struct Appliance {
     process: Option<Process>,
     pub authority: Authority,
     pub listen: SocketAddr,
+    /// Two listeners for SCCP.
+    pub sccp: [SocketAddr; 2],
     pub inside: SocketAddr,
     pub admin_socket: PathBuf,
     pub file: PathBuf,
@@ -126,6 +128,7 @@ impl Appliance {
         std::fs::write(path("server.key"), server.key.serialize_pem()).unwrap();
         std::fs::write(path("ca.crt"), authority.certificate.pem()).unwrap();
         let listen = free_address();
+        let sccp = [8, 9].map(|n| SocketAddr::new(listen.ip(), listen.port() + n));
         let inside = free_address();
         let example = include_str!("../../src/config/example.toml").to_owned();
         let text = changes
@@ -135,6 +138,8 @@ impl Appliance {
             .replace("/run/pinhole", directory.path().to_str().unwrap())
             .replace("max_sessions", &format!("socket = \"{}\"\nmax_sessions", path("absent.sock").display()))
             .replace("203.0.113.5:5061", &listen.to_string())
+            .replace("203.0.113.5:2443", &sccp[0].to_string())
+            .replace("203.0.113.5:2444", &sccp[1].to_string())
             .replace("10.20.0.5:5060", &inside.to_string())
             .replace("10.20.0.10:5060", "127.0.0.2:5060")
             .replace("shards = 2", &format!("shards = {shards}"))
@@ -151,6 +156,7 @@ impl Appliance {
                 process: Some(process),
                 authority,
                 listen,
+                sccp,
                 inside,
                 admin_socket,
                 file,
@@ -206,6 +212,11 @@ impl Appliance {
 
     /// Connects as a phone. TLS 1.3 tells a client of a refusal only when it reads.
     pub fn phone(&self, certified: Option<&Certified>) -> Phone {
+        self.phone_at(self.listen, certified)
+    }
+
+    /// The same, at another listener.
+    pub fn phone_at(&self, listen: SocketAddr, certified: Option<&Certified>) -> Phone {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.certificate.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -222,7 +233,7 @@ impl Appliance {
         };
         let name = ServerName::try_from("pinhole.example").unwrap();
         let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-        let socket = TcpStream::connect(self.listen).unwrap();
+        let socket = TcpStream::connect(listen).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         Phone { stream: StreamOwned::new(connection, socket) }
     }

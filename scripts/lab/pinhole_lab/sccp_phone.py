@@ -57,6 +57,8 @@ class SccpPhone:
         self._token_after = self._patience = 0.0
         self._unanswered = 0
         self._sent_alive = [0.0] * len(self.servers)
+        self.registers = True
+        """Cleared, it stays with the call that it has when its call manager is lost."""
         self._wanted = register_at_once
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -208,7 +210,7 @@ class SccpPhone:
         best = next((index for index, link in enumerate(self.links) if link), None)
         if self.registering is not None and time.monotonic() > self._patience:
             self._lose(self.registering)
-        if not self._wanted or self.registering is not None or best is None:
+        if not (self._wanted and self.registers) or self.registering is not None or best is None:
             return
         if self.active is None:
             self._register(best)
@@ -420,3 +422,19 @@ class Call:
     def _acknowledge(self, name, message):
         self.phone.send(name, status=0, address=self.phone.address, port=self.stream.port, conference=self.reference,
                         party=0 if self.phone.zero_party else message.get("party"), call=self.reference)
+
+
+def call(one: SccpPhone, two: SccpPhone):
+    """`one` calls `two`, which answers; returns both ends of the call."""
+    mine = one.dial(two.user)
+    theirs = two.wait_call(sccp.RING_IN)
+    mine.wait_state(sccp.RING_OUT)
+    theirs.answer()
+    return connected(mine, theirs)
+
+
+def connected(*calls):
+    """Waits until each of them is connected and has media both ways."""
+    for each in calls:
+        each.wait_state(sccp.CONNECTED).wait_media()
+    return calls

@@ -15,7 +15,7 @@ from helpers import assert_heard, eventually, settle
 from pinhole_lab import audio, sccp
 from pinhole_lab.certificates import DEVICES, Certificates
 from pinhole_lab.sccp_callmanager import SccpCallManager
-from pinhole_lab.sccp_phone import SccpPhone
+from pinhole_lab.sccp_phone import SccpPhone, call, connected
 from pinhole_lab.state import Processes, State
 
 NUMBERS = dict(zip(DEVICES, ("1001", "1002", "1003")))
@@ -74,21 +74,6 @@ def secure(manage, phones, certificates):
                       **{"certificate": certificates.phone(DEVICES[which]), **options})
 
     return manager, make
-
-
-def call(one, two):
-    """`one` calls `two`, which answers."""
-    mine = one.dial(two.user)
-    theirs = two.wait_call(sccp.RING_IN)
-    mine.wait_state(sccp.RING_OUT)
-    theirs.answer()
-    return connected(mine, theirs)
-
-
-def connected(*calls):
-    for each in calls:
-        each.wait_state(sccp.CONNECTED).wait_media()
-    return calls
 
 
 def talk(one, two, seconds=1.0):

@@ -1,0 +1,184 @@
+//! Connections to call managers for SCCP phones: one for each connection of a phone, ended together with it.
+
+use std::collections::HashMap;
+use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mio::Interest;
+use mio::net::TcpStream;
+use pinhole_admin::{Event, EventKind};
+use pinhole_proxy::{ConnId, SkinnyInput, SkinnyOutput};
+use pinhole_sccp::{Framer, Limits};
+use zeroize::Zeroizing;
+
+use super::inside::{CONNECT_TIME, connecting};
+use super::{Shard, tokens};
+use crate::counters::Counter;
+
+/// Reads before others have their turn.
+const BUDGET: usize = 16;
+
+/// The connections to call managers, by their own numbers and by those of phones.
+#[derive(Default)]
+pub(super) struct Servers {
+    by_id: HashMap<u64, Server>,
+    of_phone: HashMap<u64, u64>,
+}
+
+/// A connection to a call manager.
+struct Server {
+    /// The phone's connection.
+    conn: u64,
+    stream: TcpStream,
+    peer: SocketAddr,
+    connected: bool,
+    framer: Framer,
+    /// To be sent.
+    waiting: Zeroizing<Vec<u8>>,
+}
+
+impl Shard {
+    pub(super) fn skinny_output(&mut self, output: SkinnyOutput, now: Instant) {
+        match output {
+            SkinnyOutput::Connect { conn, cluster, to } => self.server_connect(conn.0, cluster, to, now),
+            SkinnyOutput::ToPhone { conn, frame } => self.send_phone(conn.0, frame.as_bytes(), now),
+            SkinnyOutput::ToServer { conn, frame } => self.server_send(conn.0, frame.as_bytes(), now),
+            SkinnyOutput::Close { conn, reason } => {
+                if let Some(id) = self.servers.of_phone.get(&conn.0).copied() {
+                    // What the phone has said last is to arrive.
+                    self.server_writable(id, now);
+                    self.server_drop(id);
+                }
+                self.close_phone(conn.0, reason, now);
+            }
+        }
+    }
+
+    fn server_connect(&mut self, conn: u64, cluster: usize, peer: SocketAddr, now: Instant) {
+        let local = self.shared.config.clusters.get(cluster).map(|cluster| cluster.local.ip());
+        let made = local.map_or_else(|| Err(io::ErrorKind::NotFound.into()), |local| connecting(peer, local));
+        let id = self.next_id();
+        let registered = made.and_then(|mut stream| {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut stream, tokens::connection(id), interest)?;
+            Ok(stream)
+        });
+        match registered {
+            Ok(stream) => {
+                let (framer, waiting) = (Framer::new(Limits::default()), Zeroizing::default());
+                let server = Server { conn, stream, peer, connected: false, framer, waiting };
+                self.servers.by_id.insert(id, server);
+                self.servers.of_phone.insert(conn, id);
+                self.deadlines.insert((now + CONNECT_TIME, id));
+            }
+            Err(error) => {
+                self.server_refuses(peer, &error.to_string());
+                self.skinny_input(SkinnyInput::ServerClosed { conn: ConnId(conn) }, now);
+            }
+        }
+    }
+
+    fn server_send(&mut self, conn: u64, bytes: &[u8], now: Instant) {
+        let limit = self.shared.config.limits.write_buffer_bytes as usize;
+        let id = self.servers.of_phone.get(&conn).copied();
+        let Some((id, server)) = id.and_then(|id| Some((id, self.servers.by_id.get_mut(&id)?))) else {
+            return self.counters.count(Counter::SkinnyServerGone);
+        };
+        if server.waiting.len() + bytes.len() > limit {
+            self.counters.count(Counter::WriteLimit);
+            return self.server_ended(id, Some("it does not read what is sent to it"), now);
+        }
+        server.waiting.extend_from_slice(bytes);
+        if server.connected {
+            self.server_writable(id, now);
+        }
+    }
+
+    /// The socket is connected, or takes more.
+    pub(super) fn server_writable(&mut self, id: u64, now: Instant) {
+        let Some(server) = self.servers.by_id.get_mut(&id) else { return };
+        if !server.connected {
+            match (server.stream.take_error(), server.stream.peer_addr()) {
+                (Ok(None), Ok(_)) => {
+                    server.connected = true;
+                    let _ = server.stream.set_nodelay(true);
+                    self.counters.count(Counter::SkinnyConnected);
+                }
+                (Ok(Some(error)) | Err(error), _) => {
+                    return self.server_ended(id, Some(&error.to_string()), now);
+                }
+                // Not connected yet.
+                (Ok(None), Err(_)) => return,
+            }
+        }
+        while !server.waiting.is_empty() {
+            match server.stream.write(&server.waiting) {
+                Ok(length) => drop(server.waiting.drain(..length)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.server_ended(id, Some(&error.to_string()), now),
+            }
+        }
+    }
+
+    /// Reads a connection and hands on its frames.
+    pub(super) fn server_readable(&mut self, id: u64, now: Instant) {
+        let mut chunk = Zeroizing::new([0; 16_384]);
+        for _ in 0..BUDGET {
+            let Some(server) = self.servers.by_id.get_mut(&id).filter(|server| server.connected) else {
+                return;
+            };
+            let conn = ConnId(server.conn);
+            match server.stream.read(&mut chunk[..]) {
+                Ok(0) => return self.server_ended(id, None, now),
+                Ok(length) => server.framer.push(chunk.get(..length).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return self.server_ended(id, Some(&error.to_string()), now),
+            }
+            while let Some(frame) = self.servers.by_id.get_mut(&id).and_then(|server| server.framer.next()) {
+                match frame {
+                    Ok(frame) => self.skinny_input(SkinnyInput::FromServer { conn, frame }, now),
+                    Err(error) => {
+                        self.counters.count(Counter::SkinnyMalformed);
+                        return self.server_ended(id, Some(&error.to_string()), now);
+                    }
+                }
+            }
+        }
+        self.again.push(id);
+    }
+
+    /// A connection did not come up in time.
+    pub(super) fn server_deadline(&mut self, id: u64, now: Instant) {
+        if self.servers.by_id.get(&id).is_some_and(|server| !server.connected) {
+            self.server_ended(id, Some("no answer"), now);
+        }
+    }
+
+    fn server_ended(&mut self, id: u64, reason: Option<&str>, now: Instant) {
+        let Some(server) = self.server_drop(id) else { return };
+        if !server.connected {
+            self.server_refuses(server.peer, reason.unwrap_or("it closed the connection"));
+        } else if let Some(reason) = reason {
+            let text = format!("the connection to call manager {} ended: {reason}", server.peer);
+            self.emit(Event::new(EventKind::Warning, text));
+        }
+        self.skinny_input(SkinnyInput::ServerClosed { conn: ConnId(server.conn) }, now);
+    }
+
+    fn server_refuses(&mut self, peer: SocketAddr, reason: &str) {
+        self.counters.count(Counter::SkinnyFailed);
+        let text =
+            format!("call manager {peer} takes no SCCP connection ({reason}): the phone must try another");
+        self.emit(Event::new(EventKind::CallManagerDown, text));
+    }
+
+    fn server_drop(&mut self, id: u64) -> Option<Server> {
+        let mut server = self.servers.by_id.remove(&id)?;
+        self.servers.of_phone.remove(&server.conn);
+        let _ = self.poll.registry().deregister(&mut server.stream);
+        Some(server)
+    }
+}

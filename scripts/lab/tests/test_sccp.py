@@ -1,0 +1,205 @@
+"""SCCP phones outside, over TLS and SRTP, through the appliance to call managers and phones that speak neither."""
+
+import time
+
+import pytest
+from helpers import eventually, settle
+
+from pinhole_lab import audio, media, network, sccp
+from pinhole_lab.certificates import DEVICES
+from pinhole_lab.sccp_callmanager import SccpCallManager
+from pinhole_lab.sccp_phone import SccpPhone, call, connected
+
+NUMBERS = dict(zip((*DEVICES, "SEP0010DB000004"), ("1001", "1002", "1003", "2001")))
+PORTS = (2000, 2001)
+
+
+@pytest.fixture
+def managers(lab, appliance):
+    """A primary call manager and a backup."""
+    made = [SccpCallManager(lab.processes, f"sccp-{port}", namespace="ph-inside", address=network.CALL_MANAGER, port=port,
+                            lines=NUMBERS, keep_alive=2, keys="rubbish",
+                            servers=[[f"cm{other}", network.CALL_MANAGER, other] for other in PORTS]).start()
+            for port in PORTS]
+    yield made
+    for manager in made:
+        manager.process.stop()
+
+
+@pytest.fixture
+def phones(lab, appliance, managers):
+    """Makes registered phones, and ends them after the test. No session may be left then, and no phone may have been told
+    what it must not be told."""
+    made = []
+
+    class Phones:
+        @staticmethod
+        def outside(which=0, registered=True, **options):
+            namespace = "ph-home" if which == 0 else "ph-home2"
+            settings = {"certificate": lab.certificates.phone(DEVICES[which]), "device": DEVICES[which], **options}
+            made.append(SccpPhone(servers=[(network.OUTSIDE, 2443), (network.OUTSIDE, 2444)], namespace=namespace,
+                                  address=network.HOMES[namespace], server_ca=lab.certificates.server_ca,
+                                  recording=lab.recording(which + 1)[0], **settings))
+            return made[-1].wait_registered() if registered else made[-1]
+
+        @staticmethod
+        def inside(**options):
+            made.append(SccpPhone("SEP0010DB000004", [(network.CALL_MANAGER, port) for port in PORTS],
+                                  namespace="ph-desk", address=network.DESKS["ph-desk"],
+                                  recording=lab.recording(9)[0], **options))
+            return made[-1].wait_registered()
+
+    yield Phones
+    for phone in made:
+        phone.close()
+    assert [phone.failures for phone in made if phone.failures] == []
+    left = appliance.wait_idle(25)
+    assert not any(left.values()), f"left after the test: {left}"
+
+
+def talk(one, two, seconds=1.5):
+    """Both talk. From when each has heard the other, every packet arrives, once, unchanged, and nothing else does."""
+    eventually(lambda: one.stream.heard and two.stream.heard, what="audio both ways")
+    before = len(one.stream.sent), len(two.stream.sent)
+    time.sleep(seconds)
+    settle(one, two)
+    for speaker, listener, first in ((one, two, before[0]), (two, one, before[1])):
+        way = f"{speaker.phone.device} to {listener.phone.device}"
+        assert media.missing(speaker.stream, listener.stream, first) == [], way
+        assert listener.stream.refused == [] and listener.stream.repeated == 0, way
+        match = audio.compare(speaker.phone.recording, listener.stream.heard_audio(speaker.stream.ssrc))
+        assert match.correlation > 0.9 and match.seconds > seconds - 0.5, f"{way}: {match}"
+    for each in (one, two):
+        each.stream.start()
+
+
+def hang_up(one, two):
+    one.hang_up()
+    for each in (one, two):
+        each.wait_state(sccp.ON_HOOK)
+
+
+@pytest.mark.parametrize("protocol", [5, 11, 17, 22])
+def test_outside_phone_of_each_generation_talks_with_inside_phone(phones, appliance, managers, protocol):
+    outside, inside = phones.outside(protocol=protocol), phones.inside()
+    assert outside.user == "1001"
+    managers[0].wait_for(f"{outside.device} registers as 1001 with protocol {protocol} from {network.INSIDE}")
+    one, two = call(outside, inside)
+    talk(one, two)
+    assert one.remote[0] == network.OUTSIDE and two.remote[0] == network.INSIDE
+    assert one.security != 3, "the inside is clear"
+    assert len(one.stream.sent[0][1]) == 176 and len(two.stream.sent[0][1]) == 172
+    assert len(appliance.ctl("sessions")) == 1 and appliance.ctl("calls")[0]["device"] == outside.device
+    hang_up(one, two)
+    one, two = call(inside, outside)
+    talk(one, two)
+    hang_up(one, two)
+
+
+def test_phones_behind_the_same_nat_call_each_other(phones, appliance):
+    first, second = phones.outside(0), phones.outside(1)
+    one, two = call(first, second)
+    talk(one, two)
+    assert len(appliance.ctl("sessions")) == 2
+    hang_up(one, two)
+
+
+def test_phone_that_acknowledges_without_party_id_talks(phones):
+    one, two = call(phones.outside(zero_party=True), phones.inside())
+    talk(one, two)
+    hang_up(one, two)
+
+
+def test_hold_and_resume_bring_new_keys_and_ports(phones):
+    one, two = call(phones.outside(), phones.inside())
+    talk(one, two)
+    before = one.remote
+    one.soft_key(sccp.HOLD_KEY)
+    one.wait_state(sccp.HOLD).wait_silent()
+    one.soft_key(sccp.RESUME)
+    connected(one, two)
+    talk(one, two)
+    assert one.remote != before
+    assert len({key.key for key in one.receive_keys + one.transmit_keys}) == 4
+    two.soft_key(sccp.HOLD_KEY)
+    one.wait_silent()
+    two.soft_key(sccp.RESUME)
+    connected(one, two)
+    talk(one, two)
+    hang_up(one, two)
+
+
+def test_transfer_joins_the_two_others(phones):
+    first, second, inside = phones.outside(0), phones.outside(1), phones.inside()
+    mine, theirs = call(first, inside)
+    talk(mine, theirs, 1)
+    mine.soft_key(sccp.TRANSFER)
+    theirs.wait_silent()
+    consultation = first.wait_call(sccp.OFF_HOOK)
+    consultation.press(second.user)
+    other = second.wait_call(sccp.RING_IN)
+    other.answer()
+    talk(*connected(consultation, other), 1)
+    consultation.soft_key(sccp.TRANSFER)
+    first.wait(lambda: not first.calls, "the end of its calls")
+    second.wait(lambda: len(other.streams) == 2, "media with the inside phone")
+    inside.wait(lambda: len(theirs.streams) == 2, "media with the second phone")
+    talk(*connected(theirs, other))
+    hang_up(theirs, other)
+
+
+def test_phone_is_told_of_call_managers_where_it_reaches_them(phones):
+    servers = phones.outside().expect("ServerRes")
+    assert [(servers.get(f"name{n}"), servers.get(f"address{n}"), servers.get(f"port{n}")) for n in range(3)] == [
+        ("one.lab.example", network.OUTSIDE, 2443), ("two.lab.example", network.OUTSIDE, 2444), ("", "0.0.0.0", 0)]
+
+
+def test_phones_fail_over_to_the_backup_and_come_back(phones, managers):
+    outside, inside = phones.outside(), phones.inside()
+    managers[0].process.kill()
+    outside.wait_registered(server=1)
+    inside.wait_registered(server=1)
+    one, two = call(outside, inside)
+    talk(one, two)
+    hang_up(one, two)
+    managers[0].start()
+    outside.wait_registered(server=0, seconds=12)
+    managers[1].wait_for(f"{outside.device} unregisters")
+
+
+def test_media_outlives_the_call_manager_until_phones_register_again(phones, managers, appliance):
+    outside, inside = phones.outside(), phones.inside()
+    outside.registers = inside.registers = False
+    one, two = call(outside, inside)
+    talk(one, two)
+    managers[0].process.kill()
+    outside.wait_unregistered()
+    talk(one, two, 6)
+    assert len(appliance.ctl("sessions")) == 1, "longer than the grace time of lost phones"
+    managers[0].start()
+    outside.registers = inside.registers = True
+    outside.wait_registered()
+    inside.wait_registered()
+    eventually(lambda: not appliance.ctl("sessions"), what="the end of the old session")
+    one, two = call(outside, inside)
+    talk(one, two)
+    hang_up(one, two)
+
+
+def test_lost_phone_ends_its_call_and_leaves_nothing(phones, managers, appliance):
+    outside, inside = phones.outside(), phones.inside()
+    one, two = call(outside, inside)
+    talk(one, two, 1)
+    outside.close(abruptly=True)
+    managers[0].wait_for(f"{outside.device} is gone")
+    two.wait_state(sccp.ON_HOOK)
+    left = appliance.wait_idle()
+    assert not any(left.values()), left
+
+
+def test_phone_cannot_register_under_anothers_name(phones, managers, appliance):
+    before = appliance.counter("proxy", "skinny_name_refused")
+    thief = phones.outside(registered=False, device=DEVICES[1])
+    assert thief.expect("RegisterReject").get("text") == "not your device name"
+    eventually(lambda: appliance.counter("proxy", "skinny_name_refused") == before + 1, what="the counter")
+    assert f"{DEVICES[1]} registers" not in managers[0].says()
