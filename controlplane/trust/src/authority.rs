@@ -132,11 +132,19 @@ impl Authority {
     /// Remembers that phones may have a list, before the first one gets it.
     ///
     /// # Errors
-    /// [`Refused`]: it must not be given to anybody.
+    /// [`Refused`]: it must not be given to anybody; [`Refused::Outdated`], since another list was issued meanwhile.
     pub fn note_issued(&mut self, issue: &Issue) -> Result<(), Refused> {
         if self.issued.last().is_some_and(|last| last.issue.generation >= issue.generation) {
             return Ok(());
         }
+        let _alone = store::lock(&self.directory, true)?;
+        if issued::load(&self.directory)?.len() != self.issued.len() {
+            return Err(Refused::Outdated);
+        }
+        self.add_issued(issue)
+    }
+
+    fn add_issued(&mut self, issue: &Issue) -> Result<(), Refused> {
         let list = TrustList::parse(&issue.file).map_err(Failure::from)?;
         issued::save(&self.directory, issue)?;
         let Issue { generation, ref file } = *issue;

@@ -140,6 +140,20 @@ fn phones_of_another_system_follow_when_its_administrator_is_imported_with_the_l
 }
 
 #[test]
+fn a_list_is_not_given_out_by_who_has_not_heard_of_another_that_phones_hold() {
+    let (directory, mut running) = new_authority();
+    let draft = running.draft(&naming(), Digest::Sha1, START).unwrap();
+    // A command takes over another system's phones meanwhile.
+    let mut command = Authority::open(directory.path()).unwrap();
+    command.import(Role::SastB, &SAST, Some(&foreign_list(&SAST, START - DAY)), START).unwrap();
+    let refused = running.note_issued(&draft).unwrap_err();
+    assert!(matches!(refused, Refused::Outdated), "{refused}");
+    let mut running = Authority::open(directory.path()).unwrap();
+    let mut phone = Phone { held: Some(foreign_list(&SAST, START - DAY)) };
+    assert!(phone.offer(&issue(&mut running, START)));
+}
+
+#[test]
 fn the_list_of_another_system_counts_only_before_ours_and_if_it_names_the_key() {
     let (_directory, mut authority) = new_authority();
     let stranger = support::identity("stranger", &[9]);

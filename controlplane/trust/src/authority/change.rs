@@ -137,7 +137,7 @@ impl Authority {
             self.check_rotation(role)?;
             self.replace(role, identity, now)?;
         }
-        held.map_or(Ok(()), |held| self.note_issued(&held))
+        held.map_or(Ok(()), |held| self.add_issued(&held))
     }
 
     /// Whether a certificate is the one of a role.

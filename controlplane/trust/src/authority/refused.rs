@@ -41,6 +41,9 @@ pub enum Refused {
         /// Why.
         error: Malformed,
     },
+    /// What is known of the lists that phones have is no longer so.
+    #[error("another command has issued a list meanwhile: the keys have to be read again first (SIGHUP)")]
+    Outdated,
     /// Key and certificate belong to different pairs.
     #[error(
         "the key of {0} is not the one of its certificate: restore the right one from `replaced`, a backup or escrow"
