@@ -29,10 +29,32 @@ counters! {
     NoCertificate = "tls", "refused_no_certificate";
     /// Refused: certificate of an unknown authority.
     UnknownCa = "tls", "refused_unknown_ca";
-    /// Refused: certificate expired or not valid yet.
+    /// Refused: certificate expired.
     Expired = "tls", "refused_expired";
-    /// Refused: certificate broken, revoked or not for clients.
+    /// Refused: certificate not valid yet.
+    NotYetValid = "tls", "refused_not_yet_valid";
+    /// Refused: certificate revoked.
+    Revoked = "tls", "refused_revoked";
+    /// Refused: the revocation list is overdue (`identity.crl_overdue`).
+    CrlOverdue = "tls", "refused_crl_overdue";
+    /// Accepted, though the revocation list is overdue.
+    CrlOverdueAccepted = "tls", "crl_overdue";
+    /// Accepted, though expired, since it is pinned.
+    ExpiredAccepted = "tls", "expired_accepted";
+    /// Refused: SHA-1 signature or short key.
+    Weak = "tls", "refused_weak";
+    /// Refused: a certificate of the chain is not for what it is used for.
+    Constraints = "tls", "refused_constraints";
+    /// Refused: too many certificates.
+    ChainTooLong = "tls", "refused_chain_too_long";
+    /// Refused: the authority does not count for the device's cluster.
+    OtherCluster = "tls", "refused_other_cluster";
+    /// Refused: certificate broken or forged.
     BadCertificate = "tls", "refused_bad_certificate";
+    /// Refused: the phone does not hold the certificate's key.
+    NotHolder = "tls", "refused_not_holder";
+    /// Refused by the secure-phone database.
+    NotAdmitted = "tls", "refused_by_database";
     /// The phone refused our certificate.
     RefusedUs = "tls", "refused_by_phone";
     /// Refused: no common TLS version or suite, or not TLS.
@@ -49,6 +71,8 @@ counters! {
     ConnectionLimit = "tls", "limit_connections";
     /// Connections handed to their home shard.
     HandedOver = "tls", "handed_over";
+    /// Connections closed by us since the secure-phone database knows their session no longer.
+    SessionOver = "tls", "session_over";
     /// Accepting failed (no file descriptor or memory left).
     AcceptFailed = "tls", "accept_failed";
     /// Connections closed by us because of a TLS error after the handshake.

@@ -3,11 +3,12 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use pinhole_admin::{Event, EventKind};
+use pinhole_devices::{Listener, SettingsError, Verifier};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::SIGTERM;
 use thiserror::Error;
@@ -17,10 +18,10 @@ use crate::config::{self, Config};
 use crate::events::Events;
 use crate::link::Link;
 use crate::neighbours::{Interface, Resolver};
-use crate::provisioning::{Provisioning, ProvisioningError};
+use crate::provisioning::{Office, Provisioning, ProvisioningError};
 use crate::shard::{Mailbox, Shard, Shared, ToShard};
 use crate::sockets::{self, BindError};
-use crate::tls::{DeviceNames, Files, FilesError};
+use crate::tls::{Acceptor, Files, FilesError, Pinned, Trust};
 
 /// Descriptors that are neither phones nor handshakes: sockets of clusters, rings, log, admin clients.
 const OTHER_FILES: u64 = 256;
@@ -45,9 +46,9 @@ pub enum StartError {
         /// What is wrong.
         source: FilesError,
     },
-    /// The pattern for device names is none.
-    #[error("identity.device_name: {0}")]
-    DeviceName(#[from] regex::Error),
+    /// An authority or a revocation list cannot be used.
+    #[error(transparent)]
+    Identity(#[from] SettingsError),
     /// The configuration was not validated.
     #[error("the configuration names a data-plane port that does not exist; run check")]
     NotChecked,
@@ -84,9 +85,6 @@ impl Process {
         let config = Arc::new(config);
         let events = Arc::new(Events::default());
         let file_limit = raise_file_limit(&config, &events);
-        let read =
-            Files::of(&config.outside).read().map_err(|mut errors| bad_files(errors.swap_remove(0)))?;
-        let tls = read.server_config(config.outside.tls_min).map_err(bad_files)?;
         let admin = AdminSocket::open(&config.controlplane.admin_socket)?;
         let (sockets, mut missing) = sockets::bind(&config)?;
         let provisioning = config
@@ -94,6 +92,8 @@ impl Process {
             .clone()
             .map(|settings| Provisioning::open(&config, settings, Arc::clone(&events), &mut missing));
         let provisioning = provisioning.transpose()?;
+        let office = provisioning.as_ref().map(Provisioning::office);
+        let tls = trust(&config, office.as_ref(), &events)?;
         missing.sort_unstable();
         missing.dedup_by_key(|address| address.ip());
         for address in missing {
@@ -117,16 +117,15 @@ impl Process {
             Resolver::new(pinhole_flow::NEXT_HOPS, interfaces, Arc::clone(&events), publish)
                 .map_err(refused("a netlink socket"))?;
         let shared = Arc::new(Shared {
-            names: DeviceNames::new(&config.identity.device_name)?,
             config: Arc::clone(&config),
             handshakes: Arc::default(),
             connections: Arc::default(),
             events: Arc::clone(&events),
             next_hops,
             shards: OnceLock::from(mailboxes),
-            tls: RwLock::new(tls),
+            tls: RwLock::new(Arc::new(tls)),
             patience,
-            office: provisioning.as_ref().map(Provisioning::office),
+            office,
         });
         let link = Arc::new(Link::new(Arc::clone(&shared)));
         let answers = Arc::new(Answers {
@@ -172,8 +171,10 @@ impl Process {
         if let Some(office) = &self.shared.office {
             office.errands.read_keys_soon();
         }
-        let event = match self.answers.reload_certificates() {
-            Ok(()) => {
+        let shared = &self.shared;
+        let event = match trust(&shared.config, shared.office.as_ref(), &shared.events) {
+            Ok(tls) => {
+                *shared.tls.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tls);
                 Event::new(EventKind::Started, "certificates were read again; new connections use them")
             }
             Err(reason) => Event::new(
@@ -285,6 +286,21 @@ fn raise_file_limit(config: &Config, events: &Events) -> u64 {
         events.emit(Event::new(EventKind::Warning, text));
     }
     limit
+}
+
+/// Our certificate and key, and who is trusted at the listener for SIP; warns of what will be a trouble.
+fn trust(config: &Config, office: Option<&Arc<Office>>, events: &Events) -> Result<Acceptor, StartError> {
+    let read = Files::of(&config.outside).read().map_err(|mut errors| bad_files(errors.swap_remove(0)))?;
+    let verifier = Verifier::read(&config.trust()).map_err(|mut mistakes| mistakes.swap_remove(0))?;
+    for warning in verifier.warnings(SystemTime::now()) {
+        events.emit(Event::new(EventKind::Warning, warning));
+    }
+    let pinned: Pinned = match office {
+        Some(office) => office.pinned(),
+        None => Arc::new(|_, _| false),
+    };
+    let ours = read.certified_key(&rustls::crypto::aws_lc_rs::default_provider()).map_err(bad_files)?;
+    Ok(Acceptor::new(ours, config.outside.tls_min, Trust::new(verifier, Listener::Sip, pinned)))
 }
 
 fn bad_files(source: FilesError) -> StartError {

@@ -54,7 +54,7 @@ fn certificate_of_an_unknown_authority_is_refused() {
     let appliance = Appliance::start(1, "");
     let stranger = Authority::new("strangers").sign("SEP0010DB000001", Validity::Now);
     let phone = appliance.phone(Some(&stranger));
-    assert_refused(&appliance, phone, "refused_unknown_ca", "outside.client_ca");
+    assert_refused(&appliance, phone, "refused_unknown_ca", "identity.authority");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn authority_of_the_same_name_with_another_key_is_unknown() {
     let appliance = Appliance::start(1, "");
     let impostor = Authority::new("phones").sign("SEP0010DB000001", Validity::Now);
     let phone = appliance.phone(Some(&impostor));
-    assert_refused(&appliance, phone, "refused_unknown_ca", "outside.client_ca");
+    assert_refused(&appliance, phone, "refused_unknown_ca", "identity.authority");
 }
 
 #[test]
@@ -70,14 +70,14 @@ fn expired_certificate_is_refused() {
     let appliance = Appliance::start(1, "");
     let expired = appliance.authority.sign("SEP0010DB000001", Validity::Past);
     let phone = appliance.phone(Some(&expired));
-    assert_refused(&appliance, phone, "refused_expired", "validity time");
+    assert_refused(&appliance, phone, "refused_expired", "has expired");
 }
 
 #[test]
 fn certificate_that_names_no_device_is_refused() {
     let appliance = Appliance::start(1, "");
     let phone = appliance.device("toaster.example");
-    assert_refused(&appliance, phone, "refused_device_name", "identity.device_name");
+    assert_refused(&appliance, phone, "refused_device_name", "toaster.example");
 }
 
 #[test]

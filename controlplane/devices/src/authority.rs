@@ -27,8 +27,8 @@ pub enum Expired {
     /// They are refused.
     #[default]
     Refuse,
-    /// Those that are pinned for their device are accepted. A MIC cannot be renewed and is good for ten years, so many have expired
-    /// (tls-capf-tvs 2.8).
+    /// Those that are pinned for their device are accepted. A MIC is good for ten years and cannot be renewed, so many
+    /// have expired (tls-capf-tvs 2.8).
     AcceptPinned,
 }
 
@@ -75,8 +75,8 @@ impl Listener {
 }
 
 impl Kind {
-    /// What common names look like, unless configured otherwise: that of an LSC is the device's name **[V]**; that of a MIC
-    /// has the model before it **[M]** (tls-capf-tvs 2.8).
+    /// What common names look like, unless configured otherwise: that of an LSC is the device's name **[V]**; that of a
+    /// MIC has the model before it **[M]** (tls-capf-tvs 2.8).
     pub(crate) fn pattern(self) -> &'static str {
         match self {
             Self::Mic => "CP-[0-9A-Za-z+-]+-(SEP[0-9A-F]{12})",

@@ -223,8 +223,8 @@ impl Certificate {
         (*for_clients == Some(false)).then(|| "it is not for TLS clients (extended key usage)".into())
     }
 
-    /// Why it cannot be an authority's with `below` authorities between it and the phone. A pinned root need not say that it is one:
-    /// old ones of version 1 cannot.
+    /// Why it cannot be an authority's with `below` authorities between it and the phone. A pinned root need not say
+    /// that it is one: old ones of version 1 cannot.
     pub(crate) fn unfit_for_issuer(&self, below: usize, is_pinned: bool) -> Option<String> {
         let Extensions { basic_constraints, key_usage, for_clients, unsupported, .. } = &self.extensions;
         if let Some(unsupported) = unsupported {

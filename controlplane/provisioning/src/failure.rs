@@ -103,8 +103,16 @@ failures! {
     HandshakeFailed = "handshake_failed": "A TLS handshake failed.", "The log has the alert. Old phones need the legacy listener.";
     CertificateUnknownCa = "certificate_unknown_ca": "A certificate of no known authority.", "Import the authority that has signed the phone's MIC or LSC.";
     CertificateExpired = "certificate_expired": "A certificate that has expired.", "Enrol an LSC, or accept expired MICs of pinned serial numbers.";
+    CertificateNotYetValid = "certificate_not_yet_valid": "A certificate that is not valid yet.", "Look at the clock of this machine.";
     CertificateRevoked = "certificate_revoked": "A certificate that is revoked.", "Look why it was revoked; enrol the phone again.";
-    CertificateInvalid = "certificate_invalid": "A certificate that cannot be used: its form, its signature, its name.", "The log says what is wrong with it.";
+    CertificateCrlOverdue = "certificate_crl_overdue": "A certificate whose authority's revocation list is overdue, with crl_overdue set to refuse.", "Put a newer list in its place, and reload.";
+    CertificateWeak = "certificate_weak": "A certificate with an SHA-1 signature or a short key, its own or of an authority above it.", "Enrol an LSC, or set legacy = true for the authority of such old phones.";
+    CertificateConstraints = "certificate_constraints": "A certificate that is not for what it was used for: an authority that is none, or a phone's that is not for TLS clients.", "The log says which, and what it says of itself.";
+    CertificateChainTooLong = "certificate_chain_too_long": "A certificate that comes with more certificates, or has more authorities above it, than are looked at.", "Nothing, if it is a stranger; no phone's has so many.";
+    CertificateName = "certificate_name": "A certificate that names no device, or none that its authority may name.", "If it is a phone's, add the pattern of its common name to the authority's names.";
+    CertificateOtherCluster = "certificate_other_cluster": "A certificate of an authority that does not count for the device's cluster.", "Add the cluster to the authority's clusters, if it is to count there.";
+    CertificateInvalid = "certificate_invalid": "A certificate that cannot be used: its form or its signature.", "The log says what is wrong with it.";
+    KeyNotHeld = "key_not_held": "Who showed a certificate has not proven to hold its key.", "Somebody tries to be another phone, or the phone is broken.";
     RegistrationFailed = "registration_failed": "The phone is authenticated but does not register.", "Look at the call manager's answer: pinholectl events.";
     MediaAddress = "media_address": "The media address of the appliance is not reached.", "Look at the data-plane port's address and at the routes to it.";
     NoAudio = "no_audio": "A call without packets from one side or both.", "pinholectl calls shows which side; look at routes and translation there.";

@@ -252,6 +252,12 @@ impl Phones {
         result
     }
 
+    /// Whether a certificate is pinned for a device: one that has expired may still be good then.
+    pub fn is_pinned(&self, device: Device, certificate: &CertificateId) -> bool {
+        let state = self.state();
+        state.phones.get(&device).is_some_and(|phone| phone.pins.iter().any(|pin| pin.matches(certificate)))
+    }
+
     /// A session has registered, or registered again.
     ///
     /// # Errors

@@ -156,6 +156,18 @@ pub enum Output {
         /// A SIP message.
         bytes: Vec<u8>,
     },
+    /// The call manager has accepted a REGISTER of the device on this connection, the first or another.
+    Registered {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// The call manager has refused a REGISTER of the device on this connection, and not asked for credentials.
+    NotRegistered {
+        /// The connection.
+        conn: ConnId,
+        /// Its answer.
+        code: u16,
+    },
     /// Close a phone's connection once what was sent before is out. No [`Input::PhoneClosed`] is needed.
     ClosePhone {
         /// The connection.

@@ -6,6 +6,7 @@ use pinhole_admin::{Event, EventKind};
 use pinhole_sip::{Message, Method, NameAddr, Uri, name};
 
 use crate::counters::Counter;
+use crate::io::Output;
 use crate::proxy::Proxy;
 use crate::registrations::{RegisterRequest, Registration, RegistrationKey};
 use crate::relay::Forward;
@@ -17,6 +18,8 @@ use crate::transactions::{Side, TxId};
 
 /// Contacts in one REGISTER, at most.
 const CONTACTS: usize = 4;
+/// Answers after which a phone tries again at once: with credentials, or for longer (RFC 3261 sections 22 and 10.3).
+const TRIED_AGAIN: [u16; 3] = [401, 407, 423];
 /// The longest registration that we believe, in seconds.
 const EXPIRES_MAX: u32 = 86_400;
 
@@ -144,6 +147,12 @@ impl Proxy {
         let granted = message.contacts().unwrap_or_default();
         message.remove(name::CONTACT);
         if !(200..300).contains(&code) {
+            if code >= 300
+                && !TRIED_AGAIN.contains(&code)
+                && let Some(conn) = self.conn_of(&register.key.device)
+            {
+                self.output(Output::NotRegistered { conn, code });
+            }
             return;
         }
         let whole = message.header(name::EXPIRES).and_then(|value| value.trim().parse::<u32>().ok());
@@ -204,6 +213,9 @@ impl Proxy {
         let new = self.registrations.insert(key.clone(), Registration { token, target, expires });
         self.timers.set(timer, expires);
         self.count(Counter::Registrations);
+        if let Some(conn) = self.conn_of(&key.device) {
+            self.output(Output::Registered { conn });
+        }
         if new {
             self.event(
                 Event::new(EventKind::Registered, format!("registered {} for {seconds} s", shown(&key.aor)))

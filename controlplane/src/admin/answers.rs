@@ -1,8 +1,8 @@
 //! What the admin socket answers: gathered from the shards, the link and the process.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use pinhole_admin::{Counters, Event, Request, Response, Status};
@@ -172,22 +172,5 @@ impl Answers {
             ];
             values.into_iter().for_each(|(name, value)| counters.add(&group, name, value));
         }
-    }
-}
-
-impl Answers {
-    /// Reads certificates again.
-    ///
-    /// # Errors
-    /// What is wrong with the files; the old certificates stay.
-    pub fn reload_certificates(&self) -> Result<(), String> {
-        let outside = &self.shared.config.outside;
-        let files = crate::tls::Files::of(outside);
-        let read = files
-            .read()
-            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-        let fresh = read.server_config(outside.tls_min).map_err(|error| error.to_string())?;
-        *self.shared.tls.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use pinhole_devices::Verifier;
 use pinhole_enrolment::capf::KeyRequest;
 use pinhole_flow::Suite;
 use pinhole_flow::settings::PortSettings;
@@ -60,13 +61,11 @@ impl Found {
         self.range(&key("requests_per_source"), limits.requests_per_source, 1, 10_000);
     }
 
-    fn regex(&mut self, key: &str, pattern: &str) -> Option<Regex> {
-        Regex::new(pattern)
-            .map_err(|error| {
-                let last = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
-                self.add(key, format!("not a regular expression: {}", last.trim_start_matches("error: ")));
-            })
-            .ok()
+    fn regex(&mut self, key: &str, pattern: &str) {
+        if let Err(error) = Regex::new(pattern) {
+            let last = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
+            self.add(key, format!("not a regular expression: {}", last.trim_start_matches("error: ")));
+        }
     }
 }
 
@@ -95,7 +94,7 @@ fn outside(config: &Config, found: &mut Found) {
     port_exists(config, "outside.port", &outside.port, found);
     match tls::Files::of(outside).read() {
         Ok(read) => {
-            if let Err(error) = read.server_config(outside.tls_min) {
+            if let Err(error) = read.certified_key(&rustls::crypto::aws_lc_rs::default_provider()) {
                 found.add(error.key(), error.to_string());
             }
         }
@@ -125,10 +124,10 @@ fn outside(config: &Config, found: &mut Found) {
 
 fn identity(config: &Config, found: &mut Found) {
     let identity = &config.identity;
-    if let Some(regex) = found.regex("identity.device_name", &identity.device_name)
-        && regex.captures_len() < 2
-    {
-        found.add("identity.device_name", "needs a group, (...): what it captures is the device name");
+    if let Err(mistakes) = Verifier::read(&config.trust()) {
+        for mistake in mistakes {
+            found.add(format!("identity.{}", mistake.key), mistake.message);
+        }
     }
     if let Some(pattern) = &identity.aor_pattern {
         let rest = pattern.replace("{device}", "");

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use pinhole_devices::{AuthoritySettings, Overdue};
 use pinhole_flow::settings::DataplaneSettings;
 use pinhole_provisioning::service::Encryption;
 use pinhole_provisioning::xml::RewriteRules;
@@ -125,8 +126,6 @@ pub struct Outside {
     pub certificate: PathBuf,
     /// Our private key, PEM.
     pub key: PathBuf,
-    /// Certificates of the authorities that sign phones' certificates, PEM.
-    pub client_ca: PathBuf,
     /// The oldest TLS version accepted.
     #[serde(default = "TlsVersion::default")]
     pub tls_min: TlsVersion,
@@ -152,23 +151,21 @@ pub enum TlsVersion {
 }
 
 /// `[identity]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Identity {
-    /// Regular expression that must match the whole common name of the certificate's subject; capture 1
-    /// is the device name.
-    pub device_name: String,
+    /// The authorities whose certificates phones show.
+    #[serde(rename = "authority")]
+    pub authorities: Vec<AuthoritySettings>,
+    /// Files with their revocation lists, PEM or DER.
+    pub crls: Vec<PathBuf>,
+    /// What is done when a revocation list is overdue.
+    pub crl_overdue: Overdue,
     /// Address of record (user part) of a device that is not listed in `devices`; `{device}` stands for its name.
     /// Absent: with `devices`, only listed devices may register; without, `{device}`.
     pub aor_pattern: Option<String>,
     /// Addresses of record that each device may use: `1001`, or `1001@host` to bind the host as well.
     pub devices: BTreeMap<String, Vec<String>>,
-}
-
-impl Default for Identity {
-    fn default() -> Self {
-        Self { device_name: "^(SEP[0-9A-F]{12})$".into(), aor_pattern: None, devices: BTreeMap::new() }
-    }
 }
 
 /// `[limits]`.

@@ -99,15 +99,28 @@ fn each_mistake_is_one_line_with_its_key() {
         ),
         ("server.crt\"", "absent.crt\"", "outside.certificate: "),
         ("server.key\"", "server.crt\"", "outside.key: "),
-        ("/ca.crt\"", "/server.key\"", "outside.client_ca: "),
+        ("/ca.crt\"", "/server.key\"", "identity.authority[0].roots: "),
         ("\"AEAD_AES_256_GCM\"", "\"AES_256_GCM\"", "outside.suites[0]: AES_256_GCM is not a suite"),
         (
             "\"AEAD_AES_256_GCM\"",
             "\"AEAD_AES_128_GCM\"",
             "outside.suites[1]: AEAD_AES_128_GCM is named twice",
         ),
-        ("^(SEP[0-9A-F]{12})$", "^(SEP[0-9A-F]{12}$", "identity.device_name: not a regular expression"),
-        ("^(SEP[0-9A-F]{12})$", "^SEP[0-9A-F]{12}$", "identity.device_name: needs a group"),
+        (
+            "name = \"phones\"\n",
+            "name = \"phones\"\nnames = [\"SEP.*\"]\n",
+            "identity.authority[0].names: SEP.* needs a group",
+        ),
+        (
+            "name = \"phones\"\n",
+            "name = \"phones\"\nclusters = [\"nowhere\"]\n",
+            "identity.authority[0].clusters: there is no [[cluster]]",
+        ),
+        (
+            "[identity.devices]\n",
+            "[identity]\ncrls = [\"/nonexistent\"]\n[identity.devices]\n",
+            "identity.crls[0]: ",
+        ),
         ("[\"1001\"]", "[]", "identity.devices.SEP0010DB000001: names no address of record"),
         (
             "[\"1001\"]",
@@ -116,7 +129,7 @@ fn each_mistake_is_one_line_with_its_key() {
         ),
         (
             "[identity.devices]",
-            "aor_pattern = \"all\"\n[identity.devices]",
+            "[identity]\naor_pattern = \"all\"\n[identity.devices]",
             "identity.aor_pattern: must contain {device}",
         ),
         ("calls = 100", "calls = 0", "limits.calls: 0 is out of range"),

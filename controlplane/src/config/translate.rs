@@ -61,6 +61,19 @@ impl Config {
         })
     }
 
+    /// What certificates are judged by.
+    pub fn trust(&self) -> pinhole_devices::Settings {
+        // A pattern that is none is a mistake of its own.
+        let clusters = self.clusters.iter();
+        let clusters = clusters.filter_map(|of| Some((of.name.clone(), Regex::new(&of.devices).ok()?)));
+        pinhole_devices::Settings {
+            authorities: self.identity.authorities.clone(),
+            crls: self.identity.crls.clone(),
+            crl_overdue: self.identity.crl_overdue,
+            clusters: clusters.collect(),
+        }
+    }
+
     fn identity(&self) -> proxy::Identity {
         let pattern = self.identity.aor_pattern.clone();
         let anybody = || self.identity.devices.is_empty().then(|| "{device}".to_owned());

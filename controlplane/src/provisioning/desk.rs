@@ -18,6 +18,7 @@ use super::Office;
 use super::errands::Previewing;
 use super::papers::{self, Papers};
 use super::upstream::{Fetched, Upstream};
+use crate::tls;
 
 /// Who waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -209,6 +210,11 @@ impl Desk {
     pub fn upload(&self, client: SocketAddr, name: &[u8]) {
         self.service.upload(name, client.ip(), SystemTime::now());
         tracing::warn!(%client, name = %name.escape_ascii(), "an upload was refused unread");
+    }
+
+    /// A TLS connection is refused.
+    pub fn refused(&self, refusal: &tls::Refusal, peer: SocketAddr) {
+        self.office.refused(refusal, peer);
     }
 
     /// Counts a failure that is no phone's.

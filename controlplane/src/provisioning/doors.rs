@@ -12,7 +12,7 @@ use pinhole_provisioning::Failure;
 use pinhole_provisioning::service::Transport;
 
 use super::desk::{Answer, Asked, Asker, Denied, Desk, Outcome};
-use super::https::{self, Https, Session, Stop};
+use super::https::{Https, Session, Stop};
 use super::{CONNECTIONS, LISTENERS, ProvisioningError};
 use crate::{config, sockets};
 
@@ -34,7 +34,7 @@ pub(super) struct Door {
     wires: HashMap<ConnectionId, Wire>,
     said: Vec<Output>,
     /// Handshakes that failed, and why.
-    refusals: Vec<(SocketAddr, rustls::Error)>,
+    refusals: Vec<(SocketAddr, crate::tls::Refusal)>,
     /// Who has something to send by what was due.
     sends: Vec<ConnectionId>,
     /// The system had no more descriptors.
@@ -243,9 +243,8 @@ impl Door {
     /// Ends what is over, and tells the rest to the desk.
     pub fn report(&mut self, desk: &mut Desk) {
         for (client, error) in self.refusals.drain(..) {
-            let failure = https::failure(&error);
-            tracing::info!(%client, "refused by HTTPS: {} ({error})", failure.meaning());
-            desk.fail(failure);
+            tracing::info!(%client, "refused by HTTPS: {error}");
+            desk.refused(&error, client);
         }
         while !self.said.is_empty() {
             for output in std::mem::take(&mut self.said) {

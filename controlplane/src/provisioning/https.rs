@@ -4,20 +4,17 @@ use std::io::{self, Read as _, Write as _};
 use std::sync::Arc;
 
 use mio::net::TcpStream;
-use openssl::hash::MessageDigest;
-use openssl::x509::X509;
+use pinhole_devices::{Listener, SettingsError, Verifier};
+use pinhole_provisioning::Device;
 use pinhole_provisioning::phones::CertificateId;
-use pinhole_provisioning::{Device, Failure};
-use rustls::crypto::CryptoProvider;
+use rustls::ServerConnection;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{CertificateError, ServerConfig, ServerConnection};
+use rustls::sign::CertifiedKey;
 use thiserror::Error;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::config::Config;
-use crate::tls::{DeviceNames, Files, FilesError};
+use super::{Office, sessions};
+use crate::config::{Config, TlsVersion};
+use crate::tls::{Acceptor, Refusal, Trust, Witness};
 
 /// Bytes of content that are encrypted ahead of what the socket has taken.
 const PIECE: usize = 16_384;
@@ -26,11 +23,8 @@ const PIECE: usize = 16_384;
 #[derive(Debug, Error)]
 pub enum HttpsError {
     /// The authorities of phones' certificates cannot be used.
-    #[error("{key}: {0}", key = .0.key())]
-    Files(#[from] FilesError),
-    /// The pattern for device names is none.
-    #[error("identity.device_name: {0}")]
-    Names(#[from] regex::Error),
+    #[error(transparent)]
+    Identity(#[from] SettingsError),
     /// The authority's key cannot be used.
     #[error("{0}")]
     Key(#[from] pinhole_trust::authority::Refused),
@@ -43,15 +37,12 @@ pub enum HttpsError {
 }
 
 /// What new connections begin with.
-pub(super) struct Https {
-    config: Arc<ServerConfig>,
-    names: DeviceNames,
-}
+pub(super) struct Https(Acceptor);
 
 /// A connection's TLS.
 pub(super) struct Session {
     connection: ServerConnection,
-    names: DeviceNames,
+    witness: Arc<Witness>,
     /// Bytes of content that were encrypted and are not all with the system yet.
     under_way: usize,
     /// The phone's certificate, once the handshake is done.
@@ -68,7 +59,7 @@ pub(super) enum Stop {
     /// The connection is broken.
     Lost,
     /// TLS ends it.
-    Refused(rustls::Error),
+    Refused(Refusal),
 }
 
 impl From<io::Error> for Stop {
@@ -82,23 +73,23 @@ impl From<io::Error> for Stop {
 }
 
 impl Https {
-    /// From the authority's identity for HTTPS, and the authorities that phones' certificates come from.
+    /// From the authority's identity for HTTPS, and the authorities that phones' certificates come from. None has to be
+    /// shown, but one that is shown must be good.
     ///
     /// # Errors
     /// When one of them cannot be used.
-    pub fn new(config: &Config, identity: &pinhole_trust::Identity) -> Result<Self, HttpsError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    pub fn new(
+        config: &Config,
+        identity: &pinhole_trust::Identity,
+        office: &Arc<Office>,
+    ) -> Result<Self, HttpsError> {
         let chain = vec![CertificateDer::from(identity.certificate.to_der()?)];
         let key = PrivatePkcs8KeyDer::from(identity.key.private_key_to_pkcs8()?);
-        let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-            .with_client_cert_verifier(verifier(config, provider)?)
-            .with_single_cert(chain, key.into())?;
-        // A resumed session would not be verified again.
-        server.session_storage = Arc::new(NoServerSessionStorage {});
-        server.send_tls13_tickets = 0;
-        let names = DeviceNames::new(&config.identity.device_name)?;
-        Ok(Self { config: Arc::new(server), names })
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let ours = CertifiedKey::from_der(chain, key.into(), &provider)?;
+        let verifier = Verifier::read(&config.trust()).map_err(|mut mistakes| mistakes.swap_remove(0))?;
+        let trust = Trust::new(verifier, Listener::Https, office.pinned()).optional();
+        Ok(Self(Acceptor::new(ours, TlsVersion::Tls12, trust)))
     }
 
     /// A new connection.
@@ -106,9 +97,9 @@ impl Https {
     /// # Errors
     /// When rustls cannot make one.
     pub fn accept(&self) -> Result<Session, rustls::Error> {
-        let mut connection = ServerConnection::new(Arc::clone(&self.config))?;
+        let (mut connection, witness) = self.0.connection()?;
         connection.set_buffer_limit(Some(PIECE));
-        Ok(Session { connection, names: self.names.clone(), under_way: 0, shown: None })
+        Ok(Session { connection, witness, under_way: 0, shown: None })
     }
 }
 
@@ -132,10 +123,11 @@ impl Session {
         if let Err(error) = self.connection.process_new_packets() {
             // The peer is told why, if it takes that at once.
             let _ = self.connection.write_tls(stream);
-            return Err(Stop::Refused(error));
+            return Err(Stop::Refused(self.witness.refusal(error)));
         }
         if was_handshaking && !self.connection.is_handshaking() {
-            self.shown = shown(&self.connection, &self.names);
+            let identity = self.witness.take().and_then(Result::ok);
+            self.shown = identity.and_then(|identity| sessions::shown(&identity));
         }
         Err(Stop::Again)
     }
@@ -160,43 +152,5 @@ impl Session {
         self.connection.send_close_notify();
         // Whoever does not take that at once sees the end of the connection.
         let _ = self.connection.write_tls(stream);
-    }
-}
-
-/// How phones' certificates are verified. None has to be shown, but one that is shown must be good.
-pub(super) fn verifier(
-    config: &Config,
-    provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, FilesError> {
-    let roots = Arc::new(Files::of(&config.outside).roots()?);
-    WebPkiClientVerifier::builder_with_provider(roots, provider)
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| FilesError::Unusable(error.to_string()))
-}
-
-/// The certificate of a finished handshake, if it names a device.
-fn shown(connection: &ServerConnection, names: &DeviceNames) -> Option<(Device, CertificateId)> {
-    let der = connection.peer_certificates()?.first()?;
-    let device = names.of_certificate(der).ok()?.as_str().parse().ok()?;
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let sha256 = X509::from_der(der).ok()?.digest(MessageDigest::sha256()).ok()?;
-    let issuer = certificate.issuer().to_string();
-    let id = CertificateId::new(certificate.raw_serial(), &issuer, sha256.as_ref().try_into().ok()?);
-    Some((device, id.ok()?.with_der(der)))
-}
-
-/// As what a handshake's failure is counted.
-pub(super) fn failure(error: &rustls::Error) -> Failure {
-    let rustls::Error::InvalidCertificate(reason) = error else { return Failure::HandshakeFailed };
-    match reason {
-        // The latter is what webpki says when an authority of the same name signed with another key.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => Failure::CertificateUnknownCa,
-        CertificateError::Revoked => Failure::CertificateRevoked,
-        CertificateError::Expired
-        | CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYet
-        | CertificateError::NotValidYetContext { .. } => Failure::CertificateExpired,
-        _ => Failure::CertificateInvalid,
     }
 }

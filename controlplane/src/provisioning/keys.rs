@@ -58,7 +58,7 @@ impl Provisioning {
     fn secure(&mut self) -> Result<(), HttpsError> {
         for door in self.doors.iter_mut().filter(|door| door.is_https()) {
             if let Some(identity) = self.desk.papers.https() {
-                door.secure(Https::new(&self.config, &identity?)?);
+                door.secure(Https::new(&self.config, &identity?, &self.office)?);
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ mod errands;
 mod https;
 mod keys;
 mod papers;
+mod sessions;
 mod tftp;
 mod upstream;
 
@@ -37,6 +38,7 @@ use desk::{Asker, Desk};
 use doors::Door;
 use enrolment::Enrolment;
 use papers::Papers;
+pub use sessions::Session;
 use tftp::Tftp;
 use upstream::Upstream;
 
@@ -85,6 +87,8 @@ pub struct Office {
     pub errands: Errands,
     /// Whether phones can enrol.
     pub enrols: bool,
+    /// The devices of each cluster, and whether they fetch files from us; the first match counts.
+    clusters: Vec<(Regex, bool)>,
 }
 
 /// The thread.
@@ -118,7 +122,16 @@ impl Provisioning {
         let counters = Arc::new(Counters::default());
         let phones = Phones::open(&settings.database(), settings.phones.clone(), Arc::clone(&counters))?;
         let enrols = settings.capf.is_some();
-        let office = Office { phones: Arc::new(phones), counters, errands: Errands::default(), enrols };
+        let of_clusters = config.clusters.iter();
+        let of_clusters = of_clusters.map(|of| Ok((Regex::new(&of.devices)?, of.file_server().is_some())));
+        let of_clusters = of_clusters.collect::<Result<_, regex::Error>>()?;
+        let office = Office {
+            phones: Arc::new(phones),
+            counters,
+            errands: Errands::default(),
+            enrols,
+            clusters: of_clusters,
+        };
         let cache = Cache::open(&settings.cache(), settings.cache_bytes(), Arc::clone(&office.counters))?;
         let papers = Papers::new(&settings);
         let (mut clusters, mut servers) = (Vec::new(), HashMap::new());

@@ -11,6 +11,7 @@ use pinhole_proxy::DeviceName;
 use pinhole_sip::{Frame, FrameError};
 use socket2::{SockRef, TcpKeepalive};
 
+use crate::provisioning::Session;
 use crate::tls::{Refusal, TlsSession};
 
 /// How many times a connection is read before the others have their turn.
@@ -60,6 +61,8 @@ pub struct Phone {
     pub stage: Stage,
     /// Its place among handshakes or connections.
     pub place: Place,
+    /// Its session in the secure-phone database, if it is there.
+    pub session: Option<Session>,
     /// Since when the message that is under way has been so.
     pub unfinished: Option<Instant>,
     /// Whether a deadline is set for it.
@@ -171,7 +174,8 @@ impl Phone {
         let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
         let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(Duration::from_secs(30)));
         let stage = Stage::Handshake;
-        Self { stream, peer, tls, stage, place, unfinished: None, watched: false, speech }
+        let (session, unfinished) = (None, None);
+        Self { stream, peer, tls, stage, place, session, unfinished, watched: false, speech }
     }
 
     /// Notes whether a message is under way after reading; `finished`: others have come to their end meanwhile.
@@ -283,6 +287,7 @@ impl Phone {
     pub fn close(&mut self) -> bool {
         if self.stage != Stage::Closing {
             self.stage = Stage::Closing;
+            self.session = None;
             self.tls.send_close();
         }
         self.flush()

@@ -1,6 +1,7 @@
 //! A signalling shard: one thread, one poll, and everything it owns: connections, phones, calls,
 //! ports, rings. Shards share nothing but gauges, events and the next-hop table.
 
+mod admission;
 mod connection;
 mod health;
 mod inside;
@@ -26,7 +27,6 @@ use mio::{Events as Ready, Interest, Poll};
 use pinhole_admin::Event;
 use pinhole_proxy::{DeviceName, Input, Output, Proxy, Random, SkinnyInput};
 use pinhole_sip::{FrameError, ParseError};
-use rustls::ServerConfig;
 use zeroize::Zeroize as _;
 
 use crate::config::Config;
@@ -34,7 +34,7 @@ use crate::counters::Counters;
 use crate::events::Events;
 use crate::neighbours::NextHops;
 use crate::provisioning::Office;
-use crate::tls::DeviceNames;
+use crate::tls::Acceptor;
 use connection::Phone;
 use inside::{Inside, Upstream};
 use media::Media;
@@ -50,8 +50,6 @@ const IDLE: Duration = Duration::from_millis(250);
 pub struct Shared {
     /// The configuration.
     pub config: Arc<Config>,
-    /// Certificate to device name.
-    pub names: DeviceNames,
     /// TLS handshakes in progress.
     pub handshakes: Arc<AtomicU64>,
     /// Connections with a finished handshake.
@@ -63,7 +61,7 @@ pub struct Shared {
     /// Every shard's mailbox, once all are made.
     pub shards: OnceLock<Vec<Mailbox>>,
     /// Changed when certificates are read again.
-    pub tls: RwLock<Arc<ServerConfig>>,
+    pub tls: RwLock<Arc<Acceptor>>,
     /// How long phones wait for the data plane at the start. Served without it, nothing can be adopted.
     pub patience: Duration,
     /// What provisioning shares; absent where phones fetch nothing from us.
@@ -71,7 +69,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    fn tls(&self) -> Arc<ServerConfig> {
+    fn tls(&self) -> Arc<Acceptor> {
         Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -361,6 +359,8 @@ impl Shard {
         match output {
             Output::ToPhone { conn, bytes } => self.send_phone(conn.0, &bytes, now),
             Output::ToCluster { cluster, route, bytes } => self.send_inside(cluster, route, &bytes, now),
+            Output::Registered { conn } => self.phone_registered(conn.0, now),
+            Output::NotRegistered { conn, code } => self.phone_not_registered(conn.0, code),
             Output::ClosePhone { conn, reason } => self.close_phone(conn.0, reason, now),
             Output::Media(mut command) => {
                 self.command(*command, now);

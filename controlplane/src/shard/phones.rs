@@ -11,10 +11,8 @@ use pinhole_proxy::{ConnId, DeviceName, Input, SkinnyInput};
 use pinhole_sip::{Frame, FrameError, Framer, Limits};
 
 use super::connection::{End, Phone, Place, Said, Speech, Stage};
-use super::mailbox::ToShard;
 use super::{Shard, tokens};
 use crate::counters::Counter;
-use crate::tls::{Modern, Refusal};
 
 /// Connections accepted before others have their turn.
 const ACCEPTS: usize = 64;
@@ -67,7 +65,7 @@ impl Shard {
             self.emit(Event::new(EventKind::LimitReached, text));
             return;
         };
-        let tls = match Modern::new(&self.shared.tls(), limits.write_buffer_bytes as usize) {
+        let tls = match self.shared.tls().accept(limits.write_buffer_bytes as usize) {
             Ok(tls) => Box::new(tls),
             Err(refusal) => return self.refused(peer, &refusal),
         };
@@ -111,7 +109,14 @@ impl Shard {
         }
     }
 
-    fn bound(&mut self, conn: u64, device: DeviceName, peer: SocketAddr, tls: String, now: Instant) {
+    pub(super) fn bound(
+        &mut self,
+        conn: u64,
+        device: DeviceName,
+        peer: SocketAddr,
+        tls: String,
+        now: Instant,
+    ) {
         match self.phones.get(&conn).and_then(|phone| phone.speech.skinny()) {
             None => self.input(Input::PhoneConnected { conn: ConnId(conn), device, peer, tls }, now),
             Some(listener) => {
@@ -136,6 +141,9 @@ impl Shard {
         }
         if received.handshake_done {
             return self.handshake_done(conn, now);
+        }
+        if !received.frames.is_empty() && !self.is_alive(conn, now) {
+            return;
         }
         for frame in received.frames {
             match frame {
@@ -164,45 +172,6 @@ impl Shard {
         let Some(phone) = self.phones.get_mut(&conn) else { return };
         if phone.flush() && phone.stage == Stage::Closing {
             self.drop_phone(conn);
-        }
-    }
-
-    /// Binds a connection to its device and brings it home.
-    fn handshake_done(&mut self, conn: u64, now: Instant) {
-        let Some(mut phone) = self.phones.remove(&conn) else { return };
-        let peer = phone.peer;
-        let device = match phone.tls.peer_certificate() {
-            None => return self.refused(peer, &Refusal::NoCertificate),
-            Some(der) => match self.shared.names.of_certificate(der) {
-                Ok(device) => device,
-                Err(error) => {
-                    self.counters.count(Counter::NoDeviceName);
-                    phone.close();
-                    return self
-                        .emit(Event::new(EventKind::PhoneRefused, format!("{peer} refused: {error}")));
-                }
-            },
-        };
-        let limit = self.shared.config.limits.connections;
-        let Some(place) = Place::take(&self.shared.connections, u64::from(limit)) else {
-            self.counters.count(Counter::ConnectionLimit);
-            phone.close();
-            let text = format!("{peer} refused: {limit} connections (limits.connections)");
-            return self.emit(Event::new(EventKind::LimitReached, text).device(device.as_str()));
-        };
-        phone.place = place;
-        phone.stage = Stage::Bound(device.clone());
-        self.counters.count(Counter::HandshakesDone);
-        let home = device.shard(self.shared.config.controlplane.shards);
-        if home == self.id {
-            let tls = phone.tls.description();
-            self.phones.insert(conn, phone);
-            return self.bound(conn, device, peer, tls, now);
-        }
-        let _ = self.poll.registry().deregister(&mut phone.stream);
-        self.counters.count(Counter::HandedOver);
-        if let Some(mailbox) = self.shared.shards.get().and_then(|shards| shards.get(home as usize)) {
-            mailbox.send(ToShard::Phone(Box::new(phone)));
         }
     }
 
@@ -312,7 +281,7 @@ impl Shard {
         });
     }
 
-    fn phone_gone(&mut self, conn: u64, now: Instant) {
+    pub(super) fn phone_gone(&mut self, conn: u64, now: Instant) {
         let bound = self.phones.get(&conn).filter(|phone| matches!(phone.stage, Stage::Bound(_)));
         let skinny = bound.map(|phone| phone.speech.skinny().is_some());
         self.drop_phone(conn);
@@ -329,17 +298,5 @@ impl Shard {
             phone.close();
             let _ = self.poll.registry().deregister(&mut phone.stream);
         }
-    }
-
-    fn refused(&mut self, peer: SocketAddr, refusal: &Refusal) {
-        self.counters.count(match refusal {
-            Refusal::NoCertificate => Counter::NoCertificate,
-            Refusal::UnknownCa => Counter::UnknownCa,
-            Refusal::Expired(_) => Counter::Expired,
-            Refusal::BadCertificate(_) => Counter::BadCertificate,
-            Refusal::RefusedUs(_) => Counter::RefusedUs,
-            Refusal::Protocol(_) => Counter::TlsProtocol,
-        });
-        self.emit(Event::new(EventKind::PhoneRefused, format!("{peer} refused: {refusal}")));
     }
 }

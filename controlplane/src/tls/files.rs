@@ -1,29 +1,26 @@
 //! Certificates and keys from their files.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::sign::CertifiedKey;
 use thiserror::Error;
 
-use crate::config::{Outside, TlsVersion};
+use crate::config::Outside;
 
 /// Where the certificates and the key are.
 #[derive(Clone, Debug)]
 pub struct Files {
     certificate: PathBuf,
     key: PathBuf,
-    client_ca: PathBuf,
 }
 
 /// What is in the files.
 pub struct Read {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-    roots: RootCertStore,
 }
 
 /// What is wrong with the files. Names the file, never its contents.
@@ -33,12 +30,8 @@ pub enum FilesError {
     Certificate { path: PathBuf, reason: String },
     #[error("{path}: {reason}")]
     Key { path: PathBuf, reason: String },
-    #[error("{path}: {reason}")]
-    ClientCa { path: PathBuf, reason: String },
     #[error("does not belong to outside.certificate ({0})")]
     Mismatch(rustls::Error),
-    #[error("cannot be used ({0})")]
-    Unusable(String),
 }
 
 impl FilesError {
@@ -47,7 +40,6 @@ impl FilesError {
         match self {
             Self::Certificate { .. } => "outside.certificate",
             Self::Key { .. } | Self::Mismatch(_) => "outside.key",
-            Self::ClientCa { .. } | Self::Unusable(_) => "outside.client_ca",
         }
     }
 }
@@ -55,8 +47,8 @@ impl FilesError {
 impl Files {
     /// The files that the configuration names.
     pub fn of(outside: &Outside) -> Self {
-        let Outside { certificate, key, client_ca, .. } = outside;
-        Self { certificate: certificate.clone(), key: key.clone(), client_ca: client_ca.clone() }
+        let Outside { certificate, key, .. } = outside;
+        Self { certificate: certificate.clone(), key: key.clone() }
     }
 
     /// Reads all files.
@@ -70,22 +62,14 @@ impl Files {
             path: self.key.clone(),
             reason: pem_reason(&error, "private key"),
         });
-        match (chain, key, self.roots()) {
-            (Ok(chain), Ok(key), Ok(roots)) => Ok(Read { chain, key, roots }),
-            (chain, key, roots) => Err([chain.err(), key.err(), roots.err()].into_iter().flatten().collect()),
+        match (chain, key) {
+            (Ok(chain), Ok(key)) => Ok(Read { chain, key }),
+            (chain, key) => Err([chain.err(), key.err()].into_iter().flatten().collect()),
         }
     }
 }
 
 impl Files {
-    /// The authorities that sign phones' certificates.
-    ///
-    /// # Errors
-    /// When their file cannot be used.
-    pub fn roots(&self) -> Result<RootCertStore, FilesError> {
-        roots(&self.client_ca).map_err(|reason| FilesError::ClientCa { path: self.client_ca.clone(), reason })
-    }
-
     /// The host names in our certificate: phones may use them in request URIs to mean us.
     pub fn names(&self) -> Vec<String> {
         use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
@@ -109,31 +93,12 @@ pub fn first_certificate(path: &Path) -> Option<Vec<u8>> {
 }
 
 impl Read {
-    /// What rustls needs: a certificate from `client_ca` is demanded from every phone.
+    /// What rustls needs.
     ///
     /// # Errors
-    /// When the key does not belong to the certificate, or the authorities cannot be used.
-    pub fn server_config(self, least: TlsVersion) -> Result<Arc<ServerConfig>, FilesError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let versions: &[_] = match least {
-            TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-            TlsVersion::Tls13 => &[&rustls::version::TLS13],
-        };
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots), Arc::clone(&provider))
-                .build()
-                .map_err(|error| FilesError::Unusable(error.to_string()))?;
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .map_err(|error| FilesError::Unusable(error.to_string()))?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(self.chain, self.key)
-            .map_err(FilesError::Mismatch)?;
-        // A resumed session would not be verified again: a certificate that has expired, or whose
-        // authority was removed since, would still be good.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        Ok(Arc::new(config))
+    /// When the key does not belong to the certificate.
+    pub fn certified_key(self, provider: &CryptoProvider) -> Result<CertifiedKey, FilesError> {
+        CertifiedKey::from_der(self.chain, self.key, provider).map_err(FilesError::Mismatch)
     }
 }
 
@@ -142,16 +107,6 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| pem_reason(&error, "certificate"))?;
     if found.is_empty() { Err("holds no certificate in PEM form".into()) } else { Ok(found) }
-}
-
-fn roots(path: &Path) -> Result<RootCertStore, String> {
-    let mut store = RootCertStore::empty();
-    for (n, certificate) in certificates(path)?.into_iter().enumerate() {
-        store
-            .add(certificate)
-            .map_err(|error| format!("certificate {} cannot be an authority ({error})", n + 1))?;
-    }
-    Ok(store)
 }
 
 fn pem_reason(error: &rustls::pki_types::pem::Error, what: &str) -> String {

@@ -3,18 +3,21 @@
 //! The rest of the process sees a [`TlsSession`] and does not know which library is behind it, so
 //! that a stack for old phones (TLS 1.0, SHA-1) can stand beside rustls without touching it.
 
+mod acceptor;
 mod files;
-mod identity;
 mod modern;
 mod ours;
+mod witness;
 
+pub use acceptor::{Acceptor, Pinned, Trust};
 pub use files::{Files, FilesError, first_certificate};
-pub use identity::DeviceNames;
 pub use modern::Modern;
 pub use ours::server_config;
+pub use witness::Witness;
 
 use std::io;
 
+use pinhole_devices::{Refused, Verified};
 use thiserror::Error;
 
 /// One TLS connection, as server, without its socket.
@@ -55,8 +58,8 @@ pub trait TlsSession: Send {
     /// Queues the orderly end of the stream.
     fn send_close(&mut self);
 
-    /// The peer's own certificate, DER, once the handshake is finished.
-    fn peer_certificate(&self) -> Option<&[u8]>;
+    /// Who the peer has proven to be, once the handshake is finished. To be taken once.
+    fn take_identity(&mut self) -> Option<Verified>;
 
     /// TLS version and cipher suite, for people.
     fn description(&self) -> String;
@@ -68,15 +71,12 @@ pub enum Refusal {
     /// The peer showed no certificate.
     #[error("showed no certificate")]
     NoCertificate,
-    /// The peer's certificate comes from an authority that is not in `outside.client_ca`.
-    #[error("its certificate is not from an authority in outside.client_ca")]
-    UnknownCa,
-    /// The peer's certificate is expired, or not valid yet.
-    #[error("its certificate is out of its validity time ({0})")]
-    Expired(String),
-    /// The peer's certificate is broken or not fit for a client.
-    #[error("its certificate is not acceptable ({0})")]
-    BadCertificate(String),
+    /// The peer's certificate is not trusted.
+    #[error(transparent)]
+    Certificate(#[from] Box<Refused>),
+    /// The peer does not hold the key of the certificate that it shows.
+    #[error("it has not proven to hold the key of the certificate that it shows ({0})")]
+    NotHolder(String),
     /// The peer refused our certificate.
     #[error(
         "it refused our certificate ({0} alert): does the phone trust the authority of outside.certificate?"
@@ -85,4 +85,23 @@ pub enum Refusal {
     /// No TLS version, cipher suite or group in common, or not TLS at all.
     #[error("TLS failed ({0})")]
     Protocol(String),
+}
+
+impl From<rustls::Error> for Refusal {
+    fn from(error: rustls::Error) -> Self {
+        use rustls::Error;
+        match error {
+            Error::NoCertificatesPresented => Self::NoCertificate,
+            Error::InvalidCertificate(reason) => Self::NotHolder(reason.to_string()),
+            Error::AlertReceived(alert) => {
+                let name = format!("{alert:?}");
+                if name.contains("CA") || name.contains("Certificate") {
+                    Self::RefusedUs(name)
+                } else {
+                    Self::Protocol(name)
+                }
+            }
+            other => Self::Protocol(other.to_string()),
+        }
+    }
 }

@@ -3,25 +3,35 @@
 use std::io::{self, Read as _, Write as _};
 use std::sync::Arc;
 
-use rustls::{CertificateError, Error, ServerConfig, ServerConnection};
+use pinhole_devices::Verified;
+use rustls::{ServerConfig, ServerConnection};
 
+use super::witness::Witness;
 use super::{Refusal, TlsSession};
 
 /// A connection of a phone that speaks TLS 1.2 or 1.3.
 pub struct Modern {
     connection: ServerConnection,
+    /// Absent where phones show no certificate.
+    witness: Option<Arc<Witness>>,
 }
 
 impl Modern {
-    /// A new connection that buffers at most `write_buffer` bytes to be sent.
+    /// A new connection that buffers at most `write_buffer` bytes to be sent, of a phone that shows no certificate.
     ///
     /// # Errors
     /// When rustls cannot make one from the configuration.
     pub fn new(config: &Arc<ServerConfig>, write_buffer: usize) -> Result<Self, Refusal> {
-        let mut connection = ServerConnection::new(Arc::clone(config))
-            .map_err(|error| Refusal::Protocol(error.to_string()))?;
+        Ok(Self::with(ServerConnection::new(Arc::clone(config))?, None, write_buffer))
+    }
+
+    pub(super) fn with(
+        mut connection: ServerConnection,
+        witness: Option<Arc<Witness>>,
+        write_buffer: usize,
+    ) -> Self {
         connection.set_buffer_limit(Some(write_buffer));
-        Ok(Self { connection })
+        Self { connection, witness }
     }
 }
 
@@ -31,7 +41,11 @@ impl TlsSession for Modern {
     }
 
     fn process(&mut self) -> Result<(), Refusal> {
-        self.connection.process_new_packets().map(drop).map_err(refusal)
+        let Err(error) = self.connection.process_new_packets() else { return Ok(()) };
+        Err(match &self.witness {
+            Some(witness) => witness.refusal(error),
+            None => error.into(),
+        })
     }
 
     fn is_handshaking(&self) -> bool {
@@ -58,8 +72,9 @@ impl TlsSession for Modern {
         self.connection.send_close_notify();
     }
 
-    fn peer_certificate(&self) -> Option<&[u8]> {
-        self.connection.peer_certificates()?.first().map(AsRef::as_ref)
+    fn take_identity(&mut self) -> Option<Verified> {
+        let witness = self.witness.as_ref().filter(|_| !self.connection.is_handshaking())?;
+        witness.take()?.ok()
     }
 
     fn description(&self) -> String {
@@ -71,30 +86,5 @@ impl TlsSession for Modern {
         let suite = self.connection.negotiated_cipher_suite();
         let suite = suite.and_then(|suite| suite.suite().as_str()).unwrap_or("unknown suite");
         format!("{version} {}", suite.trim_start_matches("TLS13_").trim_start_matches("TLS_"))
-    }
-}
-
-fn refusal(error: Error) -> Refusal {
-    match error {
-        Error::NoCertificatesPresented => Refusal::NoCertificate,
-        Error::InvalidCertificate(reason) => match reason {
-            CertificateError::UnknownIssuer => Refusal::UnknownCa,
-            // What webpki says when an authority of the same name signed with another key.
-            CertificateError::BadSignature => Refusal::UnknownCa,
-            CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. } => Refusal::Expired(reason.to_string()),
-            other => Refusal::BadCertificate(other.to_string()),
-        },
-        Error::AlertReceived(alert) => {
-            let name = format!("{alert:?}");
-            if name.contains("CA") || name.contains("Certificate") {
-                Refusal::RefusedUs(name)
-            } else {
-                Refusal::Protocol(name)
-            }
-        }
-        other => Refusal::Protocol(other.to_string()),
     }
 }

@@ -52,6 +52,10 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        self.certificate.der()
+    }
+
     pub fn sign(&self, common_name: &str, validity: Validity) -> Certified {
         self.sign_key(common_name, validity, KeyPair::generate().unwrap())
     }

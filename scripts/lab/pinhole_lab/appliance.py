@@ -51,12 +51,11 @@ DEFAULTS = {
         "port": "outside",
         "certificate": "{root}/certificates/server.crt",
         "key": "{root}/certificates/server.key",
-        "client_ca": "{root}/certificates/phones-ca.crt",
         "tls_min": "1.2",
         "suites": SUITES,
     },
     "identity": {
-        "device_name": "^(SEP[0-9A-F]{12})$",
+        "authority": [{"name": "phones", "roots": ["{root}/certificates/phones-ca.crt"]}],
         "devices": {"SEP0010DB000001": ["1001"], "SEP0010DB000002": ["1002"], "SEP0010DB000003": ["1003"]},
     },
     "timers": {"phone_lost_grace_s": 4, "media_timeout_s": 30, "port_quarantine_s": 1, "adopt_grace_s": 30},

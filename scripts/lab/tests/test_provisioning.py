@@ -33,9 +33,9 @@ def settings(manufacturer) -> dict:
     directory = "{root}/control/provisioning"
     return {
         # By what they were made with, or by what we have issued to them.
-        "identity": {"device_name": "^(?:CP-[^-]+-)?(SEP[0-9A-F]{12})$"},
+        "identity": {"authority": [{"name": "phones", "roots": ["{root}/manufacturer/phones-ca.pem"]}]},
         # What phones find in their trust list under the function of a call manager.
-        "outside": {"client_ca": "{root}/manufacturer/phones-ca.pem", "certificate": f"{directory}/authority/ccm-tftp.crt.pem", "key": f"{directory}/authority/ccm-tftp.key.pem"},
+        "outside": {"certificate": f"{directory}/authority/ccm-tftp.crt.pem", "key": f"{directory}/authority/ccm-tftp.key.pem"},
         "provisioning": {
             "directory": directory,
             # A home router lets in only what comes from where the phone has asked.

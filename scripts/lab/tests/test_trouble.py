@@ -65,7 +65,7 @@ def test_good_configuration_passes_the_check(lab, appliance):
     ({"outside": {"port": "nowhere"}}, ["nowhere"]),
     ({"outside": {"suites": ["ROT13"]}}, ["ROT13"]),
     ({"outside": {"certificate": "/nowhere/server.crt"}}, ["/nowhere/server.crt"]),
-    ({"identity": {"device_name": "("}}, ["device_name"]),
+    ({"identity": {"authority": [{"name": "phones", "roots": ["/nonexistent"]}]}}, ["identity.authority[0].roots"]),
     ({"dataplane": {"max_sessions": 0}}, ["max_sessions"]),
     ({"cluster": []}, ["cluster"]),
 ], ids=lambda value: None)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::stage::*;
 use pinhole_admin::EventKind;
-use pinhole_proxy::Counter;
+use pinhole_proxy::{ConnId, Counter};
 use pinhole_sip::name;
 
 #[test]
@@ -84,6 +84,18 @@ fn challenge_passes_end_to_end() {
     assert_eq!(response.code(), Some(401));
     assert_eq!(response.header("WWW-Authenticate"), Some("Digest realm=\"lab\", nonce=\"n\""));
     assert!(stage.proxy.phones(stage.now)[0].registered.is_empty());
+    assert!(stage.registrations.is_empty(), "neither accepted nor refused yet");
+}
+
+#[test]
+fn the_process_is_told_what_the_call_manager_says_of_a_registration() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    stage.register(1, "1001");
+    stage.register(1, "1001");
+    let request = again(&mut stage, "Contact: <sip:1001@192.168.77.11:5061;transport=tls>");
+    stage.cm_sends(reply(&request, 403, "Forbidden", "srv", ""));
+    assert_eq!(stage.registrations, [(ConnId(1), 200), (ConnId(1), 200), (ConnId(1), 403)]);
 }
 
 #[test]

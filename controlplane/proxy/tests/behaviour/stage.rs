@@ -82,6 +82,8 @@ pub struct Stage {
     pub notes: BTreeMap<u32, Vec<u8>>,
     pub events: Vec<pinhole_admin::Event>,
     pub closed: Vec<ConnId>,
+    /// What the process was told of registrations: 200, or the code of a refusal.
+    pub registrations: Vec<(ConnId, u16)>,
     /// Whether the data plane acknowledges commands at once.
     pub acknowledges: bool,
     /// Workers of the data plane, and their slots together.
@@ -110,6 +112,7 @@ impl Stage {
             notes: BTreeMap::new(),
             events: Vec::new(),
             closed: Vec::new(),
+            registrations: Vec::new(),
             acknowledges: true,
             workers,
             max_sessions,
@@ -124,6 +127,8 @@ impl Stage {
                 Output::ToPhone { conn, bytes } => self.phone.push_back((conn, parse(&bytes))),
                 Output::ToCluster { route, bytes, .. } => self.cm.push_back((route, parse(&bytes))),
                 Output::ClosePhone { conn, .. } => self.closed.push(conn),
+                Output::Registered { conn } => self.registrations.push((conn, 200)),
+                Output::NotRegistered { conn, code } => self.registrations.push((conn, code)),
                 Output::Media(command) => {
                     self.check_worker(&command);
                     self.commands.push(*command);

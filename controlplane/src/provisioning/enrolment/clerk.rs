@@ -51,7 +51,7 @@ impl Clerk<'_> {
                 Err(Failure::CertificateExpired)
             };
         }
-        self.devices.verify(device, der, self.now)?;
+        self.devices.verify(device, der, self.office, self.now)?;
         phones.would_recognise(device, &id)?;
         Ok(Kind::Manufacturer)
     }
@@ -108,7 +108,7 @@ impl Asked for Clerk<'_> {
         if self.office.phones.is_issued(device, &sha256(der)) {
             return Ok(());
         }
-        let verified = self.devices.verify(device, der, self.now);
+        let verified = self.devices.verify(device, der, self.office, self.now);
         verified.map_err(|failure| self.fail(device, "SUDI at enrolment", failure))
     }
 

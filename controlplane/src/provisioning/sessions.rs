@@ -1,0 +1,154 @@
+//! What phones prove with their certificates, and their connections' signs of life, for the secure-phone database.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use pinhole_devices::{self as devices, Refusal, Verified};
+use pinhole_provisioning::phones::{BadCertificateId, CertificateId, SessionId};
+use pinhole_provisioning::{Device, Failure};
+
+use super::Office;
+use crate::tls::{self, Pinned};
+
+/// The database is told of signs of life no more often than this.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+/// A device's connection, as the database knows it. It ends when this is dropped.
+pub struct Session {
+    office: Arc<Office>,
+    device: Device,
+    id: SessionId,
+    source: IpAddr,
+    told: Instant,
+}
+
+/// A certificate as the database knows it.
+///
+/// # Errors
+/// For one that the database could not keep; one that was read has the same bounds.
+pub(super) fn certificate_id(id: &devices::CertificateId) -> Result<CertificateId, BadCertificateId> {
+    CertificateId::new(&id.serial, &id.issuer, id.sha256)
+}
+
+/// A device with the certificate that it has shown, so that it can be kept. `None`: it is no phone by its name.
+pub(super) fn shown(identity: &Verified) -> Option<(Device, CertificateId)> {
+    let id = certificate_id(&identity.certificate).ok()?.with_der(&identity.der);
+    Some((identity.device.parse().ok()?, id))
+}
+
+impl Office {
+    /// Asks the database about a device that has proven to hold the key of its certificate. `None`: its cluster's phones
+    /// fetch nothing from us, and are not in the database.
+    ///
+    /// # Errors
+    /// Why the connection must end; it is counted, and stands in the phone's time line.
+    pub fn admit(
+        self: &Arc<Self>,
+        identity: &Verified,
+        peer: SocketAddr,
+    ) -> Result<Option<Session>, Failure> {
+        let cluster = self.clusters.iter().find(|(devices, _)| devices.is_match(&identity.device));
+        if !cluster.is_some_and(|(_, has_files)| *has_files) {
+            return Ok(None);
+        }
+        let (source, now) = (peer.ip().to_canonical(), SystemTime::now());
+        let Some((device, certificate)) = shown(identity) else {
+            self.counters.fail(Failure::CertificateName);
+            return Err(Failure::CertificateName);
+        };
+        let id = self.phones.authenticated(device, &certificate, source, now)?;
+        Ok(Some(Session { office: Arc::clone(self), device, id, source, told: Instant::now() }))
+    }
+
+    /// Whether a certificate is pinned for a device.
+    pub fn is_pinned(&self, device: &str, id: &devices::CertificateId) -> bool {
+        let Ok(device) = device.parse() else { return false };
+        certificate_id(id).is_ok_and(|id| self.phones.is_pinned(device, &id))
+    }
+
+    /// The same as a function.
+    pub fn pinned(self: &Arc<Self>) -> Pinned {
+        let office = Arc::clone(self);
+        Arc::new(move |device, id| office.is_pinned(device, id))
+    }
+
+    /// A connection is refused: it is counted. What is not trusted stands in the time line of the device that it claims
+    /// to be of; of other handshakes, only the address says whose they were.
+    pub fn refused(&self, refusal: &tls::Refusal, peer: SocketAddr) {
+        let at = || self.phones.device_at(peer.ip().to_canonical(), SystemTime::now());
+        match refusal {
+            tls::Refusal::Certificate(refused) => {
+                let subject = refused.certificate.as_ref().map(ToString::to_string).unwrap_or_default();
+                let device = refused.device.as_deref().and_then(|name| name.parse().ok());
+                self.failed(device, peer, &subject, failure(&refused.refusal));
+            }
+            tls::Refusal::NotHolder(why) => self.failed(at(), peer, why, Failure::KeyNotHeld),
+            tls::Refusal::NoCertificate | tls::Refusal::RefusedUs(_) | tls::Refusal::Protocol(_) => {
+                self.failed(at(), peer, &refusal.to_string(), Failure::HandshakeFailed);
+            }
+        }
+    }
+
+    fn failed(&self, device: Option<Device>, peer: SocketAddr, subject: &str, failure: Failure) {
+        match device {
+            Some(device) => {
+                let source = peer.ip().to_canonical();
+                self.phones.failed(device, source, subject, failure, SystemTime::now());
+            }
+            None => self.counters.fail(failure),
+        }
+    }
+}
+
+impl Session {
+    /// The call manager has accepted a registration.
+    ///
+    /// # Errors
+    /// When the database knows the session no longer: the connection is to be closed.
+    pub fn registered(&self) -> Result<(), Failure> {
+        self.office.phones.registered(self.device, self.id, SystemTime::now())
+    }
+
+    /// The call manager has refused a registration.
+    pub fn not_registered(&self, code: u16) {
+        let subject = format!("REGISTER was answered with {code}");
+        let now = SystemTime::now();
+        self.office.phones.failed(self.device, self.source, &subject, Failure::RegistrationFailed, now);
+    }
+
+    /// The phone has sent something.
+    ///
+    /// # Errors
+    /// As [`Session::registered`].
+    pub fn alive(&mut self, now: Instant) -> Result<(), Failure> {
+        if now.saturating_duration_since(self.told) < SIGN_OF_LIFE {
+            return Ok(());
+        }
+        self.told = now;
+        self.office.phones.keepalive(self.device, self.id, SystemTime::now())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.office.phones.lost(self.device, self.id, SystemTime::now());
+    }
+}
+
+/// As what it is counted.
+pub(super) fn failure(refusal: &Refusal) -> Failure {
+    match refusal {
+        Refusal::UnknownCa { .. } => Failure::CertificateUnknownCa,
+        Refusal::Invalid(_) => Failure::CertificateInvalid,
+        Refusal::ChainTooLong => Failure::CertificateChainTooLong,
+        Refusal::Constraints { .. } => Failure::CertificateConstraints,
+        Refusal::Weak { .. } => Failure::CertificateWeak,
+        Refusal::Revoked { .. } => Failure::CertificateRevoked,
+        Refusal::CrlOverdue { .. } => Failure::CertificateCrlOverdue,
+        Refusal::NotYetValid { .. } => Failure::CertificateNotYetValid,
+        Refusal::Name { .. } => Failure::CertificateName,
+        Refusal::OtherCluster { .. } => Failure::CertificateOtherCluster,
+        Refusal::Expired { .. } => Failure::CertificateExpired,
+    }
+}
