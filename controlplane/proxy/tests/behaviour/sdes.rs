@@ -131,5 +131,7 @@ fn offer_with_only_such_lines_is_refused() {
     }
     refused(&[&format!("1 AES_CM_128_HMAC_SHA1_80 {KEY_A}|1:0")]);
     refused(&[&format!("1 AES_CM_128_HMAC_SHA1_80 {KEY_A}|1:129")]);
+    refused(&[&format!("1 AES_CM_128_HMAC_SHA1_80 {KEY_A}|2^49")]);
+    refused(&[&format!("1 AES_CM_128_HMAC_SHA1_80 {KEY_A}|0|1:4")]);
     refused(&["1 AES_CM_128_HMAC_SHA1_80 inline:AAAA"]);
 }
