@@ -332,6 +332,35 @@ fn large_files_come_whole_also_to_slow_readers() {
 }
 
 #[test]
+fn phones_that_fetch_one_file_at_a_time_share_one_copy_of_it() {
+    const LEN: usize = 40 << 20;
+    let stage = Stage::start("");
+    std::fs::write(stage.call_manager.folder.path().join("big.loads"), vec![b'x'; LEN]).unwrap();
+    stage.fetch_trust_list();
+    assert_eq!(stage.get("big.loads").content.len(), LEN);
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+    };
+    let before = resident();
+    let connections: Vec<_> = (0..20)
+        .map(|_| {
+            let mut connection = TcpStream::connect(stage.http).unwrap();
+            connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            connection.write_all(b"GET /big.loads HTTP/1.1\r\n\r\n").unwrap();
+            let mut begin = [0; 12];
+            connection.read_exact(&mut begin).unwrap();
+            assert_eq!(&begin, b"HTTP/1.1 200");
+            connection
+        })
+        .collect();
+    // Other tests may run in this process meanwhile.
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 10 * LEN, "{grown} bytes for {} connections", connections.len());
+}
+
+#[test]
 fn a_certificate_is_asked_for_but_need_not_be_shown() {
     let stage = Stage::start("");
     stage.fetch_trust_list();

@@ -81,7 +81,7 @@ pub enum Form {
 }
 
 /// What is done to a file of no device before it is sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Handling {
     /// It passes: the vendor has signed it, or the policy lets it go unsigned.
     Pass,

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use pinhole_http::RequestId;
@@ -79,6 +79,8 @@ pub(super) struct Desk {
     pub(super) waiting: HashMap<Origin, Vec<Waiting>>,
     /// Who waits to see what becomes of it.
     pub(super) previewing: HashMap<Origin, Vec<Previewing>>,
+    /// Files of no device that are being sent: a hundred phones that fetch one firmware share one copy of it.
+    shared: HashMap<(Origin, Handling), Weak<[u8]>>,
     answers: Vec<(Asker, Answer)>,
 }
 
@@ -112,8 +114,8 @@ impl Desk {
         fresh: Duration,
         upstream: Upstream,
     ) -> Self {
-        let (open, waiting, previewing, answers) = Default::default();
-        Self { office, service, papers, cache, fresh, upstream, open, waiting, previewing, answers }
+        let (open, waiting, previewing, shared, answers) = Default::default();
+        Self { office, service, papers, cache, fresh, upstream, open, waiting, previewing, shared, answers }
     }
 
     /// What there is to say to those who asked.
@@ -160,13 +162,16 @@ impl Desk {
                 self.wait_for(&origin, Waiting { asker, what: What::Configuration(task) });
             }
             Action::File { fetch, file, handling } => {
+                let found = self.cache.lookup(&fetch, self.fresh, now);
+                let shared = self.shared.get(&(fetch.clone(), handling.clone())).and_then(Weak::upgrade);
                 let waiting = Waiting { asker, what: What::File { file, handling } };
-                match self.cache.lookup(&fetch, self.fresh, now) {
-                    Lookup::Fresh(cached) => match papers::read(cached) {
-                        Ok(bytes) => self.serve(waiting, &bytes),
+                match (found, shared) {
+                    (Lookup::Fresh(_), Some(file)) => self.answer(asker, Ok(file)),
+                    (Lookup::Fresh(cached), None) => match papers::read(cached) {
+                        Ok(bytes) => self.serve(&fetch, waiting, &bytes),
                         Err(_) => self.wait_for(&fetch, waiting),
                     },
-                    Lookup::Aged | Lookup::Absent => self.wait_for(&fetch, waiting),
+                    (Lookup::Aged | Lookup::Absent, _) => self.wait_for(&fetch, waiting),
                 }
             }
         }
@@ -183,6 +188,8 @@ impl Desk {
 
     /// A request has ended.
     pub fn ended(&mut self, asker: Asker, outcome: Outcome) {
+        // Whoever sent it has dropped it. What is only looked at weakly keeps its memory all the same.
+        self.shared.retain(|_, file| file.strong_count() > 0);
         let Some(Open { client, grant, is_trust_list, is_sent }) = self.open.remove(&asker) else { return };
         let undelivered = if is_trust_list { Failure::TrustListUndelivered } else { Failure::PhoneSilent };
         let delivery = match outcome {
@@ -236,6 +243,11 @@ impl Desk {
         }
     }
 
+    /// Other keys sign from now on.
+    pub fn keys_changed(&mut self) {
+        self.shared.clear();
+    }
+
     fn answer(&mut self, asker: Asker, answer: Answer) {
         self.answers.push((asker, answer));
     }
@@ -271,16 +283,17 @@ impl Desk {
             }
         };
         self.previewed(origin, bytes.as_deref().map_err(|failure| *failure));
+        self.shared.retain(|(of, _), _| of != origin);
         for waiting in waiting {
             match &bytes {
-                Ok(bytes) => self.serve(waiting, bytes),
+                Ok(bytes) => self.serve(origin, waiting, bytes),
                 Err(failure) => self.refuse(&waiting, *failure),
             }
         }
     }
 
     /// Makes of what came from upstream what the phone gets.
-    fn serve(&mut self, waiting: Waiting, fetched: &[u8]) {
+    fn serve(&mut self, origin: &Origin, waiting: Waiting, fetched: &[u8]) {
         let made = match &waiting.what {
             What::Configuration(task) => match self.service.configuration(task, fetched, SystemTime::now()) {
                 Ok(rewritten) => {
@@ -292,7 +305,15 @@ impl Desk {
                 Err(_) => return self.answer(waiting.asker, Err(Denied::NotFound)),
             },
             What::File { file, handling } => {
-                check_file(file, fetched).and_then(|()| self.papers.file(handling, fetched))
+                let key = (origin.clone(), handling.clone());
+                match self.shared.get(&key).and_then(Weak::upgrade) {
+                    Some(made) => Ok(made),
+                    None => {
+                        let made = check_file(file, fetched);
+                        let made = made.and_then(|()| self.papers.file(handling, fetched));
+                        made.inspect(|made| drop(self.shared.insert(key, Arc::downgrade(made))))
+                    }
+                }
             }
         };
         let file = match made {

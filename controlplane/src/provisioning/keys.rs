@@ -19,6 +19,7 @@ impl Provisioning {
     /// When they cannot be used; the ones before stay.
     pub(super) fn read_keys(&mut self) -> Result<String, Refused> {
         let read = self.desk.papers.reload(&self.settings).map(|authority| authority.is_some());
+        self.desk.keys_changed();
         let (kind, text) = match (&read, self.desk.papers.generation()) {
             (Ok(false), _) => {
                 let text = "there are no keys yet, so phones get no trust list: make them with `pinholectl trust create`";
