@@ -197,3 +197,27 @@ pub(super) fn seconds(time: SystemTime) -> u32 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use openssl::pkey::PKey;
+    use openssl::rsa::Rsa;
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    fn certificate(key: &KeyPair) -> Arc<[u8]> {
+        CertificateParams::new(vec!["a".into()]).unwrap().self_signed(key).unwrap().der().as_ref().into()
+    }
+
+    #[test]
+    fn only_a_certificate_with_an_rsa_key_can_be_encrypted_to() {
+        let elliptic = certificate(&KeyPair::generate().unwrap());
+        let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap().private_key_to_pkcs8().unwrap();
+        let rsa = certificate(&KeyPair::try_from(key).unwrap());
+        let broken: Arc<[u8]> = Arc::from(*b"\x30\x03abc");
+        assert!(encryptable(&[broken.clone(), elliptic.clone()]).is_none());
+        let found = encryptable(&[broken, elliptic, Arc::clone(&rsa)]).unwrap();
+        assert_eq!(found.to_der().unwrap(), *rsa);
+    }
+}
