@@ -92,3 +92,24 @@ fn a_phone_is_shown_with_its_list_its_certificates_and_what_happened_when_and_wh
     let shown = stage.does("phone show SEP0010DB000009");
     assert!(shown.contains("stranger") && shown.contains("pinholectl phone allow SEP"), "{shown}");
 }
+
+#[test]
+fn a_one_time_password_is_made_and_said_once() {
+    let stage = Stage::start();
+    assert!(stage.refuses(&format!("phone enrol {DEVICE}")).contains("allow it first"));
+    stage.does(&format!("phone allow {DEVICE}"));
+    assert!(stage.refuses(&format!("phone enrol {DEVICE} --minutes 0")).contains("1 to 10080 minutes"));
+    let said = stage.does(&format!("phone enrol {DEVICE} --minutes 5"));
+    let password = said.split(" is ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+    assert!(password.len() == 8 && password.bytes().all(|byte| byte.is_ascii_digit()), "{said}");
+    assert!(said.ends_with("for 5 minutes.\n"), "{said}");
+    let again: serde_json::Value =
+        serde_json::from_str(&stage.does(&format!("phone enrol {DEVICE} --json"))).unwrap();
+    let other = again["value"]["password"].as_str().unwrap();
+    assert!(other.len() == 8 && other != password, "{again}");
+    let shown = stage.does(&format!("phone show {DEVICE}"));
+    let word = |text: &str| shown.contains(text);
+    assert!(word("Password        until 2") && word("password set") && word("Issued          -"), "{shown}");
+    assert!(!word(password) && !word(other), "{shown}");
+    assert!(stage.refuses(&format!("phone withdraw {DEVICE}")).contains("no certificate was issued"));
+}

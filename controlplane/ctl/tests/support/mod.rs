@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use common::Appliance;
+use common::{Appliance, free_address};
 
 /// The first of so many UDP ports that nobody has, at most 32. Tests run side by side, in one process or in many.
 fn free_udp(many: u16) -> u16 {
@@ -71,11 +71,13 @@ impl Stage {
         let ports = free_udp(17);
         let provisioning = format!(
             "[provisioning]\ndirectory = \"/etc/pinhole/provisioning\"\n[provisioning.tftp]\n\
-             listen = \"127.0.0.1:{ports}\"\nreply_port = {}\n[[cluster]]\n",
-            ports + 1
+             listen = \"127.0.0.1:{ports}\"\nreply_port = {}\n[provisioning.capf]\nlisten = \"{}\"\n[[cluster]]\n",
+            ports + 1,
+            free_address()
         );
         let cluster = format!(
-            "devices = \"^SEP\"\ntftp_server = \"127.0.0.1:{}\"\n[[cluster.rewrite.call_manager]]\n\
+            "devices = \"^SEP\"\ntftp_server = \"127.0.0.1:{}\"\n[cluster.rewrite]\n\
+             capf = {{ at = {{ address = \"203.0.113.5\", port = 3804 }} }}\n[[cluster.rewrite.call_manager]]\n\
              inside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\nsip_tls_port = 5071\n",
             call_manager.port
         );
