@@ -87,7 +87,8 @@ impl Fresh {
 impl Signature {
     fn read(Element { tag: digest, value: bytes }: Element, of: u8) -> Result<Self, Malformed> {
         let digest = match digest {
-            SHA1 => MessageDigest::sha1(),
+            // The one server whose source is known does not look at the number of the first \[I\].
+            0 | SHA1 => MessageDigest::sha1(),
             2 => MessageDigest::sha256(),
             3 => MessageDigest::sha512(),
             _ => return Err(Malformed::Value(of)),

@@ -103,9 +103,14 @@ fn each_signature_that_is_there_must_hold_and_one_must_be_there() {
         bytes
     };
     let bare = element(16, &element(0, &MIC.der));
+    let mut unnumbered = sudi();
+    let at = 3 + 3 + MIC.der.len();
+    assert_eq!(unnumbered[at], 1, "the number of the first digest");
+    unnumbered[at] = 0;
     for (proof, why) in [
         (vec![certificate(), sha1(), sudi()], None),
         (vec![certificate(), sha512(), sudi()], None),
+        (vec![certificate(), sha1(), unnumbered], None),
         (vec![certificate(), sudi()], Some(Refusal::NoProof)),
         (vec![certificate(), sha1(), bare], Some(Refusal::NoProof)),
         (vec![certificate(), flipped(sha1()), sha512(), sudi()], Some(Refusal::Signature)),
