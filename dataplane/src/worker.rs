@@ -20,6 +20,9 @@ use crate::limit::PuntLimit;
 
 /// Most commands of one shard in one turn.
 const COMMANDS_PER_TURN: usize = 16;
+/// How many turns with work a twin is left alone after it had nothing: each look is a system call, which costs as much as some
+/// packets, and the kernel has nothing to send that could not wait so long.
+const TWIN_REST: u32 = 8;
 /// How many turns lie between two looks at what changes rarely.
 const HOUSEKEEPING: u64 = 256;
 
@@ -53,6 +56,8 @@ pub struct Worker<'port, 'eal> {
     links: Links<'eal>,
     end: WorkerEnd,
     backoff: Backoff,
+    /// For how many turns the twins are left alone.
+    twin_rest: u32,
     /// When the last turn ended, if it had work: the next one starts then, and the clock is not read
     /// again.
     ended_ns: Option<u64>,
@@ -79,6 +84,7 @@ impl<'port, 'eal> Worker<'port, 'eal> {
             links,
             end,
             backoff: Backoff::new(idle),
+            twin_rest: 0,
             ended_ns: None,
             frames: Frames::new(),
             output: Output::default(),
@@ -105,15 +111,20 @@ impl<'port, 'eal> Worker<'port, 'eal> {
     /// One turn; returns how many frames and commands it had.
     fn turn(&mut self) -> usize {
         let start = self.ended_ns.take().unwrap_or_else(monotonic_ns);
-        let mut work = 0;
+        let (mut work, mut from_twins) = (0, 0);
+        let looks = self.twin_rest == 0;
         for port in 0..self.ports.len() {
             work += self.poll_wire(port, start);
-            work += self.poll_twin(port);
+            if looks {
+                from_twins += self.poll_twin(port);
+            }
         }
+        work += from_twins;
         for other in 0..self.links.others() {
             work += self.take_frames(other, start);
         }
         work += self.take_commands(start);
+        self.twin_rest = rest(self.twin_rest, work, from_twins);
         let stats = &mut *self.end.stats;
         stats.polls += 1;
         stats.last_turn_ns = start;
@@ -334,6 +345,11 @@ impl<'port, 'eal> Worker<'port, 'eal> {
     }
 }
 
+/// For how many turns the twins are left alone after a turn with so much work, part of it from them.
+fn rest(before: u32, work: usize, from_twins: usize) -> u32 {
+    if work == 0 || from_twins > 0 { 0 } else { before.checked_sub(1).unwrap_or(TWIN_REST) }
+}
+
 /// Sends a burst and frees what the queue has no room for. Returns packets and bytes sent, and
 /// packets lost.
 fn transmit<'eal>(queue: &mut Queue<'_, 'eal>, burst: &mut ArrayVec<Mbuf<'eal>, BURST>) -> (u64, u64, u64) {
@@ -369,6 +385,18 @@ mod tests {
         };
         let path = fds.map(|entry| entry.path()).find(named).unwrap();
         File::options().write(true).open(path).unwrap()
+    }
+
+    #[test]
+    fn twins_rest_only_while_there_is_other_work_and_they_have_nothing() {
+        assert_eq!(rest(0, 0, 0), 0);
+        assert_eq!(rest(0, 40, 8), 0, "they have something: the next turn looks again");
+        let mut turns = vec![rest(0, 32, 0)];
+        while *turns.last().unwrap() > 0 {
+            turns.push(rest(*turns.last().unwrap(), 32, 0));
+        }
+        assert_eq!(turns, [8, 7, 6, 5, 4, 3, 2, 1, 0]);
+        assert_eq!(rest(5, 0, 0), 0, "a turn without work ends the rest");
     }
 
     #[test]
