@@ -49,7 +49,7 @@ impl Stage {
         let [http, https] = free_tcp();
         let provisioning = format!(
             "[provisioning]\ndirectory = \"/etc/pinhole/provisioning\"\n[provisioning.tftp]\n\
-             listen = \"127.0.0.1:{tftp}\"\nreply_port = {}\nrequests_per_source = 1000\n\
+             listen = \"127.0.0.1:{tftp}\"\nreply_port = {}\nrequests_per_source = 1000\nkilobytes_per_source = 4000\n\
              [provisioning.http]\nlisten = \"{http}\"\n{limits}\n\
              [provisioning.https]\nlisten = \"{https}\"\n[[cluster]]\n",
             tftp + 1

@@ -141,6 +141,8 @@ pub(crate) struct Connection {
     has_ended: bool,
     /// Requests so far.
     asked: u32,
+    /// Nothing more is sent before it is due: the rate of bytes is used up.
+    is_held: bool,
     /// The first request was counted when the connection was accepted.
     is_paid: bool,
     state: State,
@@ -171,6 +173,7 @@ impl Connection {
             is_under_way: false,
             has_ended: false,
             asked: 0,
+            is_held: false,
             is_paid,
             state: State::Asking { read: None },
         }
@@ -197,7 +200,7 @@ impl Connection {
 
     pub fn to_send(&self) -> &[u8] {
         match &self.state {
-            State::Sending(response) => response.rest(),
+            State::Sending(response) if !self.is_held => response.rest(),
             _ => &[],
         }
     }
@@ -263,8 +266,16 @@ impl Connection {
     pub fn sent(&mut self, count: usize, turn: &mut Turn<'_>) {
         let State::Sending(response) = &mut self.state else { return };
         response.sent(count);
+        let wait = turn.sources.owe(self.client.ip(), count, turn.now);
         if !response.rest().is_empty() {
-            self.due = response.until.min(turn.now + turn.settings.stall);
+            self.is_held = !wait.is_zero();
+            if self.is_held {
+                // That is not the phone's doing.
+                response.until += wait;
+                self.due = turn.now + wait;
+            } else {
+                self.due = response.until.min(turn.now + turn.settings.stall);
+            }
             return;
         }
         let (number, keeps_alive) = (response.number.take(), response.keeps_alive);
@@ -303,6 +314,10 @@ impl Connection {
                 self.ended(Some(number), End::Unanswered, turn);
                 let until = turn.now + turn.settings.stall;
                 self.send(Response::bare(Status::Unavailable, 0, "", false, until), turn);
+            }
+            State::Sending(response) if self.is_held => {
+                self.is_held = false;
+                self.due = response.until.min(turn.now + turn.settings.stall);
             }
             _ => self.over(turn),
         }

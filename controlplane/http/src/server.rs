@@ -35,7 +35,7 @@ pub struct Settings {
     pub connections_per_source: usize,
     /// Connections of all at a time.
     pub connections: usize,
-    /// What may be asked for. Of bytes nothing is limited here.
+    /// What may be asked for, and how much is sent; what is more waits.
     pub rates: Rates,
 }
 

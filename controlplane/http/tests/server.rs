@@ -270,3 +270,33 @@ fn connections_are_bounded_and_those_that_ask_nothing_give_way() {
     assert_eq!(stage.connect(4), Err(Refusal::Connections));
     assert_eq!(stage.server.connections(), 3);
 }
+
+#[test]
+fn bytes_beyond_the_rate_wait_and_others_are_served() {
+    let bytes_per_source = Some(Rate { per_second: 1000, burst: 2000 });
+    let rates = Rates { bytes_per_source, ..Settings::default().rates };
+    let mut stage = Stage::new(Settings { rates, ..Settings::default() });
+    let (first, other) = (stage.connect(1).unwrap(), stage.connect(2).unwrap());
+    stage.send(first, GET);
+    let (request, _) = stage.requested();
+    stage.answer(request, Ok(&[b'x'; 100_000]));
+    let head = stage.server.to_send(first).len();
+    stage.server.sent(first, head, stage.now, &mut stage.said);
+    stage.server.sent(first, 42_000 - head, stage.now, &mut stage.said);
+    assert_eq!(stage.server.to_send(first), b"");
+    stage.send(other, GET);
+    let (of_other, _) = stage.requested();
+    stage.answer(of_other, Ok(b"content"));
+    assert!(stage.read(other).ends_with("content"));
+    stage.take();
+    stage.wait(39);
+    assert_eq!(stage.server.to_send(first), b"");
+    stage.now += Duration::from_secs(1);
+    let mut sends = Vec::new();
+    stage.server.tick(stage.now, &mut sends, &mut stage.said);
+    assert_eq!(sends, [first]);
+    assert!(!stage.server.to_send(first).is_empty());
+    assert_eq!(stage.server.connections(), 2 - 1, "the other was idle for too long meanwhile");
+    stage.wait(30);
+    assert_eq!(stage.ends().last(), Some(&End::Silent), "now it is the phone that takes nothing");
+}

@@ -98,7 +98,7 @@ pub struct Tftp {
     pub kilobytes: Option<u32>,
 }
 
-/// `[provisioning.http]`, `[provisioning.https]`. Requests are limited as those by TFTP are.
+/// `[provisioning.http]`, `[provisioning.https]`. Requests and bytes are limited as those by TFTP are.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
@@ -206,12 +206,6 @@ impl Tftp {
     /// What the server is told.
     pub fn settings(&self) -> tftp::Settings {
         let (requests_per_source, requests) = self.requests();
-        let bytes = |kilobytes: Option<u32>| {
-            kilobytes.map(|kilobytes| {
-                let per_second = kilobytes.saturating_mul(1000);
-                rate(per_second, per_second.max(65_536))
-            })
-        };
         tftp::Settings {
             reply_sockets: self.reply_addresses().count(),
             block_max: self.block_max,
@@ -220,8 +214,8 @@ impl Tftp {
                 requests,
                 transfers_per_source: self.transfers_per_source as usize,
                 transfers: self.transfers as usize,
-                bytes_per_source: bytes(self.kilobytes_per_source),
-                bytes: bytes(self.kilobytes),
+                bytes_per_source: self.kilobytes_per_source.map(kilobytes),
+                bytes: self.kilobytes.map(kilobytes),
                 sources: (self.transfers as usize).saturating_mul(4).max(4096),
             },
             ..tftp::Settings::default()
@@ -256,6 +250,11 @@ impl Http {
 
 fn rate(per_second: u32, burst: u32) -> tftp::Rate {
     tftp::Rate { per_second, burst: burst.max(1) }
+}
+
+fn kilobytes(kilobytes: u32) -> tftp::Rate {
+    let per_second = kilobytes.saturating_mul(1000);
+    rate(per_second, per_second.max(65_536))
 }
 
 fn organization() -> String {
