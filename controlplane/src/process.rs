@@ -21,7 +21,7 @@ use crate::neighbours::{Interface, Resolver};
 use crate::provisioning::{Office, Provisioning, ProvisioningError};
 use crate::shard::{Mailbox, Shard, Shared, ToShard};
 use crate::sockets::{self, BindError};
-use crate::tls::{Acceptor, Files, FilesError, Pinned, Trust};
+use crate::tls::{Acceptor, Acceptors, Files, FilesError, Pinned, Trust};
 
 /// Descriptors that are neither phones nor handshakes: sockets of clusters, rings, log, admin clients.
 const OTHER_FILES: u64 = 256;
@@ -288,8 +288,8 @@ fn raise_file_limit(config: &Config, events: &Events) -> u64 {
     limit
 }
 
-/// Our certificate and key, and who is trusted at the listener for SIP; warns of what will be a trouble.
-fn trust(config: &Config, office: Option<&Arc<Office>>, events: &Events) -> Result<Acceptor, StartError> {
+/// Our certificate and key, and who is trusted at the listeners for signalling; warns of what will be a trouble.
+fn trust(config: &Config, office: Option<&Arc<Office>>, events: &Events) -> Result<Acceptors, StartError> {
     let read = Files::of(&config.outside).read().map_err(|mut errors| bad_files(errors.swap_remove(0)))?;
     let verifier = Verifier::read(&config.trust()).map_err(|mut mistakes| mistakes.swap_remove(0))?;
     for warning in verifier.warnings(SystemTime::now()) {
@@ -300,7 +300,12 @@ fn trust(config: &Config, office: Option<&Arc<Office>>, events: &Events) -> Resu
         None => Arc::new(|_, _| false),
     };
     let ours = read.certified_key(&rustls::crypto::aws_lc_rs::default_provider()).map_err(bad_files)?;
-    Ok(Acceptor::new(ours, config.outside.tls_min, Trust::new(verifier, Listener::Sip, pinned)))
+    let verifier = Arc::new(verifier);
+    let at = |listener| {
+        let trust = Trust::new(Arc::clone(&verifier), listener, Arc::clone(&pinned));
+        Acceptor::new(ours.clone(), config.outside.tls_min, trust)
+    };
+    Ok(Acceptors { sip: at(Listener::Sip), sccp: at(Listener::Sccp) })
 }
 
 fn bad_files(source: FilesError) -> StartError {

@@ -37,7 +37,7 @@ pub use certificate::{BadCertificateId, CertificateId, DER_MAX, ISSUER_MAX, Pin,
 pub use enrolment::{Enrolling, Validity};
 pub use operator::{ENROLMENT_MAX, PINS_MAX, PhonesError};
 pub use password::{ATTEMPTS_MAX, PASSWORD_BYTES};
-pub use phone::{Admission, HeldTrustList, SessionId, Stage};
+pub use phone::{Admission, Connections, HeldTrustList, SessionId, Stage};
 pub use store::StoreError;
 pub use timeline::What as MomentKind;
 pub use timeline::{MOMENTS_MAX, Moment};
@@ -220,7 +220,7 @@ impl Phones {
 
     /// A device has shown a certificate that was verified and names it. If it is the device's own, or becomes so now,
     /// gives the session that [`registered`](Self::registered), [`keepalive`](Self::keepalive) and [`lost`](Self::lost)
-    /// belong to. It takes the place of an older session of the device.
+    /// belong to. It takes the place of older sessions of the device, or stands beside them.
     ///
     /// # Errors
     /// When the device or the certificate is refused; the connection is to be closed.
@@ -228,17 +228,19 @@ impl Phones {
         &self,
         device: Device,
         certificate: &CertificateId,
+        connections: Connections,
         source: IpAddr,
         now: SystemTime,
     ) -> Result<SessionId, Failure> {
         let (source, now) = (source.to_canonical(), millis(now));
         let subject = certificate.to_string();
+        let of = (source, subject.as_str());
         let known = self.admitted(device, now, |state| {
-            state.recognise(device, certificate, source, &subject, &self.policy, now)
+            state.recognise(device, certificate, connections, of, &self.policy, now)
         });
         let result = match known {
             Ok(Some(state::Recognised::Known(session))) => Ok(session),
-            Ok(Some(state::Recognised::First)) => self.pin_first(device, certificate, source, &subject, now),
+            Ok(Some(state::Recognised::First)) => self.pin_first(device, certificate, connections, of, now),
             Ok(None) => Err(Failure::NotAllowed),
             Err(failure) => Err(failure),
         };
@@ -358,13 +360,13 @@ impl Phones {
         &self,
         device: Device,
         certificate: &CertificateId,
-        source: IpAddr,
-        subject: &str,
+        connections: Connections,
+        (source, subject): (IpAddr, &str),
         now: u64,
     ) -> Result<SessionId, Failure> {
         let mut store = self.store();
         let mut state = self.state();
-        let seen = state.recognise(device, certificate, source, subject, &self.policy, now)?;
+        let seen = state.recognise(device, certificate, connections, (source, subject), &self.policy, now)?;
         if let state::Recognised::Known(session) = seen {
             return Ok(session);
         }
@@ -373,7 +375,7 @@ impl Phones {
         phone.pins.push(certificate.pin(PinOrigin::FirstUse));
         phone.admission = Admission::Allowed;
         phone.note(Moment::new(now, What::Pinned, subject).source(source));
-        phone.authenticated(session, source, subject, now);
+        phone.authenticated(session, connections, source, subject, now);
         self.commit(&mut store, &mut state, device, phone, None)?;
         state.seen_at(source, device, &self.policy, now);
         self.counters.count(Counter::PinnedAtFirstUse);

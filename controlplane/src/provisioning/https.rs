@@ -88,7 +88,7 @@ impl Https {
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let ours = CertifiedKey::from_der(chain, key.into(), &provider)?;
         let verifier = Verifier::read(&config.trust()).map_err(|mut mistakes| mistakes.swap_remove(0))?;
-        let trust = Trust::new(verifier, Listener::Https, office.pinned()).optional();
+        let trust = Trust::new(Arc::new(verifier), Listener::Https, office.pinned()).optional();
         Ok(Self(Acceptor::new(ours, TlsVersion::Tls12, trust)))
     }
 

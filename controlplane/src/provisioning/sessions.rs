@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use pinhole_devices::{self as devices, Refusal, Verified};
-use pinhole_provisioning::phones::{BadCertificateId, CertificateId, SessionId};
+use pinhole_provisioning::phones::{BadCertificateId, CertificateId, Connections, SessionId};
 use pinhole_provisioning::{Device, Failure};
 
 use super::Office;
@@ -46,6 +46,7 @@ impl Office {
     pub fn admit(
         self: &Arc<Self>,
         identity: &Verified,
+        connections: Connections,
         peer: SocketAddr,
     ) -> Result<Option<Session>, Failure> {
         let cluster = self.clusters.iter().find(|(devices, _)| devices.is_match(&identity.device));
@@ -57,7 +58,7 @@ impl Office {
             self.counters.fail(Failure::CertificateName);
             return Err(Failure::CertificateName);
         };
-        let id = self.phones.authenticated(device, &certificate, source, now)?;
+        let id = self.phones.authenticated(device, &certificate, connections, source, now)?;
         Ok(Some(Session { office: Arc::clone(self), device, id, source, told: Instant::now() }))
     }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use pinhole_admin::{Event, EventKind};
 use pinhole_devices::{Refusal as Untrusted, Verified};
 use pinhole_provisioning::Failure;
+use pinhole_provisioning::phones::Connections;
 use pinhole_proxy::DeviceName;
 
 use super::Shard;
@@ -31,7 +32,11 @@ impl Shard {
             let text = format!("{peer} refused: {limit} connections (limits.connections)");
             return self.emit(Event::new(EventKind::LimitReached, text).device(device.as_str()));
         };
-        let admitted = self.shared.office.as_ref().map_or(Ok(None), |office| office.admit(&identity, peer));
+        // An SCCP phone holds a connection to each of its call managers; of SIP, the proxy serves the newest.
+        let connections =
+            if phone.speech.skinny().is_some() { Connections::Several } else { Connections::One };
+        let office = self.shared.office.as_ref();
+        let admitted = office.map_or(Ok(None), |office| office.admit(&identity, connections, peer));
         match admitted {
             Ok(session) => phone.session = session,
             Err(failure) => {

@@ -34,7 +34,7 @@ use crate::counters::Counters;
 use crate::events::Events;
 use crate::neighbours::NextHops;
 use crate::provisioning::Office;
-use crate::tls::Acceptor;
+use crate::tls::Acceptors;
 use connection::Phone;
 use inside::{Inside, Upstream};
 use media::Media;
@@ -61,7 +61,7 @@ pub struct Shared {
     /// Every shard's mailbox, once all are made.
     pub shards: OnceLock<Vec<Mailbox>>,
     /// Changed when certificates are read again.
-    pub tls: RwLock<Arc<Acceptor>>,
+    pub tls: RwLock<Arc<Acceptors>>,
     /// How long phones wait for the data plane at the start. Served without it, nothing can be adopted.
     pub patience: Duration,
     /// What provisioning shares; absent where phones fetch nothing from us.
@@ -69,7 +69,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    fn tls(&self) -> Arc<Acceptor> {
+    fn tls(&self) -> Arc<Acceptors> {
         Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -65,7 +65,9 @@ impl Shard {
             self.emit(Event::new(EventKind::LimitReached, text));
             return;
         };
-        let tls = match self.shared.tls().accept(limits.write_buffer_bytes as usize) {
+        let acceptors = self.shared.tls();
+        let acceptor = if skinny.is_some() { &acceptors.sccp } else { &acceptors.sip };
+        let tls = match acceptor.accept(limits.write_buffer_bytes as usize) {
             Ok(tls) => Box::new(tls),
             Err(refusal) => return self.refused(peer, &refusal),
         };

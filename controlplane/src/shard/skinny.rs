@@ -44,6 +44,7 @@ impl Shard {
             SkinnyOutput::Connect { conn, cluster, to } => self.server_connect(conn.0, cluster, to, now),
             SkinnyOutput::ToPhone { conn, frame } => self.send_phone(conn.0, frame.as_bytes(), now),
             SkinnyOutput::ToServer { conn, frame } => self.server_send(conn.0, frame.as_bytes(), now),
+            SkinnyOutput::Registered { conn } => self.phone_registered(conn.0, now),
             SkinnyOutput::Close { conn, reason } => {
                 if let Some(id) = self.servers.of_phone.get(&conn.0).copied() {
                     // What the phone has said last is to arrive.

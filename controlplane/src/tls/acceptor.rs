@@ -26,9 +26,17 @@ pub struct Acceptor {
     trust: Arc<Trust>,
 }
 
+/// What connections begin with at each of the signalling listeners.
+pub struct Acceptors {
+    /// For SIP.
+    pub sip: Acceptor,
+    /// For SCCP.
+    pub sccp: Acceptor,
+}
+
 /// Who is trusted at a listener.
 pub struct Trust {
-    pub(super) verifier: Verifier,
+    pub(super) verifier: Arc<Verifier>,
     pub(super) listener: Listener,
     /// The names of authorities, which are told to phones.
     pub(super) subjects: Vec<DistinguishedName>,
@@ -39,7 +47,7 @@ pub struct Trust {
 
 impl Trust {
     /// Demands a certificate from every phone.
-    pub fn new(verifier: Verifier, listener: Listener, pinned: Pinned) -> Self {
+    pub fn new(verifier: Arc<Verifier>, listener: Listener, pinned: Pinned) -> Self {
         let mut subjects: Vec<_> = verifier.subjects(listener).map(<[u8]>::to_vec).collect();
         subjects.sort_unstable();
         subjects.dedup();

@@ -9,7 +9,7 @@ mod modern;
 mod ours;
 mod witness;
 
-pub use acceptor::{Acceptor, Pinned, Trust};
+pub use acceptor::{Acceptor, Acceptors, Pinned, Trust};
 pub use files::{Files, FilesError, first_certificate};
 pub use modern::Modern;
 pub use ours::server_config;

@@ -15,6 +15,9 @@ use crate::Failure;
 /// other out.
 pub(super) const FETCHES_MAX: usize = 4;
 
+/// The most connections of a device at a time: phones know five call managers (sccp 2.6), and one may be dead and not known to be.
+const SESSIONS_MAX: usize = 6;
+
 /// How a device has come to be allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -52,6 +55,15 @@ pub struct HeldTrustList {
     pub at_ms: u64,
 }
 
+/// How many connections a device holds at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// A newer one takes the place of the others.
+    One,
+    /// It stands beside the others: one to each call manager that the phone knows (SCCP).
+    Several,
+}
+
 /// Names one connection of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionId(pub(super) u64);
@@ -76,7 +88,8 @@ pub(super) struct Phone {
     pub class: SecurityClass,
     /// At most `ConfigurationDelivered`.
     pub provisioned: Stage,
-    pub session: Option<Session>,
+    /// The connections that it has, the newest last.
+    pub sessions: Vec<Session>,
     /// Last event that counts against idleness: of the session if there is one, else of provisioning.
     pub active_ms: u64,
     pub fetches: Vec<Fetch>,
@@ -98,7 +111,7 @@ impl Phone {
             admission,
             class,
             provisioned: Stage::Seen,
-            session: None,
+            sessions: Vec::new(),
             active_ms: now,
             fetches: Vec::new(),
             held: None,
@@ -112,10 +125,10 @@ impl Phone {
     }
 
     pub fn stage(&self) -> Stage {
-        match self.session {
-            Some(Session { registered: true, .. }) => Stage::Registered,
-            Some(_) => Stage::Authenticated,
-            None => self.provisioned,
+        match self.sessions.as_slice() {
+            [] => self.provisioned,
+            sessions if sessions.iter().any(|session| session.registered) => Stage::Registered,
+            _ => Stage::Authenticated,
         }
     }
 
@@ -142,7 +155,8 @@ impl Phone {
         }
         let fetched =
             self.fetches.iter().filter(|fetch| !policy.is_idle(fetch.at_ms, now)).map(|fetch| fetch.source);
-        let mut sources = fetched.chain(self.session.map(|session| session.source)).peekable();
+        let connected = self.sessions.iter().map(|session| session.source);
+        let mut sources = fetched.chain(connected).peekable();
         if sources.peek().is_none() {
             return Err(Failure::TrustListMissing);
         }
@@ -163,7 +177,7 @@ impl Phone {
     pub fn provisioned_to(&mut self, stage: Stage, now: u64) {
         self.provisioned = self.provisioned.max(stage);
         // What anybody may ask for must not keep a dead session alive.
-        if self.session.is_none() {
+        if self.sessions.is_empty() {
             self.active_ms = now;
         }
         self.is_dirty = true;
@@ -195,16 +209,28 @@ impl Phone {
         }
     }
 
-    pub fn authenticated(&mut self, id: SessionId, source: IpAddr, subject: &str, now: u64) {
-        self.session = Some(Session { id, source, registered: false });
+    pub fn authenticated(
+        &mut self,
+        id: SessionId,
+        connections: Connections,
+        source: IpAddr,
+        subject: &str,
+        now: u64,
+    ) {
+        let beside = match connections {
+            Connections::One => 0,
+            Connections::Several => SESSIONS_MAX - 1,
+        };
+        self.sessions.drain(..self.sessions.len().saturating_sub(beside));
+        self.sessions.push(Session { id, source, registered: false });
         self.active_ms = now;
         self.note(Moment::new(now, What::Authenticated, subject).source(source));
     }
 
     /// A registration or keep-alive of a session.
     pub fn alive(&mut self, id: SessionId, registers: bool, now: u64) -> Result<bool, Failure> {
-        let session =
-            self.session.as_mut().filter(|session| session.id == id).ok_or(Failure::NotAuthenticated)?;
+        let session = self.sessions.iter_mut().find(|session| session.id == id);
+        let session = session.ok_or(Failure::NotAuthenticated)?;
         self.active_ms = now;
         self.is_dirty = true;
         let is_new = registers && !session.registered;
@@ -218,7 +244,8 @@ impl Phone {
 
     /// The connection ended: for a while it may ask for its configuration from the same place.
     pub fn lost(&mut self, id: SessionId, now: u64) {
-        if let Some(session) = self.session.take_if(|session| session.id == id) {
+        if let Some(at) = self.sessions.iter().position(|session| session.id == id) {
+            let session = self.sessions.remove(at);
             self.fetched(Fetch { source: session.source, at_ms: now });
             self.active_ms = now;
             self.note(Moment::new(now, What::Lost, "").source(session.source));
@@ -231,7 +258,7 @@ impl Phone {
         if !began || !policy.is_idle(self.active_ms, now) {
             return false;
         }
-        self.session = None;
+        self.sessions.clear();
         self.provisioned = Stage::Seen;
         self.fetches.clear();
         self.epoch = epoch;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::certificate::CertificateId;
-use super::phone::{Admission, Phone, SessionId, Stage};
+use super::phone::{Admission, Connections, Phone, SessionId, Stage};
 use super::store::Saved;
 use super::timeline::{Moment, Timeline, What};
 use super::{Delivery, Enrolment, Grant, PhonePolicy, SecurityClass, Wants};
@@ -106,8 +106,8 @@ impl State {
         &mut self,
         device: Device,
         certificate: &CertificateId,
-        source: IpAddr,
-        subject: &str,
+        connections: Connections,
+        (source, subject): (IpAddr, &str),
         policy: &PhonePolicy,
         now: u64,
     ) -> Result<Recognised, Failure> {
@@ -120,7 +120,7 @@ impl State {
             }
         } else if phone.pins.iter().any(|pin| pin.matches(certificate)) {
             phone.shown(certificate);
-            phone.authenticated(id, source, subject, now);
+            phone.authenticated(id, connections, source, subject, now);
             self.seen_at(source, device, policy, now);
             return Ok(Recognised::Known(id));
         } else {
@@ -140,7 +140,8 @@ impl State {
     ) -> Result<bool, Failure> {
         let phone = self.phones.get_mut(&device).ok_or(Failure::NotAuthenticated)?;
         let is_new = phone.alive(session, registers, now)?;
-        if let Some(source) = phone.session.map(|session| session.source) {
+        let source = phone.sessions.iter().find(|of| of.id == session).map(|session| session.source);
+        if let Some(source) = source {
             self.seen_at(source, device, policy, now);
         }
         Ok(is_new)

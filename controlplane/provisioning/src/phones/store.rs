@@ -324,7 +324,8 @@ fn write_phone(transaction: &Transaction<'_>, saved: &Saved) -> rusqlite::Result
         run("INSERT INTO pin VALUES (?, ?, ?, ?, ?, ?, ?)", row)?;
     }
     // Where the phone is connected from counts as a place that it has fetched from, once the connection is gone.
-    let session = phone.session.map(|session| Fetch { source: session.source, at_ms: phone.active_ms });
+    let newest = phone.sessions.last();
+    let session = newest.map(|session| Fetch { source: session.source, at_ms: phone.active_ms });
     for (place, fetch) in (0_i64..).zip(phone.fetches.iter().chain(&session)) {
         let row = params![device, place, fetch.source.to_string(), signed(fetch.at_ms)];
         run("INSERT INTO fetch VALUES (?, ?, ?, ?)", row)?;

@@ -28,7 +28,10 @@ fn what_cannot_be_written_is_refused_and_changes_nothing() {
     let phones = provisioned(&folder, now);
     phones.store().read_only(true);
     let certificate = CertificateId::new(&[1], "CN=CA", [0; 32]).unwrap();
-    assert_eq!(phones.authenticated(DEVICE, &certificate, SOURCE, now), Err(Failure::StoreFailed));
+    assert_eq!(
+        phones.authenticated(DEVICE, &certificate, Connections::One, SOURCE, now),
+        Err(Failure::StoreFailed)
+    );
     assert!(phones.allow(Device::new([9; 6]), SecurityClass::Encrypted, now).is_err());
     assert!(phones.forget(DEVICE).is_err());
     assert!(phones.open_enrolment(now + Duration::from_secs(9), 1, now).is_err());

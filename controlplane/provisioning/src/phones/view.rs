@@ -75,7 +75,7 @@ impl PhoneView {
             class: phone.class,
             stage: phone.stage(),
             active_ms: phone.active_ms,
-            connected_from: phone.session.map(|session| session.source),
+            connected_from: phone.sessions.last().map(|session| session.source),
             fetched_from: phone.fetches.iter().map(|fetch| fetch.source).collect(),
             trust_list: phone.held,
             pins: phone.pins.iter().map(PinView::of).collect(),

@@ -52,7 +52,7 @@ fn certificate_other_than_the_pinned_one_is_refused() {
     bench.connect(device(1), 1, source(1), 2).unwrap();
     assert_eq!(bench.connect(device(1), 2, source(1), 3), Err(Failure::PinMismatch));
     let forged = CertificateId::new(&[1], "CN=Manufacturing CA", [9; 32]).unwrap();
-    let refused = bench.phones().authenticated(device(1), &forged, source(1), at(3));
+    let refused = bench.phones().authenticated(device(1), &forged, Connections::One, source(1), at(3));
     assert_eq!(refused, Err(Failure::PinMismatch));
     assert_eq!(bench.failures(Failure::PinMismatch), 2);
     // The phone itself is not disturbed.

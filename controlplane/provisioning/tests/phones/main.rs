@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use pinhole_provisioning::phones::{
-    CertificateId, Decision, Delivery, Grant, PhonePolicy, PhoneView, Phones, SessionId, Stage, Validity,
-    Wants,
+    CertificateId, Connections, Decision, Delivery, Grant, PhonePolicy, PhoneView, Phones, SessionId, Stage,
+    Validity, Wants,
 };
 use pinhole_provisioning::{Counter, Counters, Device, Failure, SecurityClass};
 use tempfile::TempDir;
@@ -88,7 +88,7 @@ impl Bench {
     }
 
     fn connect(&self, device: Device, serial: u8, source: IpAddr, now: u64) -> Result<SessionId, Failure> {
-        self.phones().authenticated(device, &certificate(serial), source, at(now))
+        self.phones().authenticated(device, &certificate(serial), Connections::One, source, at(now))
     }
 
     /// Issues a certificate that is good for ten days.

@@ -33,7 +33,7 @@ fn of_a_thousand_certificates_at_once_one_is_pinned() {
         let mut sha256 = [0; 32];
         sha256[..2].copy_from_slice(&number.to_be_bytes());
         let id = CertificateId::new(&number.to_be_bytes(), "CN=CA", sha256).unwrap();
-        bench.phones().authenticated(device(1), &id, source(1), at(2)).map(|_| number)
+        bench.phones().authenticated(device(1), &id, Connections::One, source(1), at(2)).map(|_| number)
     });
     let accepted: Vec<_> = results.iter().filter_map(|result| result.ok()).collect();
     let [winner] = accepted[..] else { panic!("{accepted:?}") };

@@ -50,7 +50,7 @@ fn what_trust_depends_on_is_on_disk_before_it_is_answered() {
         fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
     }
     let phones = Phones::open(&copy.path().join("phones.db"), bench.policy.clone(), Arc::default()).unwrap();
-    let second = phones.authenticated(device(1), &certificate(2), source(1), at(4));
+    let second = phones.authenticated(device(1), &certificate(2), Connections::One, source(1), at(4));
     assert_eq!(second, Err(Failure::PinMismatch));
     assert_eq!(phones.consume_password(device(1), b"12345678", at(4)), Err(Failure::PasswordMissing));
     assert!(phones.show(device(2)).unwrap().is_some());
@@ -100,7 +100,7 @@ fn a_certificate_is_kept_once_it_was_shown_and_pinned() {
     // At first use, with the pin.
     bench.provision(device(1), source(1), 1);
     let first = certificate(1).with_der(b"first");
-    bench.phones().authenticated(device(1), &first, source(1), at(2)).unwrap();
+    bench.phones().authenticated(device(1), &first, Connections::One, source(1), at(2)).unwrap();
     assert_eq!(kept(&bench), [b"first"]);
     bench.open();
     assert_eq!(kept(&bench), [b"first"]);
@@ -142,8 +142,8 @@ fn a_database_of_the_first_version_goes_on() {
     drop(old);
     let phones = Phones::open(&path, PhonePolicy::default(), Arc::default()).unwrap();
     let shown = certificate(1).with_der(b"shown");
-    phones.authenticated(device(1), &shown, source(1), at(1)).unwrap();
-    let other = phones.authenticated(device(1), &certificate(2), source(1), at(1));
+    phones.authenticated(device(1), &shown, Connections::One, source(1), at(1)).unwrap();
+    let other = phones.authenticated(device(1), &certificate(2), Connections::One, source(1), at(1));
     assert_eq!(other, Err(Failure::PinMismatch));
     phones.tick(at(2)).unwrap();
     drop(phones);

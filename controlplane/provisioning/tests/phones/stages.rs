@@ -234,3 +234,28 @@ fn address_of_a_served_phone_is_known_for_a_while() {
     assert_eq!(bench.phones().device_at(source(2), at(1)), None);
     assert_eq!(bench.phones().device_at(source(1), at(301)), None);
 }
+
+#[test]
+fn connections_to_several_call_managers_stand_beside_each_other() {
+    let bench = Bench::new().allowed(device(1));
+    bench.provision(device(1), source(1), 0);
+    let connect = |connections, now| {
+        bench.phones().authenticated(device(1), &certificate(1), connections, source(1), at(now)).unwrap()
+    };
+    let primary = connect(Connections::Several, 1);
+    bench.phones().registered(device(1), primary, at(2)).unwrap();
+    let backup = connect(Connections::Several, 3);
+    assert_eq!(bench.stage(device(1)), Stage::Registered, "the first one goes on");
+    bench.phones().keepalive(device(1), primary, at(4)).unwrap();
+    bench.phones().keepalive(device(1), backup, at(4)).unwrap();
+    bench.phones().lost(device(1), primary, at(5));
+    assert_eq!(bench.stage(device(1)), Stage::Authenticated);
+    bench.phones().registered(device(1), backup, at(6)).unwrap();
+    // As many as a phone can need, then the oldest go; one that is alone takes the place of all.
+    let many: Vec<_> = (0..6).map(|now| connect(Connections::Several, 7 + now)).collect();
+    assert_eq!(bench.phones().keepalive(device(1), backup, at(20)), Err(Failure::NotAuthenticated));
+    assert!(many.iter().all(|session| bench.phones().keepalive(device(1), *session, at(20)).is_ok()));
+    let alone = connect(Connections::One, 21);
+    assert!(many.iter().all(|session| bench.phones().keepalive(device(1), *session, at(22)).is_err()));
+    bench.phones().keepalive(device(1), alone, at(22)).unwrap();
+}

@@ -135,6 +135,7 @@ impl Proxy {
         connection.stage = Stage::Registered;
         let device = connection.device.clone();
         self.count(Counter::SkinnyRegistrations);
+        self.skinny_output(SkinnyOutput::Registered { conn });
         let protocol = frame.register_ack().map_or(0, |ack| ack.protocol);
         let text = format!("registered, SCCP protocol {protocol}");
         self.event(Event::new(EventKind::Registered, text).device(device.as_str()));

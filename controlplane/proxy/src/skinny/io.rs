@@ -76,6 +76,11 @@ pub enum SkinnyOutput {
         /// The frame.
         frame: Frame,
     },
+    /// The call manager has registered the phone of this connection.
+    Registered {
+        /// The phone's connection.
+        conn: ConnId,
+    },
     /// Close both connections once what was sent before is out; whichever is gone already. No input needs to follow.
     Close {
         /// The phone's connection.

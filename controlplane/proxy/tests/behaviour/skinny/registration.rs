@@ -43,6 +43,7 @@ fn phone_registers_under_its_certificates_name_from_our_address() {
     assert_eq!((&before[..24], &before[28..]), (&after[..24], &after[28..]), "only the address is changed");
     stage.server_sends(1, register_ack());
     assert_eq!(stage.at_phone(), register_ack());
+    assert_eq!(stage.registrations, [ConnId(1)]);
     let phones = stage.proxy.phones(stage.now);
     assert_eq!(phones.len(), 1);
     assert_eq!((phones[0].device.as_str(), &phones[0].registered[..]), (PHONE_A, &["sccp".to_owned()][..]));

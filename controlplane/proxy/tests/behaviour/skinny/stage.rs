@@ -40,6 +40,8 @@ pub struct Stage {
     pub server: VecDeque<(ConnId, Frame)>,
     pub connects: Vec<(ConnId, SocketAddr)>,
     pub closed: Vec<ConnId>,
+    /// What the process was told of registrations.
+    pub registrations: Vec<ConnId>,
     pub commands: Vec<Command>,
     pub events: Vec<pinhole_admin::Event>,
     /// Whether the data plane refuses what is opened.
@@ -63,6 +65,7 @@ impl Stage {
             server: VecDeque::new(),
             connects: Vec::new(),
             closed: Vec::new(),
+            registrations: Vec::new(),
             commands: Vec::new(),
             events: Vec::new(),
             refuses: false,
@@ -98,6 +101,7 @@ impl Stage {
                 SkinnyOutput::ToPhone { conn, frame } => self.phone.push_back((conn, frame)),
                 SkinnyOutput::ToServer { conn, frame } => self.server.push_back((conn, frame)),
                 SkinnyOutput::Close { conn, .. } => self.closed.push(conn),
+                SkinnyOutput::Registered { conn } => self.registrations.push(conn),
             }
         }
     }
