@@ -125,8 +125,6 @@ pub struct Limits {
     pub devices: usize,
     /// Early dialogs of one INVITE (forking).
     pub forks: usize,
-    /// SCCP connections of one phone: it holds one to its primary call manager and one to the backup.
-    pub skinny_connections_per_phone: usize,
     /// SCCP streams of one connection.
     pub skinny_streams_per_connection: usize,
     /// Media lines of one session description that are looked at; more are refused with 488.
@@ -146,7 +144,6 @@ impl Default for Limits {
             registrations_per_phone: 16,
             devices: 40_000,
             forks: 8,
-            skinny_connections_per_phone: 4,
             skinny_streams_per_connection: 32,
             media_lines: 8,
         }

@@ -140,8 +140,6 @@ pinhole_admin::counters! {
     SkinnyUnknownMessages = "skinny_unknown_messages",
     /// SCCP connections refused: no call manager of the device's cluster stands behind the listener.
     SkinnyListenersUnknown = "skinny_listeners_unknown",
-    /// SCCP connections refused: too many of one phone.
-    SkinnyConnectionLimit = "skinny_connection_limit",
     /// SCCP registrations refused: the name is not the certificate's; the connection is closed.
     SkinnyNameRefused = "skinny_name_refused",
     /// SCCP registrations that call managers granted.

@@ -1,6 +1,6 @@
 //! Connections to call managers for SCCP phones: one for each connection of a phone, ended together with it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -24,6 +24,8 @@ const BUDGET: usize = 16;
 pub(super) struct Servers {
     by_id: HashMap<u64, Server>,
     of_phone: HashMap<u64, u64>,
+    /// Call managers that took no connection when it was tried last.
+    down: BTreeSet<SocketAddr>,
 }
 
 /// A connection to a call manager.
@@ -104,7 +106,12 @@ impl Shard {
                 (Ok(None), Ok(_)) => {
                     server.connected = true;
                     let _ = server.stream.set_nodelay(true);
+                    let peer = server.peer;
                     self.counters.count(Counter::SkinnyConnected);
+                    if self.servers.down.remove(&peer) {
+                        let text = format!("call manager {peer} takes SCCP connections again");
+                        self.emit(Event::new(EventKind::CallManagerUp, text));
+                    }
                 }
                 (Ok(Some(error)) | Err(error), _) => {
                     return self.server_ended(id, Some(&error.to_string()), now);
@@ -113,6 +120,7 @@ impl Shard {
                 (Ok(None), Err(_)) => return,
             }
         }
+        let Some(server) = self.servers.by_id.get_mut(&id) else { return };
         while !server.waiting.is_empty() {
             match server.stream.write(&server.waiting) {
                 Ok(length) => drop(server.waiting.drain(..length)),
@@ -171,9 +179,11 @@ impl Shard {
 
     fn server_refuses(&mut self, peer: SocketAddr, reason: &str) {
         self.counters.count(Counter::SkinnyFailed);
-        let text =
-            format!("call manager {peer} takes no SCCP connection ({reason}): the phone must try another");
-        self.emit(Event::new(EventKind::CallManagerDown, text));
+        if self.servers.down.insert(peer) {
+            let text =
+                format!("call manager {peer} takes no SCCP connection ({reason}): phones must try another");
+            self.emit(Event::new(EventKind::CallManagerDown, text));
+        }
     }
 
     fn server_drop(&mut self, id: u64) -> Option<Server> {

@@ -40,6 +40,18 @@ fn ids<F: std::borrow::Borrow<Frame>>(channel: &Channel<F>) -> (u32, u32) {
     (channel.party().unwrap_or_default(), channel.call().unwrap_or_default())
 }
 
+/// Overwrites address and port as far as the message has them: what is there may be no valid address, and still show one.
+fn blank(channel: &mut Channel<&mut Frame>) -> Result<(), Counter> {
+    for blanked in [channel.set_address(NOWHERE.ip()), channel.set_port(NOWHERE.port())] {
+        match blanked {
+            // The message ends before the field, not within it.
+            Err(FieldError::Short { at, length, .. }) if length <= at => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
 fn remote(at: SocketAddr) -> Remote {
     Remote { ip: Some(at.ip()), rtp: at.port(), rtcp: at.port().saturating_add(1), zero: false }
 }
@@ -110,7 +122,7 @@ impl Proxy {
         }
         let id = self.skinny_stream(conn, call, medium, now)?;
         let (ours, encryption) = self.skinny_key();
-        let written = self.skinny_write(id, frame, way, far.is_some(), &encryption);
+        let written = self.skinny_write(id, frame, way, &encryption);
         let Some(stream) = self.skinny.streams.get_mut(&id) else { return Err(Counter::SkinnyMalformed) };
         if written.is_err() {
             if stream.receive.is_none() && stream.transmit.is_none() {
@@ -140,19 +152,16 @@ impl Proxy {
         id: StreamId,
         frame: &mut Frame,
         way: Way,
-        named: bool,
         encryption: &Encryption,
     ) -> Result<(), Counter> {
         let [outside, _] = self.skinny_ends(id).ok_or(Counter::SkinnyMalformed)?;
         let mut channel = frame.channel_mut().ok_or(Counter::SkinnyMalformed)?;
         let sender = channel.endpoint().ok().and_then(pinhole_sccp::Endpoint::socket_address);
-        let unnamed = sender.is_none_or(|sender| sender.ip().is_unspecified());
+        let named = sender.is_some_and(|sender| !sender.ip().is_unspecified());
         match way {
             Way::Transmit => channel.set_endpoint(outside)?,
-            Way::Receive if named && !unnamed => channel.set_endpoint(outside)?,
-            // What is there may be no address, and still show one.
-            Way::Receive if channel.port().is_ok() => channel.set_endpoint(NOWHERE)?,
-            Way::Receive => {}
+            Way::Receive if named => channel.set_endpoint(outside)?,
+            Way::Receive => blank(&mut channel)?,
         }
         Ok(channel.insert_encryption(encryption)?)
     }

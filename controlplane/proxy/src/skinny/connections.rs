@@ -18,6 +18,8 @@ use crate::timers::Timer;
 pub(super) struct Connection {
     pub(super) device: DeviceName,
     pub(super) cluster: usize,
+    /// The call manager.
+    pub(super) to: SocketAddr,
     pub(super) peer: SocketAddr,
     pub(super) tls: String,
     pub(super) since: Instant,
@@ -57,16 +59,18 @@ impl Proxy {
             let text = format!("no [[cluster]] that serves {device} has a call manager behind {listener}");
             return self.skinny_refuse(conn, &device, Counter::SkinnyListenersUnknown, text);
         };
-        let held = self.skinny.connections.values().filter(|other| other.device == device).count();
-        if held >= self.config.limits.skinny_connections_per_phone {
-            let text = format!("{held} SCCP connections are open already: one from {peer} is refused");
-            return self.skinny_refuse(conn, &device, Counter::SkinnyConnectionLimit, text);
+        // A phone has one connection to a call manager. When it makes another the old one is dead, whether we know or not.
+        let same = |other: &Connection| (&other.device, other.cluster, other.to) == (&device, cluster, to);
+        let old = self.skinny.connections.iter().find(|(_, other)| same(other)).map(|(old, _)| *old);
+        if let Some(old) = old {
+            self.count(Counter::PhonesReplaced);
+            self.skinny_closed(old, "a newer connection takes over", now);
         }
         let text = format!("connected from {peer}, {tls}, SCCP");
         self.event(Event::new(EventKind::PhoneConnected, text).device(device.as_str()));
         let streams = Vec::new();
         let connection =
-            Connection { device, cluster, peer, tls, since: now, stage: Stage::Standby, streams };
+            Connection { device, cluster, to, peer, tls, since: now, stage: Stage::Standby, streams };
         self.skinny.connections.insert(conn, connection);
         self.skinny_output(SkinnyOutput::Connect { conn, cluster, to });
     }
@@ -129,7 +133,8 @@ impl Proxy {
         request.set_address(local.ok_or(Counter::SkinnyMalformed)?).map_err(|_| Counter::SkinnyMalformed)
     }
 
-    /// The call manager has granted a registration: what the phone did before on connections that are lost is over.
+    /// The call manager has granted a registration: what the phone did before, here or on connections that are lost, is
+    /// over.
     pub(super) fn skinny_registered(&mut self, conn: ConnId, frame: &Frame, now: Instant) {
         let Some(connection) = self.skinny.connections.get_mut(&conn) else { return };
         connection.stage = Stage::Registered;
@@ -139,7 +144,8 @@ impl Proxy {
         let protocol = frame.register_ack().map_or(0, |ack| ack.protocol);
         let text = format!("registered, SCCP protocol {protocol}");
         self.event(Event::new(EventKind::Registered, text).device(device.as_str()));
-        for id in self.skinny.orphans(&device) {
+        let before = self.skinny.streams_of(conn).into_iter().chain(self.skinny.orphans(&device));
+        for id in before.collect::<Vec<_>>() {
             self.skinny_close_stream(id, "the phone has registered anew", now);
         }
     }

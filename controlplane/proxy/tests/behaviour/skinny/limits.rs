@@ -5,7 +5,7 @@ use pinhole_proxy::{ConnId, Counter};
 use pinhole_sccp::MediaStatus;
 
 use super::stage::*;
-use crate::stage::PHONE_A;
+use crate::stage::{PHONE_A, PHONE_B};
 
 fn refusal(stage: &mut Stage, call: u32) -> MediaStatus {
     stage.server_sends(1, open(call, None));
@@ -17,13 +17,15 @@ fn refusal(stage: &mut Stage, call: u32) -> MediaStatus {
 }
 
 #[test]
-fn phone_holds_a_bounded_number_of_connections() {
+fn phone_has_one_connection_to_a_call_manager_and_the_newest_is_the_one() {
     let mut stage = Stage::with(config());
-    for conn in 1..=5 {
-        stage.connect(PHONE_A, conn, PRIMARY);
-    }
-    assert_eq!(stage.closed, [ConnId(5)]);
-    assert_eq!(stage.count(Counter::SkinnyConnectionLimit), 1);
+    stage.connect(PHONE_A, 1, PRIMARY);
+    stage.connect(PHONE_A, 2, BACKUP);
+    stage.connect(PHONE_B, 3, PRIMARY);
+    stage.connect(PHONE_A, 4, PRIMARY);
+    assert_eq!(stage.closed, [ConnId(1)]);
+    assert_eq!(stage.count(Counter::PhonesReplaced), 1);
+    stage.register(4, PHONE_A);
 }
 
 #[test]

@@ -75,6 +75,14 @@ fn phone_that_registers_anew_has_ended_its_calls() {
 }
 
 #[test]
+fn phone_that_registers_anew_on_the_same_connection_has_ended_its_calls_too() {
+    let mut stage = Stage::registered();
+    stage.talk(1, 7);
+    stage.register(1, PHONE_A);
+    assert!(stage.proxy.calls(stage.now).is_empty());
+}
+
+#[test]
 fn standby_connection_that_ends_leaves_calls_alone() {
     let mut stage = Stage::registered();
     stage.connect(PHONE_A, 2, BACKUP);

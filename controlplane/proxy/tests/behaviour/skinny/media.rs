@@ -182,6 +182,23 @@ fn sender_that_is_named_is_heard_inside_and_hidden_outside() {
 }
 
 #[test]
+fn sender_that_is_no_valid_address_is_not_shown_either() {
+    let inside = u32::from_le_bytes([10, 20, 0, 30]);
+    // A port that is none; an address that the message cuts off; an address without its port.
+    let broken_port = body(128, &[(4, 0x107), (24, 7), (104, inside), (120, 0x7F42_0000)]);
+    let mut stage = Stage::registered();
+    stage.server_sends(1, frame(MessageId::OPEN_RECEIVE_CHANNEL, 17, &broken_port));
+    assert_eq!(endpoint(&stage.at_phone()), "0.0.0.0:0");
+    stage.server_sends(1, frame(MessageId::OPEN_RECEIVE_CHANNEL, 17, &broken_port[..110]));
+    assert!(stage.phone.is_empty());
+    assert_eq!(stage.count(Counter::SkinnyMalformed), 1);
+    let plain = body(104, &[(4, 0x107), (24, 7), (100, inside)]);
+    stage.server_sends(1, frame(MessageId::OPEN_RECEIVE_CHANNEL, 11, &plain));
+    let seen = stage.at_phone();
+    assert_eq!(seen.channel().unwrap().address().unwrap().ip().unwrap().to_string(), "0.0.0.0");
+}
+
+#[test]
 fn call_managers_keys_are_those_of_the_inside_leg() {
     let mut stage = Stage::registered();
     let eighty = Encryption { algorithm: Algorithm::AesCm128HmacSha1_80, ..theirs(2) };
