@@ -165,6 +165,7 @@ impl Proxy {
             }
             self.write_notes(set);
         }
+        self.skinny_write_all_notes();
     }
 
     /// Takes over a session found open after our start.
@@ -196,8 +197,11 @@ impl Proxy {
             }
             return;
         }
-        let note = serde_json::from_slice::<CallNote>(note).ok().filter(|note| note.v == VERSION);
-        let claimed = note.and_then(|note| self.adopt_note(slot, orders, note, now));
+        let parsed = serde_json::from_slice::<CallNote>(note).ok().filter(|note| note.v == VERSION);
+        let claimed = match parsed {
+            Some(parsed) => self.adopt_note(slot, orders, parsed, now).map(|_| ()),
+            None => self.skinny_adopt(slot, &orders, note, now),
+        };
         if claimed.is_none() {
             let grace = now + self.config.timers.adopt_grace;
             if !self.timers.runs(&Timer::Unclaimed) {

@@ -5,6 +5,7 @@ mod channels;
 mod connections;
 mod io;
 mod messages;
+mod notes;
 mod streams;
 mod views;
 

@@ -73,6 +73,11 @@ impl Stream {
 }
 
 impl Skinny {
+    pub(super) fn next_id(&mut self) -> StreamId {
+        self.last = StreamId(self.last.0 + 1);
+        self.last
+    }
+
     /// The streams of a connection.
     pub(super) fn streams_of(&self, conn: ConnId) -> Vec<StreamId> {
         self.connections.get(&conn).map(|connection| connection.streams.clone()).unwrap_or_default()
@@ -151,13 +156,12 @@ impl Proxy {
             return Err(Counter::SkinnyStreamLimit);
         }
         let inside = self.config.clusters.get(cluster).map_or(0, |cluster| cluster.port);
-        let id = StreamId(self.skinny.last.0 + 1);
+        let id = self.skinny.next_id();
         let sides = [self.config.outside.port, inside];
         let slot = self.sessions.reserve(Owner::Stream(id), sides, now).map_err(|full| match full {
             NoRoom::Slots => Counter::SlotsExhausted,
             NoRoom::Ports => Counter::PortsExhausted,
         })?;
-        self.skinny.last = id;
         let nobodys = [self.skinny_key().0, self.skinny_key().0];
         if let Some(session) = self.sessions.get_mut(slot) {
             let [outside, _] = &mut session.orders.legs;
@@ -196,6 +200,7 @@ impl Proxy {
                 self.count(Counter::SessionsOpened);
                 let text = format!("SCCP in slot {slot}, {}", SUITE.name());
                 self.event(Event::new(EventKind::SessionOpened, text).device(device.as_str()));
+                self.skinny_write_note(id);
             }
         }
     }

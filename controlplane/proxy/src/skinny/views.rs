@@ -50,7 +50,11 @@ impl Proxy {
                 direction: Direction::ToPhone,
                 from: String::new(),
                 to: String::new(),
-                state: CallState::Setup,
+                // A stream whose connection is lost has no halves that we know of only after a restart.
+                state: match (stream.conn, stream.receive, stream.transmit) {
+                    (None, None, None) => CallState::Adopted,
+                    _ => CallState::Setup,
+                },
                 suite: self.sessions.get(stream.slot).and_then(|session| {
                     let [outside, _] = &session.orders.legs;
                     outside.outbound.suite().map(|suite| suite.name().to_owned())

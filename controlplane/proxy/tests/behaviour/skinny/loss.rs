@@ -11,7 +11,7 @@ use crate::stage::{PHONE_A, PHONE_B};
 const GRACE: Duration = Duration::from_secs(30);
 
 /// The phone's packets were seen.
-fn phone_talks(stage: &mut Stage, packets: u64) {
+pub fn phone_talks(stage: &mut Stage, packets: u64) {
     let (slot, generation) = stage.proxy.sessions()[0];
     stage.input(Input::MediaActivity { slot, generation, packets: [packets, 0] });
 }

@@ -1,5 +1,6 @@
 //! SCCP phones and call managers, scripted.
 
+mod adopt;
 mod arbitrary;
 mod limits;
 mod loss;

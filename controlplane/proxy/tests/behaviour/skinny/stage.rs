@@ -1,6 +1,6 @@
 //! A stage for SCCP: phones, a primary and a backup call manager, and a data plane that says yes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,7 @@ pub struct Stage {
     pub registrations: Vec<ConnId>,
     pub commands: Vec<Command>,
     pub events: Vec<pinhole_admin::Event>,
+    pub notes: BTreeMap<u32, Vec<u8>>,
     /// Whether the data plane refuses what is opened.
     pub refuses: bool,
 }
@@ -68,6 +69,7 @@ impl Stage {
             registrations: Vec::new(),
             commands: Vec::new(),
             events: Vec::new(),
+            notes: BTreeMap::new(),
             refuses: false,
         }
     }
@@ -92,6 +94,7 @@ impl Stage {
                     self.proxy.handle(Input::Media(event(&command, kind, 0)), self.now);
                 }
                 Output::Event(event) => self.events.push(event),
+                Output::Note { slot, bytes, .. } => drop(self.notes.insert(slot, bytes)),
                 other => panic!("SCCP makes {other:?}"),
             }
         }
