@@ -59,7 +59,7 @@ failures! {
     CommonTrustListRefused = "common_trust_list_refused": "CTLFile.tlv or ITLFile.tlv was asked for, which belong to no device.", "If a phone never asks under its own name: common_trust_lists = true.";
     ExtendedTrustListRefused = "extended_trust_list_refused": "The extension of an ITL (ext_ITLSEP....tlv) was asked for, which is not made.", "Nothing; the phone goes on without. If it does not: extended_trust_lists = true.";
     EncryptionOff = "encryption_off": "An encrypted configuration was asked for, but encryption is off, or the request came by HTTPS.", "Nothing; the phone asks for the signed one next.";
-    CertificateNotSeen = "certificate_not_seen": "A configuration is only given encrypted, but the phone has not shown its certificate yet.", "Let the phone connect once, or enrol a certificate, with encryption set to when_known.";
+    CertificateNotSeen = "certificate_not_seen": "A configuration is only given encrypted, or by HTTPS to who shows the phone's certificate, and none was shown.", "Let the phone connect once, or enrol a certificate, with encryption set to when_known.";
     NoCluster = "no_cluster": "No cluster's `devices` pattern matches the device.", "Add the device to a cluster's pattern.";
 
     // The secure-phone database.

@@ -111,6 +111,8 @@ pub enum Wants<'a> {
     Configuration {
         /// The certificate that was verified on this connection, if any, of this device.
         certificate: Option<&'a CertificateId>,
+        /// It goes neither signed nor encrypted by a connection on which a certificate could be shown: HTTPS.
+        is_bare: bool,
     },
 }
 

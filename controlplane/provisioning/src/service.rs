@@ -166,7 +166,7 @@ pub enum Encryption {
     Off,
     /// As soon as the device has shown its certificate.
     WhenKnown,
-    /// Always: a device that has shown none gets no configuration, but by HTTPS.
+    /// Always: a device that has shown none gets no configuration, but by HTTPS with its certificate.
     Required,
 }
 
@@ -342,9 +342,10 @@ impl Service {
         let index = self.cluster(device).ok_or(Failure::NoCluster)?;
         let cluster = self.clusters.get(index).ok_or(Failure::NoCluster)?;
         let known = || encrypts_to(device);
-        let form = self.form(request.transport, wrapping, name.to_string(), cluster.encryption, known)?;
+        let form = self.form(request, wrapping, name.to_string(), cluster.encryption, known)?;
         let certificate = request.certificate.map(|(_, certificate)| certificate);
-        let grant = self.ask(device, name, Wants::Configuration { certificate }, request)?;
+        let is_bare = request.transport == Transport::Https;
+        let grant = self.ask(device, name, Wants::Configuration { certificate, is_bare }, request)?;
         let fetch = cluster.configuration_of(device);
         Ok(Action::Configuration(ConfigurationTask {
             grant,
@@ -358,25 +359,29 @@ impl Service {
     /// What is around a configuration that is asked for so.
     fn form(
         &self,
-        transport: Transport,
+        request: &Request<'_>,
         wrapping: Wrapping,
         name: String,
         encryption: Encryption,
         known: impl Fn() -> bool,
     ) -> Result<Form, Failure> {
-        if transport == Transport::Https {
-            // TLS protects it, and the phone expects no signature whatever it asks for (provisioning 2.4).
-            return match wrapping {
-                Wrapping::Plain | Wrapping::Signed => Ok(Form::Plain),
-                Wrapping::EncryptedSigned => Err(Failure::EncryptionOff),
-            };
-        }
+        let is_https = request.transport == Transport::Https;
         let encrypts = match encryption {
             Encryption::Off => false,
             Encryption::WhenKnown => known(),
+            Encryption::Required if is_https => true,
             Encryption::Required if !known() => return Err(Failure::CertificateNotSeen),
             Encryption::Required => true,
         };
+        if is_https {
+            // TLS protects it on the way, and the phone expects no signature whatever it asks for (provisioning 2.4).
+            return match wrapping {
+                Wrapping::EncryptedSigned => Err(Failure::EncryptionOff),
+                // But without a certificate, anybody may be at the other end.
+                _ if encrypts && request.certificate.is_none() => Err(Failure::CertificateNotSeen),
+                Wrapping::Plain | Wrapping::Signed => Ok(Form::Plain),
+            };
+        }
         match wrapping {
             Wrapping::Plain if self.policy.unsigned_names && !encrypts => Ok(Form::Plain),
             Wrapping::Plain => Err(Failure::UnsignedName),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use pinhole_provisioning::names::FileName;
-use pinhole_provisioning::phones::{CertificateId, Delivery, PhonePolicy, Phones, Stage};
+use pinhole_provisioning::phones::{CertificateId, Delivery, PhonePolicy, Phones, Pin, Stage};
 use pinhole_provisioning::service::{
     Action, ClusterFiles, ConfigurationTask, Encryption, FilePolicy, Form, Handling, OtherFiles, Request,
     Service, Transport, TrustList, check_file,
@@ -206,9 +206,40 @@ fn https_is_for_configurations_and_gives_them_unsigned() {
     assert_eq!(bench.denied(Transport::Https, ENCRYPTED), Failure::EncryptionOff);
     assert_eq!(bench.denied(Transport::Https, CTL), Failure::NotOverHttps);
     assert!(matches!(bench.ask(Transport::Https, "Ringlist.xml.sgn"), Action::Deny(Failure::NotOverHttps)));
-    // TLS protects it, so encryption is not asked for in addition.
-    let bench = Bench::new(policy(), Encryption::Required).with_trust_list();
+}
+
+#[test]
+fn what_would_go_encrypted_goes_by_https_only_to_who_shows_the_certificate() {
+    let own = CertificateId::new(&[1], "CN=CA", [0; 32]).unwrap();
+    for (encryption, known) in [(Encryption::Required, false), (Encryption::WhenKnown, true)] {
+        let mut bench = Bench::new(policy(), encryption).with_trust_list();
+        bench.known = known;
+        assert_eq!(bench.denied(Transport::Https, SIGNED), Failure::CertificateNotSeen);
+        let Action::Configuration(task) = bench.ask_with(Transport::Https, SIGNED, Some((DEVICE, &own)))
+        else {
+            panic!("{encryption:?}")
+        };
+        assert_eq!(task.form, Form::Plain);
+    }
+    let bench = Bench::new(policy(), Encryption::WhenKnown).with_trust_list();
     assert_eq!(bench.form(Transport::Https, SIGNED), Form::Plain);
+}
+
+#[test]
+fn configuration_of_a_pinned_device_goes_by_https_only_to_its_certificate() {
+    let bench = Bench::default().with_trust_list();
+    bench.phones.pin(DEVICE, Pin::listed(&[1], Some("CN=CA")).unwrap(), now()).unwrap();
+    assert_eq!(bench.denied(Transport::Https, PLAIN), Failure::CertificateNotSeen);
+    let timeline = bench.phones.show(DEVICE).unwrap().unwrap().timeline;
+    assert_eq!(timeline.last().unwrap().failure, Some(Failure::CertificateNotSeen));
+    let shown = |serial| {
+        let certificate = CertificateId::new(&[serial], "CN=CA", [0; 32]).unwrap();
+        bench.ask_with(Transport::Https, PLAIN, Some((DEVICE, &certificate)))
+    };
+    assert!(matches!(shown(2), Action::Deny(Failure::PinMismatch)));
+    assert!(matches!(shown(1), Action::Configuration(_)));
+    // Elsewhere no certificate can be shown.
+    assert_eq!(bench.form(Transport::Http, SIGNED), Form::Signed { name: SIGNED.into() });
 }
 
 #[test]

@@ -62,7 +62,11 @@ impl State {
         let phone = self.phones.get_mut(&device).ok_or(Failure::NotAllowed)?;
         let (allowed, trust_list) = match wants {
             Wants::TrustList { generation } => (Ok(()), Some(generation)),
-            Wants::Configuration { certificate } => {
+            Wants::Configuration { certificate: None, is_bare: true } if !phone.pins.is_empty() => {
+                // Whoever could show the pinned certificate and does not is not known to be the phone.
+                (Err(Failure::CertificateNotSeen), None)
+            }
+            Wants::Configuration { certificate, .. } => {
                 (phone.may_have_configuration(source, certificate, policy, now), None)
             }
         };
@@ -70,7 +74,7 @@ impl State {
             phone.note(Moment::new(now, What::Refused, file).source(source).failure(failure));
             return Err(failure);
         }
-        if let Wants::Configuration { certificate: Some(certificate) } = wants {
+        if let Wants::Configuration { certificate: Some(certificate), .. } = wants {
             phone.shown(certificate);
         }
         phone.note(Moment::new(now, What::Granted, file).source(source));

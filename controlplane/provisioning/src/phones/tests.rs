@@ -12,7 +12,9 @@ fn provisioned(folder: &tempfile::TempDir, now: SystemTime) -> Phones {
     let path = folder.path().join("phones.db");
     let phones = Phones::open(&path, PhonePolicy::default(), Arc::default()).unwrap();
     phones.allow(DEVICE, SecurityClass::Encrypted, now).unwrap();
-    for wants in [Wants::TrustList { generation: 1 }, Wants::Configuration { certificate: None }] {
+    for wants in
+        [Wants::TrustList { generation: 1 }, Wants::Configuration { certificate: None, is_bare: false }]
+    {
         let Decision::Granted(grant) = phones.ask(DEVICE, SOURCE, "file", wants, now) else {
             panic!("refused")
         };

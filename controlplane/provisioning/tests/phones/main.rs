@@ -118,7 +118,7 @@ impl Bench {
 const DAY: u64 = 86_400;
 
 const TRUST_LIST: Wants<'_> = Wants::TrustList { generation: 7 };
-const CONFIGURATION: Wants<'_> = Wants::Configuration { certificate: None };
+const CONFIGURATION: Wants<'_> = Wants::Configuration { certificate: None, is_bare: false };
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)

@@ -107,11 +107,12 @@ fn a_certificate_is_kept_once_it_was_shown_and_pinned() {
     // One that was pinned without having been seen, by whatever connection it is shown.
     bench.phones().pin(device(1), certificate(2).pin(PinOrigin::Listed), at(3)).unwrap();
     let second = certificate(2).with_der(b"second");
-    let shown = Wants::Configuration { certificate: Some(&second) };
+    let shown = Wants::Configuration { certificate: Some(&second), is_bare: true };
     bench.ask(device(1), source(9), shown, 4).unwrap();
     // One that is not pinned is refused, and not kept.
     let third = certificate(3).with_der(b"third");
-    let refused = bench.ask(device(1), source(9), Wants::Configuration { certificate: Some(&third) }, 4);
+    let refused =
+        bench.ask(device(1), source(9), Wants::Configuration { certificate: Some(&third), is_bare: true }, 4);
     assert_eq!(refused.err(), Some(Failure::PinMismatch));
     bench.phones().tick(at(5)).unwrap();
     bench.open();

@@ -81,10 +81,10 @@ fn phone_of_a_pinned_certificate_may_have_its_configuration_at_any_time() {
     bench.provision(device(1), source(1), 1);
     bench.connect(device(1), 1, source(1), 2).unwrap();
     let own = certificate(1);
-    let wants = Wants::Configuration { certificate: Some(&own) };
+    let wants = Wants::Configuration { certificate: Some(&own), is_bare: true };
     bench.ask(device(1), source(9), wants, 10_000).unwrap();
     let other = certificate(2);
-    let wants = Wants::Configuration { certificate: Some(&other) };
+    let wants = Wants::Configuration { certificate: Some(&other), is_bare: true };
     assert_eq!(bench.ask(device(1), source(1), wants, 10_000).unwrap_err(), Failure::PinMismatch);
 }
 
