@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use openssl::x509::X509Crl;
 use serde::Deserialize;
 use thiserror::Error;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, ParsedExtension, X509Extension};
@@ -53,6 +54,10 @@ impl Crl {
     /// # Errors
     /// When it is no list, or a list of a kind that is not supported.
     pub fn parse(der: &[u8]) -> Result<Self, CrlError> {
+        // The first reader is lax about extensions of entries; the other must be able to read all of it, too.
+        if X509Crl::from_der(der).and_then(|same| same.to_der()).ok().as_deref() != Some(der) {
+            return Err(CrlError::Broken);
+        }
         let (rest, list) = CertificateRevocationList::from_der(der).map_err(|_| CrlError::Broken)?;
         let tbs = &list.tbs_cert_list;
         let signature = &list.signature_value;
