@@ -235,9 +235,10 @@ fn what_is_wrong_with_provisioning_is_named() {
          [provisioning.http]\nlisten = \"203.0.113.5:6970\"\n\
          [provisioning.https]\nlisten = \"203.0.113.5:6971\"\n[[cluster]]",
     );
+    let server = "devices = \"^SEP\"\nhttp_server = \"10.20.0.10:6970\"\n";
+    example.text = example.text.replace("devices = \"^SEP\"\n", server);
     example.text.push_str(
-        "\nhttp_server = \"10.20.0.10:6970\"\n[[cluster.rewrite.call_manager]]\n\
-         inside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\n",
+        "\n[[cluster.rewrite.call_manager]]\ninside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\n",
     );
     assert_eq!(example.load().unwrap().clusters[0].encryption, Encryption::Off);
     for (from, to, expected) in [

@@ -38,6 +38,9 @@ pub(super) const TOKENS: usize = 1 << 44;
 const AT_ONCE: usize = 64;
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a phone may take to say and prove who it is, before it has the time that making a key takes: nobody else holds a
+/// place for so long.
+const FIRST: Duration = Duration::from_secs(20);
 /// How long the end of a connection may take.
 const LINGER: Duration = Duration::from_secs(5);
 /// Bytes that may wait to be sent.
@@ -98,6 +101,14 @@ impl Service {
         match self {
             Self::Capf(capf) => capf.limits,
             Self::Tvs(tvs) => tvs.limits,
+        }
+    }
+
+    /// How long it takes at most until a phone has proved who it is.
+    fn first(&self) -> Duration {
+        match self {
+            Self::Capf(_) => self.time().min(FIRST),
+            Self::Tvs(_) => self.time(),
         }
     }
 
@@ -256,11 +267,14 @@ impl Enrolment {
             };
             let clerk = clerk.as_mut().map(|clerk| clerk as &mut dyn pinhole_enrolment::capf::Office);
             let turn = connection.turn(&mut Answerer { office: clerk, known: &self.known });
+            if connection.has_proved() {
+                connection.until = Instant::now() + door.service.time();
+            }
             match turn {
                 Turn::Waits => return,
                 Turn::More => {}
                 Turn::Gone => return self.gone(token, office),
-                Turn::Opened => connection.until = Instant::now() + door.service.time(),
+                Turn::Opened => connection.until = Instant::now() + door.service.first(),
                 told => {
                     if !matches!(told, Turn::Answered { .. }) {
                         connection.until = Instant::now() + LINGER;

@@ -233,6 +233,11 @@ impl Session {
         self.device.as_deref()
     }
 
+    /// Whether the phone has proved who it is, and is at work on what it was asked.
+    pub fn is_proved(&self) -> bool {
+        matches!(self.state, State::Key { .. } | State::Storing | State::Deletion { .. })
+    }
+
     /// Bytes that belong to no finished message yet.
     pub fn pending(&self) -> usize {
         self.framer.pending()

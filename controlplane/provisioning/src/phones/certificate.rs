@@ -58,6 +58,9 @@ pub enum PinOrigin {
     Listed,
     /// We have issued it to the device (CAPF).
     Issued,
+    /// We had issued it, and the device has deleted it: it is known by it no more, and whoever still has the key cannot make
+    /// it the device's first certificate again.
+    Deleted,
 }
 
 impl CertificateId {
@@ -116,6 +119,15 @@ impl Pin {
 
     /// Whether this is the certificate.
     pub fn matches(&self, certificate: &CertificateId) -> bool {
+        self.origin != PinOrigin::Deleted && self.names(certificate)
+    }
+
+    /// The device has deleted the certificate.
+    pub(super) fn delete(&mut self) {
+        (self.origin, self.der) = (PinOrigin::Deleted, None);
+    }
+
+    fn names(&self, certificate: &CertificateId) -> bool {
         match self.sha256 {
             // Of all its bytes, whatever notation its issuer is written in.
             Some(sha256) => sha256 == certificate.sha256,

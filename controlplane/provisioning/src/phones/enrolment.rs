@@ -105,7 +105,8 @@ impl Phones {
     }
 
     /// We issue a certificate to a device: it is known by it from now on, and a one-time password that is still set is used
-    /// up. Of those issued before, the last one stays until the next.
+    /// up. Of those issued before, one stays until the next: the last that the phone has shown, since what was issued after it
+    /// may never have been stored there.
     ///
     /// # Errors
     /// When the device is not known, has too many certificates, or the database cannot be written: then it must not get it.
@@ -150,13 +151,15 @@ impl Phones {
         })
     }
 
-    /// A phone has deleted what we had issued to it: it is not known by that any more.
+    /// A phone has deleted what we had issued to it: it is not known by that any more, and by nothing else unless it is by
+    /// its password or the operator says so, since somebody else may have the key.
     ///
     /// # Errors
     /// When the device is not known, or the database cannot be written.
     pub fn deleted(&self, device: Device, source: IpAddr, now: SystemTime) -> Result<(), PhonesError> {
         self.change(device, |phone| {
-            phone.pins.retain(|pin| pin.origin() != PinOrigin::Issued);
+            let issued = phone.pins.iter_mut().filter(|pin| pin.origin() == PinOrigin::Issued);
+            issued.for_each(super::Pin::delete);
             phone.issued = None;
             phone.note(Moment::new(millis(now), What::Deleted, "").source(source.to_canonical()));
             Ok(())
@@ -176,19 +179,29 @@ impl Phone {
         if is_known { Ok(true) } else { Err(Failure::PinMismatch) }
     }
 
-    /// Pins a certificate that we issue, and lets go what was issued before the last.
+    /// Pins a certificate that we issue, and lets go all that were issued before but one.
     pub(super) fn pin_issued(&mut self, device: Device, pin: super::Pin) -> Result<(), PhonesError> {
-        let issued = self.pins.iter().filter(|pin| pin.origin() == PinOrigin::Issued).count();
-        let mut outdated = issued.saturating_sub(super::operator::ISSUED_KEPT);
+        let is_issued = |pin: &super::Pin| pin.origin() == PinOrigin::Issued;
+        let shown = self.pins.iter().rposition(|pin| is_issued(pin) && pin.der().is_some());
+        let kept = shown.or_else(|| self.pins.iter().rposition(is_issued));
+        let mut at = 0;
         self.pins.retain(|pin| {
-            let goes = outdated > 0 && pin.origin() == PinOrigin::Issued;
-            outdated -= usize::from(goes);
-            !goes
+            at += 1;
+            !is_issued(pin) || Some(at - 1) == kept
         });
+        self.forget_deleted();
         if self.pins.len() >= super::PINS_MAX {
             return Err(PhonesError::PinsFull(device));
         }
         self.pins.push(pin);
         Ok(())
+    }
+
+    /// Makes room for a pin, if need be, by what the device has deleted longest ago.
+    pub(super) fn forget_deleted(&mut self) {
+        let oldest = self.pins.iter().position(|pin| pin.origin() == PinOrigin::Deleted);
+        if let Some(oldest) = oldest.filter(|_| self.pins.len() >= super::PINS_MAX) {
+            self.pins.remove(oldest);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What the operator does with phones, and what enrolment of certificates does. All of it is on disk before it counts.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,8 +20,6 @@ use crate::{Counter, Device, Failure, SecurityClass};
 pub const PINS_MAX: usize = 4;
 /// The longest time that enrolment may be open.
 pub const ENROLMENT_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Issued certificates kept beside a new one, until the phone has certainly changed over.
-pub(super) const ISSUED_KEPT: usize = 1;
 
 /// Why something cannot be done with a phone.
 #[derive(Debug, Error)]
@@ -95,6 +94,7 @@ impl Phones {
             if phone.pins.iter().any(|known| known.pins_same(&pin)) {
                 return Ok(());
             }
+            phone.forget_deleted();
             if phone.pins.len() >= PINS_MAX {
                 return Err(PhonesError::PinsFull(device));
             }
@@ -171,7 +171,13 @@ impl Phones {
     ///
     /// # Errors
     /// When there is none, it has expired, it was tried too often, or it is another.
-    pub fn consume_password(&self, device: Device, attempt: &[u8], now: SystemTime) -> Result<(), Failure> {
+    pub fn consume_password(
+        &self,
+        device: Device,
+        attempt: &[u8],
+        source: IpAddr,
+        now: SystemTime,
+    ) -> Result<(), Failure> {
         let now = millis(now);
         let result = self.begin_attempt(device, now).and_then(|password| {
             // Takes long, so no lock is held.
@@ -184,7 +190,8 @@ impl Phones {
         if let Err(failure) = result {
             self.counters.fail(failure);
             if let Some(phone) = self.state().phones.get_mut(&device) {
-                phone.note(Moment::new(now, What::Refused, "one-time password").failure(failure));
+                let moment = Moment::new(now, What::Refused, "one-time password").failure(failure);
+                phone.note(moment.source(source.to_canonical()));
             }
         } else {
             self.counters.count(Counter::PasswordsUsed);

@@ -26,7 +26,7 @@ fn an_issued_certificate_is_known_at_once_uses_up_the_password_and_is_shown() {
         let issued = Enrolling { issued_until: Some(at(2 + 10 * DAY)), ..nothing() };
         assert_eq!(bench.phones().enrolling(device(1), at(3)), Ok(issued));
         assert_eq!(
-            bench.phones().consume_password(device(1), b"12345678", at(3)),
+            bench.phones().consume_password(device(1), b"12345678", source(1), at(3)),
             Err(Failure::PasswordMissing)
         );
         assert!(bench.phones().is_issued(device(1), &[5; 32]));
@@ -60,7 +60,10 @@ fn a_password_that_cannot_be_used_any_more_asks_for_nothing() {
     assert_eq!(bench.phones().enrolling(device(1), at(100)), Ok(nothing()));
     set(&bench, 100);
     for _ in 0..5 {
-        assert_eq!(bench.phones().consume_password(device(1), b"wrong", at(1)), Err(Failure::PasswordWrong));
+        assert_eq!(
+            bench.phones().consume_password(device(1), b"wrong", source(1), at(1)),
+            Err(Failure::PasswordWrong)
+        );
     }
     assert_eq!(bench.phones().enrolling(device(1), at(1)), Ok(nothing()));
 }
@@ -105,4 +108,43 @@ fn a_withdrawn_certificate_is_good_until_the_phone_has_deleted_it() {
     assert_eq!(bench.connect(device(1), 5, source(1), 6), Err(Failure::PinMismatch));
     bench.connect(device(1), 1, source(1), 6).unwrap();
     assert_eq!(bench.show(device(1)).issued, None);
+}
+
+#[test]
+fn what_a_phone_has_deleted_is_nobodys_first_certificate_again() {
+    let mut bench = Bench::new().allowed(device(1));
+    bench.provision(device(1), source(1), 1);
+    bench.issue(device(1), 5, 2);
+    bench.phones().withdraw(device(1), at(3)).unwrap();
+    bench.phones().deleted(device(1), source(1), at(4)).unwrap();
+    for restart in [false, true] {
+        if restart {
+            bench.open();
+        }
+        assert!(!bench.phones().is_issued(device(1), &[5; 32]));
+        let recognised = bench.phones().would_recognise(device(1), &certificate(5));
+        assert_eq!(recognised, Err(Failure::PinMismatch));
+        assert_eq!(bench.connect(device(1), 5, source(1), 5), Err(Failure::PinMismatch));
+    }
+    // It goes on by its password.
+    set(&bench, 100);
+    bench.phones().consume_password(device(1), b"12345678", source(1), at(6)).unwrap();
+    bench.issue(device(1), 6, 7);
+    bench.connect(device(1), 6, source(1), 8).unwrap();
+}
+
+#[test]
+fn a_certificate_that_the_phone_has_shown_outlives_those_that_it_may_never_have_stored() {
+    let bench = Bench::new().allowed(device(1));
+    bench.provision(device(1), source(1), 1);
+    bench.issue(device(1), 5, 2);
+    bench
+        .phones()
+        .authenticated(device(1), &certificate(5).with_der(&[5; 9]), Connections::One, source(1), at(3))
+        .unwrap();
+    for serial in [6, 7, 8] {
+        bench.issue(device(1), serial, 4);
+    }
+    let is_issued = |serial| bench.phones().is_issued(device(1), &[serial; 32]);
+    assert_eq!([5, 6, 7, 8].map(is_issued), [true, false, false, true]);
 }

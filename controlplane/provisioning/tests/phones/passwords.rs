@@ -11,7 +11,9 @@ fn set(bench: &Bench, password: &str) {
 #[test]
 fn password_is_good_once() {
     let bench = Bench::new().allowed(device(1)).allowed(device(2));
-    let attempt = |phone, password: &str| bench.phones().consume_password(phone, password.as_bytes(), at(50));
+    let attempt = |phone, password: &str| {
+        bench.phones().consume_password(phone, password.as_bytes(), source(1), at(50))
+    };
     assert_eq!(attempt(device(1), "12345678"), Err(Failure::PasswordMissing));
     set(&bench, "12345678");
     assert!(bench.show(device(1)).password_until_ms.is_some());
@@ -25,8 +27,9 @@ fn password_is_good_once() {
 #[test]
 fn password_is_void_after_some_wrong_ones_and_after_its_time() {
     let bench = Bench::new().allowed(device(1));
-    let attempt =
-        |password: &str, now| bench.phones().consume_password(device(1), password.as_bytes(), at(now));
+    let attempt = |password: &str, now| {
+        bench.phones().consume_password(device(1), password.as_bytes(), source(1), at(now))
+    };
     set(&bench, "12345678");
     for _ in 0..ATTEMPTS_MAX {
         assert_eq!(attempt("wrong", 1), Err(Failure::PasswordWrong));
@@ -42,11 +45,20 @@ fn password_and_its_attempts_survive_a_restart_but_the_file_does_not_show_it() {
     let mut bench = Bench::new().allowed(device(1));
     set(&bench, "secret-98765");
     for _ in 1..ATTEMPTS_MAX {
-        assert_eq!(bench.phones().consume_password(device(1), b"wrong", at(1)), Err(Failure::PasswordWrong));
+        assert_eq!(
+            bench.phones().consume_password(device(1), b"wrong", source(1), at(1)),
+            Err(Failure::PasswordWrong)
+        );
     }
     bench.open();
-    assert_eq!(bench.phones().consume_password(device(1), b"wrong", at(1)), Err(Failure::PasswordWrong));
-    assert_eq!(bench.phones().consume_password(device(1), b"wrong", at(1)), Err(Failure::PasswordExhausted));
+    assert_eq!(
+        bench.phones().consume_password(device(1), b"wrong", source(1), at(1)),
+        Err(Failure::PasswordWrong)
+    );
+    assert_eq!(
+        bench.phones().consume_password(device(1), b"wrong", source(1), at(1)),
+        Err(Failure::PasswordExhausted)
+    );
     for entry in std::fs::read_dir(bench.folder.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         assert!(!bytes.windows(12).any(|part| part == b"secret-98765"));

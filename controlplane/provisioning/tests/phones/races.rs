@@ -121,11 +121,14 @@ fn thousand_guesses_at_once_are_no_more_than_a_few() {
     let bench = Bench::new().allowed(device(1));
     bench.phones().set_password(device(1), "12345678", [1; 16], at(100), at(0)).unwrap();
     let results = thousand(|number| {
-        bench.phones().consume_password(device(1), format!("{number:08}").as_bytes(), at(1)).unwrap_err()
+        bench
+            .phones()
+            .consume_password(device(1), format!("{number:08}").as_bytes(), source(1), at(1))
+            .unwrap_err()
     });
     let compared = results.iter().filter(|failure| **failure == Failure::PasswordWrong).count();
     assert_eq!(compared, ATTEMPTS_MAX as usize);
     bench.phones().set_password(device(1), "12345678", [2; 16], at(100), at(0)).unwrap();
-    let results = thousand(|_| bench.phones().consume_password(device(1), b"12345678", at(1)));
+    let results = thousand(|_| bench.phones().consume_password(device(1), b"12345678", source(1), at(1)));
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
 }

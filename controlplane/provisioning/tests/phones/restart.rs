@@ -42,7 +42,7 @@ fn what_trust_depends_on_is_on_disk_before_it_is_answered() {
     bench.fetch_trust_list(device(2), source(1), 2).unwrap();
     bench.connect(device(1), 1, source(1), 2).unwrap();
     bench.phones().set_password(device(1), "12345678", [1; 16], at(100), at(2)).unwrap();
-    bench.phones().consume_password(device(1), b"12345678", at(3)).unwrap();
+    bench.phones().consume_password(device(1), b"12345678", source(1), at(3)).unwrap();
     // As if the power went now.
     let copy = TempDir::new().unwrap();
     for entry in fs::read_dir(bench.folder.path()).unwrap() {
@@ -52,7 +52,10 @@ fn what_trust_depends_on_is_on_disk_before_it_is_answered() {
     let phones = Phones::open(&copy.path().join("phones.db"), bench.policy.clone(), Arc::default()).unwrap();
     let second = phones.authenticated(device(1), &certificate(2), Connections::One, source(1), at(4));
     assert_eq!(second, Err(Failure::PinMismatch));
-    assert_eq!(phones.consume_password(device(1), b"12345678", at(4)), Err(Failure::PasswordMissing));
+    assert_eq!(
+        phones.consume_password(device(1), b"12345678", source(1), at(4)),
+        Err(Failure::PasswordMissing)
+    );
     assert!(phones.show(device(2)).unwrap().is_some());
     assert_eq!(phones.enrolment(at(4)).unwrap().devices_left, 2);
 }

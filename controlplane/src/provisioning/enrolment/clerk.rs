@@ -95,7 +95,8 @@ impl Asked for Clerk<'_> {
     fn password(&mut self, device: &str, password: &[u8]) -> Result<(), Denied> {
         let (device, _) = self.known(device)?;
         // It counts and notes by itself.
-        self.office.phones.consume_password(device, password, self.now).map_err(|_| Denied::Refused)
+        let used = self.office.phones.consume_password(device, password, self.source, self.now);
+        used.map_err(|_| Denied::Refused)
     }
 
     fn certificate(&mut self, device: &str, der: &[u8]) -> Result<Kind, Denied> {
@@ -119,8 +120,9 @@ impl Asked for Clerk<'_> {
         let soon = self.now + self.settings.renew_before();
         let is_due = Self::end(&known, proof).is_none_or(|end| end <= soon);
         Ok(match proof {
-            _ if known.is_withdrawn => Task::Delete,
+            // Whoever has it may have nothing to delete any more.
             Proof::Password => Task::Install(self.settings.key.request()),
+            _ if known.is_withdrawn => Task::Delete,
             Proof::Certificate { .. } if known.is_asked || is_due => {
                 Task::Install(self.settings.key.request())
             }

@@ -26,6 +26,7 @@ pub(super) struct Connection {
     tls: Modern,
     talk: Talk,
     stage: Stage,
+    is_proved: bool,
 }
 
 /// What is spoken.
@@ -72,7 +73,7 @@ pub(super) struct Answerer<'a> {
 impl Connection {
     pub fn new(stream: TcpStream, source: IpAddr, tls: Modern, talk: Talk, until: Instant) -> Self {
         let _ = stream.set_nodelay(true);
-        Self { stream, source, until, tls, talk, stage: Stage::Handshake }
+        Self { stream, source, until, tls, talk, stage: Stage::Handshake, is_proved: false }
     }
 
     /// The name that the phone says it has.
@@ -81,6 +82,12 @@ impl Connection {
             Talk::Capf(session, _) => session.device(),
             Talk::Tvs { .. } => None,
         }
+    }
+
+    /// Whether the phone has proved who it is since this was asked last.
+    pub fn has_proved(&mut self) -> bool {
+        let is_proved = matches!(&self.talk, Talk::Capf(session, _) if session.is_proved());
+        is_proved && !std::mem::replace(&mut self.is_proved, true)
     }
 
     /// Whether an enrolment goes on that has not ended.
