@@ -20,9 +20,19 @@ use crate::{Device, SecurityClass};
 /// Marks the file as ours: "PHdb".
 const APPLICATION_ID: i32 = 0x5048_6462;
 /// Version of the tables.
-const SCHEMA: i32 = 2;
+const SCHEMA: i32 = 3;
 /// What makes tables of a version those of the next, beginning with version 1.
-const MIGRATIONS: [&str; 1] = ["ALTER TABLE pin ADD COLUMN der BLOB;"];
+const MIGRATIONS: [&str; 2] = [
+    "ALTER TABLE pin ADD COLUMN der BLOB;",
+    // Some programs of the second version have made it already.
+    "CREATE TABLE IF NOT EXISTS issued (
+    device TEXT PRIMARY KEY,
+    sha256 BLOB NOT NULL,
+    from_ms INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL,
+    is_withdrawn INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;",
+];
 
 const TABLES: &str = "
 CREATE TABLE phone (
@@ -73,11 +83,7 @@ CREATE TABLE enrolment (
     until_ms INTEGER NOT NULL,
     devices_left INTEGER NOT NULL
 ) STRICT;
-";
-
-/// Beside the first version's tables; a program that does not know it leaves it alone.
-const ISSUED: &str = "
-CREATE TABLE IF NOT EXISTS issued (
+CREATE TABLE issued (
     device TEXT PRIMARY KEY,
     sha256 BLOB NOT NULL,
     from_ms INTEGER NOT NULL,
@@ -190,8 +196,7 @@ impl Store {
                 self.connection.execute_batch(&format!("BEGIN; {TABLES} {marks} COMMIT;")).map_err(&failed)
             }
             _ => Err(StoreError::Foreign(path.clone())),
-        }?;
-        self.connection.execute_batch(ISSUED).map_err(&failed)
+        }
     }
 
     /// Every phone. Sessions are not among what is stored: their connections ended with the process.

@@ -87,9 +87,9 @@ fn file_that_is_no_database_of_ours_is_not_touched() {
     fs::remove_file(&path).unwrap();
     assert_eq!(open(), None);
     let newer = rusqlite::Connection::open(&path).unwrap();
-    newer.execute_batch("PRAGMA user_version = 3").unwrap();
+    newer.execute_batch("PRAGMA user_version = 1000").unwrap();
     drop(newer);
-    assert!(open().unwrap().contains("has version 3"));
+    assert!(open().unwrap().contains("has version 1000"));
     let nowhere = Phones::open(&folder.path().join("none/phones.db"), PhonePolicy::default(), Arc::default());
     assert!(nowhere.err().unwrap().to_string().contains("permissions"));
 }
@@ -153,4 +153,35 @@ fn a_database_of_the_first_version_goes_on() {
     drop(phones);
     let phones = Phones::open(&path, PhonePolicy::default(), Arc::default()).unwrap();
     assert_eq!(&*phones.certificates(device(1))[0], b"shown");
+}
+
+#[test]
+fn a_database_of_any_version_comes_to_have_the_tables_of_a_new_one() {
+    let tables = |path: &std::path::Path| -> Vec<String> {
+        let database = rusqlite::Connection::open(path).unwrap();
+        let columns = "SELECT m.name || '.' || c.name || ' ' || c.type FROM sqlite_schema m, pragma_table_info(m.name) c \
+                       WHERE m.type = 'table' ORDER BY 1";
+        let mut columns = database.prepare(columns).unwrap();
+        columns.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let folder = TempDir::new().unwrap();
+    let open = |path: &std::path::Path| Phones::open(path, PhonePolicy::default(), Arc::default()).unwrap();
+    let new = folder.path().join("new.db");
+    drop(open(&new));
+    let second = "ALTER TABLE pin ADD COLUMN der BLOB; PRAGMA user_version = 2;";
+    let issued = "CREATE TABLE issued (device TEXT PRIMARY KEY, sha256 BLOB NOT NULL, from_ms INTEGER NOT NULL, \
+                  until_ms INTEGER NOT NULL, is_withdrawn INTEGER NOT NULL) STRICT, WITHOUT ROWID; \
+                  INSERT INTO issued VALUES ('SEP0010DB000001', zeroblob(32), 1000, 2000, 0);";
+    for (number, steps) in [String::new(), second.into(), [second, issued].concat()].iter().enumerate() {
+        let path = folder.path().join(format!("{number}.db"));
+        let old = rusqlite::Connection::open(&path).unwrap();
+        old.execute_batch(include_str!("version_1.sql")).unwrap();
+        old.execute_batch(steps).unwrap();
+        drop(old);
+        let phones = open(&path);
+        let until = phones.show(device(1)).unwrap().unwrap().issued.map(|issued| issued.until_ms);
+        assert_eq!(until, steps.contains("INSERT").then_some(2000));
+        drop(phones);
+        assert_eq!(tables(&path), tables(&new), "{steps}");
+    }
 }
