@@ -90,15 +90,18 @@ impl Phones {
     ) -> Result<(), Failure> {
         let mut store = self.store();
         let mut state = self.state();
-        let phone = state.phones.get(&device).ok_or(Failure::NotAllowed)?;
+        let phone = state.phones.get_mut(&device).ok_or(Failure::NotAllowed)?;
+        let source = source.to_canonical();
         if phone.is_known_by(certificate, &self.policy)? {
+            phone.proven(source);
             return Ok(());
         }
         let mut phone = phone.clone();
+        phone.proven(source);
         phone.pins.push(certificate.pin(PinOrigin::FirstUse));
         phone.admission = Admission::Allowed;
         let moment = Moment::new(millis(now), What::Pinned, &certificate.to_string());
-        phone.note(moment.source(source.to_canonical()));
+        phone.note(moment.source(source));
         self.commit(&mut store, &mut state, device, phone, None)?;
         self.counters.count(Counter::PinnedAtFirstUse);
         Ok(())
@@ -129,6 +132,7 @@ impl Phones {
                 until_ms: millis(validity.until),
                 is_withdrawn: false,
             });
+            phone.proven(source.to_canonical());
             let moment = Moment::new(now, What::Issued, &certificate.to_string());
             phone.note(moment.source(source.to_canonical()));
             Ok(())

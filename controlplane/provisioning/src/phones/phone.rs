@@ -46,12 +46,12 @@ pub enum Stage {
     Registered,
 }
 
-/// The trust list that a phone has acknowledged last, and so holds unless it has refused it.
+/// The trust list that a phone holds: it was acknowledged where the phone has proven itself afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldTrustList {
     /// Which.
     pub generation: u64,
-    /// When, in milliseconds since 1970.
+    /// When it was acknowledged, in milliseconds since 1970.
     pub at_ms: u64,
 }
 
@@ -73,6 +73,8 @@ pub struct SessionId(pub(super) u64);
 pub(super) struct Fetch {
     pub source: IpAddr,
     pub at_ms: u64,
+    /// What was acknowledged from there by whoever it was. Not stored.
+    pub acknowledged: Option<HeldTrustList>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -167,10 +169,8 @@ impl Phone {
     }
 
     pub fn trust_list_delivered(&mut self, source: IpAddr, acknowledged: Option<u64>, now: u64) {
-        self.fetched(Fetch { source, at_ms: now });
-        if let Some(generation) = acknowledged {
-            self.held = Some(HeldTrustList { generation, at_ms: now });
-        }
+        let acknowledged = acknowledged.map(|generation| HeldTrustList { generation, at_ms: now });
+        self.fetched(Fetch { source, at_ms: now, acknowledged });
         self.provisioned_to(Stage::TrustListDelivered, now);
     }
 
@@ -183,7 +183,19 @@ impl Phone {
         self.is_dirty = true;
     }
 
-    fn fetched(&mut self, fetch: Fetch) {
+    /// It has proven at an address that it is the phone: what was acknowledged there before, it holds.
+    pub fn proven(&mut self, source: IpAddr) {
+        let here = self.fetches.iter_mut().find(|fetch| fetch.source == source);
+        if let Some(list) = here.and_then(|fetch| fetch.acknowledged.take()) {
+            self.held = Some(list);
+            self.is_dirty = true;
+        }
+    }
+
+    fn fetched(&mut self, mut fetch: Fetch) {
+        if let Some(before) = self.fetches.iter().find(|known| known.source == fetch.source) {
+            fetch.acknowledged = fetch.acknowledged.or(before.acknowledged);
+        }
         self.fetches.retain(|known| known.source != fetch.source);
         if self.fetches.len() >= FETCHES_MAX {
             self.fetches.remove(0);
@@ -224,6 +236,7 @@ impl Phone {
         self.sessions.drain(..self.sessions.len().saturating_sub(beside));
         self.sessions.push(Session { id, source, registered: false });
         self.active_ms = now;
+        self.proven(source);
         self.note(Moment::new(now, What::Authenticated, subject).source(source));
     }
 
@@ -236,6 +249,9 @@ impl Phone {
         let is_new = registers && !session.registered;
         session.registered |= registers;
         let source = session.source;
+        if registers {
+            self.proven(source);
+        }
         if is_new {
             self.note(Moment::new(now, What::Registered, "").source(source));
         }
@@ -246,7 +262,7 @@ impl Phone {
     pub fn lost(&mut self, id: SessionId, now: u64) {
         if let Some(at) = self.sessions.iter().position(|session| session.id == id) {
             let session = self.sessions.remove(at);
-            self.fetched(Fetch { source: session.source, at_ms: now });
+            self.fetched(Fetch { source: session.source, at_ms: now, acknowledged: None });
             self.active_ms = now;
             self.note(Moment::new(now, What::Lost, "").source(session.source));
         }

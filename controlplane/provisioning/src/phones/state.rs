@@ -76,6 +76,9 @@ impl State {
         }
         if let Wants::Configuration { certificate: Some(certificate), .. } = wants {
             phone.shown(certificate);
+            if phone.pins.iter().any(|pin| pin.matches(certificate)) {
+                phone.proven(source);
+            }
         }
         phone.note(Moment::new(now, What::Granted, file).source(source));
         let (epoch, class) = (phone.epoch, phone.class);

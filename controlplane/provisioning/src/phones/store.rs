@@ -329,10 +329,10 @@ fn write_phone(transaction: &Transaction<'_>, saved: &Saved) -> rusqlite::Result
         run("INSERT INTO pin VALUES (?, ?, ?, ?, ?, ?, ?)", row)?;
     }
     // Where the phone is connected from counts as a place that it has fetched from, once the connection is gone.
-    let newest = phone.sessions.last();
-    let session = newest.map(|session| Fetch { source: session.source, at_ms: phone.active_ms });
-    for (place, fetch) in (0_i64..).zip(phone.fetches.iter().chain(&session)) {
-        let row = params![device, place, fetch.source.to_string(), signed(fetch.at_ms)];
+    let session = phone.sessions.last().map(|session| (session.source, phone.active_ms));
+    let fetches = phone.fetches.iter().map(|fetch| (fetch.source, fetch.at_ms)).chain(session);
+    for (place, (source, at_ms)) in (0_i64..).zip(fetches) {
+        let row = params![device, place, source.to_string(), signed(at_ms)];
         run("INSERT INTO fetch VALUES (?, ?, ?, ?)", row)?;
     }
     if let Some(password) = &phone.password {
@@ -386,7 +386,7 @@ fn read_pin(row: &Row<'_>) -> rusqlite::Result<(Device, Pin)> {
 
 fn read_fetch(row: &Row<'_>) -> rusqlite::Result<(Device, Fetch)> {
     let source: IpAddr = row.get::<_, String>("source")?.parse().map_err(|error| broken(row, error))?;
-    Ok((device(row)?, Fetch { source, at_ms: unsigned(row, "at_ms")? }))
+    Ok((device(row)?, Fetch { source, at_ms: unsigned(row, "at_ms")?, acknowledged: None }))
 }
 
 fn read_password(row: &Row<'_>) -> rusqlite::Result<(Device, StoredPassword)> {

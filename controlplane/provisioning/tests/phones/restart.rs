@@ -26,7 +26,7 @@ fn phones_pins_stages_time_lines_and_enrolment_survive_a_restart() {
     assert_eq!(bench.connect(device(1), 2, source(1), 7), Err(Failure::PinMismatch));
     bench.connect(device(1), 1, source(1), 7).unwrap();
     bench.fetch_configuration(device(2), source(2), 8).unwrap();
-    assert_eq!(bench.phones().trust_lists()[&device(2)].unwrap().generation, 7);
+    assert_eq!(bench.phones().trust_lists()[&device(1)].unwrap().generation, 7);
     bench.fetch_trust_list(device(3), source(3), 9).unwrap();
     assert_eq!(bench.phones().enrolment(at(9)).unwrap().devices_left, 2);
     assert!(bench.phones().forget(device(1)).unwrap());

@@ -109,8 +109,75 @@ fn list_whose_last_acknowledgement_is_missing_counts_but_is_not_known_to_be_held
     assert!(bench.phones().delivered(&grant, Delivery::Sent, at(1)));
     bench.fetch_configuration(device(1), source(1), 2).unwrap();
     assert_eq!(bench.phones().trust_lists()[&device(1)], None);
+    bench.connect(device(1), 1, source(1), 3).unwrap();
+    assert_eq!(bench.phones().trust_lists()[&device(1)], None);
     assert!(bench.phones().delivered(&grant, Delivery::Acknowledged, at(3)));
+    bench.connect(device(1), 1, source(1), 4).unwrap();
     assert_eq!(bench.phones().trust_lists()[&device(1)].unwrap().generation, 7);
+}
+
+#[test]
+fn list_counts_as_held_only_once_the_phone_has_proven_itself_where_it_was_acknowledged() {
+    let bench = Bench::new().allowed(device(1));
+    let held = || bench.phones().trust_lists()[&device(1)].map(|held| held.generation);
+    let acknowledge = |generation, from, now| {
+        let grant = bench.ask(device(1), from, Wants::TrustList { generation }, now).unwrap();
+        assert!(bench.phones().delivered(&grant, Delivery::Acknowledged, at(now)));
+    };
+    acknowledge(7, source(1), 1);
+    bench.fetch_configuration(device(1), source(1), 2).unwrap();
+    assert_eq!(held(), None, "anybody could have acknowledged it");
+    let session = bench.connect(device(1), 1, source(1), 3).unwrap();
+    assert_eq!(held(), Some(7));
+    // Somebody else fetches the next one in the phone's name, from wherever, also while the phone is connected.
+    acknowledge(8, source(2), 4);
+    bench.phones().registered(device(1), session, at(5)).unwrap();
+    assert_eq!(held(), Some(7));
+    // A sign of life is older than what was acknowledged; a registration is not.
+    acknowledge(8, source(1), 6);
+    bench.phones().keepalive(device(1), session, at(7)).unwrap();
+    assert_eq!(held(), Some(7));
+    bench.phones().registered(device(1), session, at(8)).unwrap();
+    assert_eq!(held(), Some(8));
+    // The end of its connection proves nothing, and takes nothing away.
+    acknowledge(9, source(1), 9);
+    bench.phones().lost(device(1), session, at(10));
+    assert_eq!(held(), Some(8));
+    bench.connect(device(1), 1, source(1), 11).unwrap();
+    assert_eq!(held(), Some(9));
+}
+
+#[test]
+fn pinned_certificate_by_https_and_at_enrolment_proves_what_a_phone_holds() {
+    let bench = Bench::new().allowed(device(1));
+    let held = || bench.phones().trust_lists()[&device(1)].map(|held| held.generation);
+    let acknowledge = |generation, now| {
+        let grant = bench.ask(device(1), source(1), Wants::TrustList { generation }, now).unwrap();
+        assert!(bench.phones().delivered(&grant, Delivery::Acknowledged, at(now)));
+    };
+    let own = certificate(1);
+    let by_https = |now| {
+        let wants = Wants::Configuration { certificate: Some(&own), is_bare: true };
+        bench.ask(device(1), source(1), wants, now).unwrap();
+    };
+    acknowledge(7, 1);
+    by_https(2);
+    assert_eq!(held(), None, "nothing is pinned, so it proves nothing");
+    bench.fetch_configuration(device(1), source(1), 3).unwrap();
+    bench.phones().recognise(device(1), &own, source(1), at(4)).unwrap();
+    assert_eq!(held(), Some(7));
+    acknowledge(8, 5);
+    by_https(6);
+    assert_eq!(held(), Some(8));
+    acknowledge(9, 7);
+    bench.phones().recognise(device(1), &own, source(2), at(8)).unwrap();
+    assert_eq!(held(), Some(8), "that was elsewhere");
+    bench.phones().recognise(device(1), &own, source(1), at(9)).unwrap();
+    assert_eq!(held(), Some(9));
+    acknowledge(10, 10);
+    let validity = Validity { from: at(10), until: at(20) };
+    bench.phones().issued(device(1), &certificate(5), validity, source(1), at(11)).unwrap();
+    assert_eq!(held(), Some(10));
 }
 
 #[test]
