@@ -7,4 +7,4 @@ mod bucket;
 mod sources;
 
 pub use bucket::{Bucket, Rate};
-pub use sources::{Excess, Rates, Sources};
+pub use sources::{Excess, Rates, Sources, is_same_source, network};

@@ -1,7 +1,7 @@
 //! What is remembered of each source address.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use crate::bucket::{Bucket, Rate};
@@ -32,10 +32,25 @@ pub enum Excess {
     Sources,
 }
 
+/// What counts as one source: an IPv4 address, or the first 64 bits of an IPv6 address, since whoever has one of those
+/// has all 2^64 (RFC 4291 section 2.5.4, RFC 6177).
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+/// Whether two addresses count as one source.
+pub fn is_same_source(one: IpAddr, other: IpAddr) -> bool {
+    network(one) == network(other)
+}
+
 /// What is remembered of source addresses: a bounded number of them.
 #[derive(Debug)]
 pub struct Sources {
     rates: Rates,
+    /// By their [`network`].
     known: HashMap<IpAddr, Source>,
     swept: Option<Instant>,
     requests: Option<Bucket>,
@@ -71,7 +86,7 @@ impl Sources {
 
     /// How many transfers or connections an address has open.
     pub fn open(&self, address: IpAddr) -> usize {
-        self.known.get(&address).map_or(0, |source| source.open)
+        self.known.get(&network(address)).map_or(0, |source| source.open)
     }
 
     /// An address has opened a transfer or connection.
@@ -85,7 +100,7 @@ impl Sources {
 
     /// It was closed.
     pub fn closed(&mut self, address: IpAddr) {
-        if let Some(source) = self.known.get_mut(&address) {
+        if let Some(source) = self.known.get_mut(&network(address)) {
             source.open = source.open.saturating_sub(1);
         }
     }
@@ -94,7 +109,9 @@ impl Sources {
     pub fn owe(&mut self, address: IpAddr, bytes: usize, now: Instant) -> Duration {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let mut wait = Duration::ZERO;
-        if let (Some(rate), Some(source)) = (self.rates.bytes_per_source, self.known.get_mut(&address)) {
+        if let (Some(rate), Some(source)) =
+            (self.rates.bytes_per_source, self.known.get_mut(&network(address)))
+        {
             wait = source.bytes.owe(rate, bytes, now);
         }
         if let Some(rate) = self.rates.bytes {
@@ -104,6 +121,7 @@ impl Sources {
     }
 
     fn source(&mut self, address: IpAddr, now: Instant) -> Result<&mut Source, Excess> {
+        let address = network(address);
         if !self.known.contains_key(&address) && self.known.len() >= self.rates.sources {
             // Looked through once a second at most: a flood of addresses must not cost more than that.
             if self.swept.is_none_or(|swept| now.saturating_duration_since(swept) >= Duration::from_secs(1)) {
@@ -148,6 +166,23 @@ mod tests {
         assert_eq!(sources.admit(address(3), now), Ok(()));
         assert_eq!(sources.admit(address(4), now), Err(Excess::All));
         assert_eq!(sources.admit(address(1), now + Duration::from_secs(1)), Ok(()));
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_have_one_share_together() {
+        let (mut sources, now) = (sources(2), Instant::now());
+        let within = |network: u16, host: u16| IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, host]);
+        for host in 0..3 {
+            assert_eq!(sources.admit(within(1, host), now), Ok(()));
+        }
+        assert_eq!(sources.admit(within(1, 3), now), Err(Excess::Source));
+        assert_eq!(sources.admit(within(2, 0), now), Ok(()));
+        assert_eq!(sources.opened(within(1, 4), now), Ok(()));
+        assert_eq!((sources.open(within(1, 5)), sources.open(within(2, 4))), (1, 0));
+        sources.closed(within(1, 6));
+        assert_eq!(sources.open(within(1, 4)), 0);
+        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
+        assert!(is_same_source(mapped, address(1)) && !is_same_source(mapped, address(2)));
     }
 
     #[test]

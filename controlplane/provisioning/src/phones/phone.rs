@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use pinhole_rates::is_same_source;
 use serde::{Deserialize, Serialize};
 
 use super::certificate::{CertificateId, Pin};
@@ -11,8 +12,8 @@ use super::timeline::{Moment, Timeline, What};
 use super::{PhonePolicy, SecurityClass};
 use crate::Failure;
 
-/// From how many addresses at once a device's files are fetched: two phones that claim one name do not push each
-/// other out.
+/// From how many sources at once a device's files are fetched: two phones that claim one name do not push each other
+/// out.
 pub(super) const FETCHES_MAX: usize = 4;
 
 /// The most connections of a device at a time: phones know five call managers (sccp 2.6), and one may be dead and not known to be.
@@ -75,6 +76,8 @@ pub(super) struct Fetch {
     pub at_ms: u64,
     /// What was acknowledged from there by whoever it was. Not stored.
     pub acknowledged: Option<HeldTrustList>,
+    /// The configuration went there too. Not stored.
+    pub has_configuration: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -162,7 +165,7 @@ impl Phone {
         if sources.peek().is_none() {
             return Err(Failure::TrustListMissing);
         }
-        if policy.same_source && !sources.any(|known| known == source) {
+        if policy.same_source && !sources.any(|known| is_same_source(known, source)) {
             return Err(Failure::OtherSource);
         }
         Ok(())
@@ -170,11 +173,11 @@ impl Phone {
 
     pub fn trust_list_delivered(&mut self, source: IpAddr, acknowledged: Option<u64>, now: u64) {
         let acknowledged = acknowledged.map(|generation| HeldTrustList { generation, at_ms: now });
-        self.fetched(Fetch { source, at_ms: now, acknowledged });
+        self.fetched(Fetch { source, at_ms: now, acknowledged, has_configuration: false });
         self.provisioned_to(Stage::TrustListDelivered, now);
     }
 
-    pub fn provisioned_to(&mut self, stage: Stage, now: u64) {
+    fn provisioned_to(&mut self, stage: Stage, now: u64) {
         self.provisioned = self.provisioned.max(stage);
         // What anybody may ask for must not keep a dead session alive.
         if self.sessions.is_empty() {
@@ -185,7 +188,7 @@ impl Phone {
 
     /// It has proven at an address that it is the phone: what was acknowledged there before, it holds.
     pub fn proven(&mut self, source: IpAddr) {
-        let here = self.fetches.iter_mut().find(|fetch| fetch.source == source);
+        let here = self.fetches.iter_mut().find(|fetch| is_same_source(fetch.source, source));
         if let Some(list) = here.and_then(|fetch| fetch.acknowledged.take()) {
             self.held = Some(list);
             self.is_dirty = true;
@@ -193,14 +196,31 @@ impl Phone {
     }
 
     fn fetched(&mut self, mut fetch: Fetch) {
-        if let Some(before) = self.fetches.iter().find(|known| known.source == fetch.source) {
+        let before = self.fetches.iter().position(|known| is_same_source(known.source, fetch.source));
+        if let Some(before) = before.map(|at| self.fetches.remove(at)) {
             fetch.acknowledged = fetch.acknowledged.or(before.acknowledged);
+            fetch.has_configuration |= before.has_configuration;
         }
-        self.fetches.retain(|known| known.source != fetch.source);
         if self.fetches.len() >= FETCHES_MAX {
-            self.fetches.remove(0);
+            // Whoever fetches no more than the list, which is no secret, pushes out only the like. The oldest goes first.
+            let sessions = &self.sessions;
+            let is_kept =
+                |known: &Fetch| sessions.iter().any(|session| is_same_source(session.source, known.source));
+            let goes = (0_usize..)
+                .zip(&self.fetches)
+                .min_by_key(|(_, known)| (is_kept(known), known.has_configuration));
+            if let Some(at) = goes.map(|(at, _)| at) {
+                self.fetches.remove(at);
+            }
         }
         self.fetches.push(fetch);
+    }
+
+    pub fn configuration_delivered(&mut self, source: IpAddr, now: u64) {
+        if let Some(fetch) = self.fetches.iter_mut().find(|fetch| is_same_source(fetch.source, source)) {
+            fetch.has_configuration = true;
+        }
+        self.provisioned_to(Stage::ConfigurationDelivered, now);
     }
 
     /// Whether this certificate may be pinned, when none is.
@@ -262,7 +282,8 @@ impl Phone {
     pub fn lost(&mut self, id: SessionId, now: u64) {
         if let Some(at) = self.sessions.iter().position(|session| session.id == id) {
             let session = self.sessions.remove(at);
-            self.fetched(Fetch { source: session.source, at_ms: now, acknowledged: None });
+            let source = session.source;
+            self.fetched(Fetch { source, at_ms: now, acknowledged: None, has_configuration: true });
             self.active_ms = now;
             self.note(Moment::new(now, What::Lost, "").source(session.source));
         }

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use pinhole_rates::network;
+
 use super::certificate::CertificateId;
-use super::phone::{Admission, Connections, Phone, SessionId, Stage};
+use super::phone::{Admission, Connections, Phone, SessionId};
 use super::store::Saved;
 use super::timeline::{Moment, Timeline, What};
 use super::{Delivery, Enrolment, Grant, PhonePolicy, SecurityClass, Wants};
@@ -20,7 +22,7 @@ pub(super) struct State {
     pub enrolment: Option<Enrolment>,
     /// Devices that are not allowed: what they asked, for the operator to see. Not stored.
     strangers: HashMap<Device, Stranger>,
-    /// Which device was served at an address, and when.
+    /// Which device was served at a source, by its network, and when.
     sources: HashMap<IpAddr, (Device, u64)>,
     /// The last number given out for a session or an epoch.
     last_number: u64,
@@ -104,7 +106,7 @@ impl State {
                 phone.trust_list_delivered(grant.source, Some(generation), now);
             }
             (Delivery::Sent, Some(_)) => phone.trust_list_delivered(grant.source, None, now),
-            (_, None) => phone.provisioned_to(Stage::ConfigurationDelivered, now),
+            (_, None) => phone.configuration_delivered(grant.source, now),
         }
         true
     }
@@ -216,14 +218,14 @@ impl State {
     }
 
     pub fn seen_at(&mut self, source: IpAddr, device: Device, policy: &PhonePolicy, now: u64) {
-        let most = (policy.devices as usize).saturating_mul(SOURCES_PER_DEVICE);
+        let (source, most) = (network(source), (policy.devices as usize).saturating_mul(SOURCES_PER_DEVICE));
         if self.sources.len() < most || self.sources.contains_key(&source) {
             self.sources.insert(source, (device, now));
         }
     }
 
     pub fn device_at(&self, source: IpAddr, policy: &PhonePolicy, now: u64) -> Option<Device> {
-        let (device, at_ms) = self.sources.get(&source)?;
+        let (device, at_ms) = self.sources.get(&network(source))?;
         (!policy.is_idle(*at_ms, now) && self.phones.contains_key(device)).then_some(*device)
     }
 

@@ -386,7 +386,10 @@ fn read_pin(row: &Row<'_>) -> rusqlite::Result<(Device, Pin)> {
 
 fn read_fetch(row: &Row<'_>) -> rusqlite::Result<(Device, Fetch)> {
     let source: IpAddr = row.get::<_, String>("source")?.parse().map_err(|error| broken(row, error))?;
-    Ok((device(row)?, Fetch { source, at_ms: unsigned(row, "at_ms")?, acknowledged: None }))
+    Ok((
+        device(row)?,
+        Fetch { source, at_ms: unsigned(row, "at_ms")?, acknowledged: None, has_configuration: false },
+    ))
 }
 
 fn read_password(row: &Row<'_>) -> rusqlite::Result<(Device, StoredPassword)> {

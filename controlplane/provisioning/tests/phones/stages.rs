@@ -76,6 +76,44 @@ fn configuration_goes_only_where_the_trust_list_went() {
 }
 
 #[test]
+fn others_who_fetch_a_phones_trust_list_do_not_push_it_out() {
+    let bench = Bench::new().allowed(device(1));
+    bench.provision(device(1), source(1), 1);
+    for other in 2..20 {
+        bench.fetch_trust_list(device(1), source(other), 2).unwrap();
+    }
+    bench.fetch_configuration(device(1), source(1), 3).unwrap();
+    // Nor from where it is connected, also when they have fetched its configuration too.
+    let session = bench.connect(device(1), 1, source(1), 4).unwrap();
+    for other in 2..20 {
+        bench.provision(device(1), source(other), 5);
+    }
+    bench.fetch_configuration(device(1), source(1), 6).unwrap();
+    bench.phones().lost(device(1), session, at(7));
+    bench.fetch_configuration(device(1), source(1), 8).unwrap();
+    // And a phone that moves is served wherever it comes to.
+    bench.provision(device(1), source(30), 9);
+    assert_eq!(bench.show(device(1)).fetched_from.len(), 4);
+}
+
+#[test]
+fn addresses_of_one_ipv6_network_are_one_place() {
+    let bench = Bench::new().allowed(device(1));
+    let within = |network: u16, host: u16| IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, host]);
+    for network in 1..=4 {
+        for host in 0..20 {
+            bench.fetch_trust_list(device(1), within(network, host), 1).unwrap();
+        }
+    }
+    assert_eq!(bench.show(device(1)).fetched_from.len(), 4);
+    for network in 1..=4 {
+        bench.fetch_configuration(device(1), within(network, 99), 2).unwrap();
+        assert_eq!(bench.phones().device_at(within(network, 98), at(2)), Some(device(1)));
+    }
+    assert_eq!(bench.fetch_configuration(device(1), within(5, 0), 2), Err(Failure::OtherSource));
+}
+
+#[test]
 fn phone_of_a_pinned_certificate_may_have_its_configuration_at_any_time() {
     let bench = Bench::new().allowed(device(1));
     bench.provision(device(1), source(1), 1);
