@@ -138,10 +138,10 @@ impl Door {
 
     fn accepted(&mut self, mut stream: TcpStream, client: SocketAddr, registry: &Registry, desk: &Desk) {
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
-        let tls = match (&self.https, self.is_https()) {
-            (_, false) => None,
-            (Some(https), true) => https.accept().ok(),
-            (None, true) => return desk.fail(Failure::TrustListUnavailable),
+        let begun = self.https.as_ref().map(Https::accept);
+        let tls = match tls(self.is_https(), begun) {
+            Ok(tls) => tls,
+            Err(failure) => return desk.fail(failure),
         };
         let accepted = self.server.accepted(client, self.is_https(), Instant::now(), &mut self.said);
         let connection = match accepted {
@@ -296,6 +296,19 @@ impl Wire {
     }
 }
 
+/// What a new connection begins with. By HTTPS nothing goes without TLS, whatever is in its way.
+fn tls(is_https: bool, begun: Option<Result<Session, rustls::Error>>) -> Result<Option<Session>, Failure> {
+    match begun {
+        _ if !is_https => Ok(None),
+        Some(Ok(session)) => Ok(Some(session)),
+        Some(Err(error)) => {
+            tracing::info!("TLS cannot begin a connection: {error}");
+            Err(Failure::HandshakeFailed)
+        }
+        None => Err(Failure::TrustListUnavailable),
+    }
+}
+
 fn outcome(end: End) -> Outcome {
     match end {
         End::Acknowledged => Outcome::Acknowledged,
@@ -315,5 +328,18 @@ fn refused(client: SocketAddr, why: &Refusal, desk: &Desk) {
         Refusal::Malformed(Malformed::LineTooLong) => desk.fail(Failure::NameTooLong),
         Refusal::Malformed(error) => tracing::debug!(%client, "{error}"),
         Refusal::Method | Refusal::Slow => tracing::debug!(%client, "refused: {why:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_by_https_that_has_no_tls_is_refused_and_never_served_in_the_clear() {
+        let failed = || Some(Err(rustls::Error::General("no connection".into())));
+        assert!(matches!(tls(true, failed()), Err(Failure::HandshakeFailed)));
+        assert!(matches!(tls(true, None), Err(Failure::TrustListUnavailable)));
+        assert!(matches!(tls(false, None), Ok(None)));
     }
 }
