@@ -22,6 +22,11 @@ struct Stage {
 
 impl Stage {
     fn start(section: &str) -> Self {
+        Self::start_with(section, |_| ())
+    }
+
+    /// After `before` had the configuration's file.
+    fn start_with(section: &str, before: impl FnOnce(&std::path::Path)) -> Self {
         let call_manager = CallManager::start();
         let ports = free_udp(17);
         let provisioning = format!(
@@ -35,7 +40,7 @@ impl Stage {
             call_manager.port
         );
         let changes = [("[[cluster]]\n", provisioning.as_str()), ("devices = \"^SEP\"\n", cluster.as_str())];
-        let appliance = Appliance::start_changed(&changes);
+        let appliance = Appliance::start_prepared(&changes, before);
         Self { appliance, call_manager, port: ports, downloads: tempfile::tempdir().unwrap() }
     }
 
@@ -186,6 +191,31 @@ fn without_keys_there_is_no_trust_list() {
     assert_eq!(stage.get(&format!("CTL{DEVICE}.tlv")), None);
     assert_eq!(stage.failures("trust_list_unavailable"), 1);
     assert!(stage.directory().join("phones.sqlite").exists());
+}
+
+#[test]
+fn an_authority_that_is_not_whole_stops_nothing_but_trust_lists_until_it_is() {
+    let made = tempfile::tempdir().unwrap();
+    let stage = Stage::start_with("", |file| {
+        let settings = pinhole_controlplane::config::Config::load(file).unwrap().provisioning.unwrap();
+        let whole = made.path().join("authority");
+        pinhole_trust::Authority::create(&whole, &settings.naming(), 1_790_000_000).unwrap();
+        std::fs::create_dir_all(settings.authority()).unwrap();
+        // As a crash or a copy by hand leaves it.
+        std::fs::write(settings.authority().join("sast-a.crt.pem"), b"-----BEGIN CERT").unwrap();
+    });
+    stage.allow(DEVICE);
+    let said = |text: &str| stage.appliance.events().iter().any(|event| event.text.contains(text));
+    assert!(said("keys cannot be used, so phones get no trust list"));
+    assert_eq!(stage.get(&format!("CTL{DEVICE}.tlv")), None);
+    for entry in std::fs::read_dir(made.path().join("authority")).unwrap() {
+        let (from, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if from.is_file() {
+            std::fs::copy(from, stage.directory().join("authority").join(name)).unwrap();
+        }
+    }
+    common::eventually(|| said("trust lists are served"), "the keys are read");
+    assert!(stage.get(&format!("CTL{DEVICE}.tlv")).is_some());
 }
 
 #[test]

@@ -38,8 +38,13 @@ impl Provisioning {
                 );
                 (EventKind::Warning, text)
             }
-            (Err(error), _) => {
+            (Err(error), _) if self.desk.papers.authority().is_some() => {
                 (EventKind::Warning, format!("the authority's keys stay as they were: {error}"))
+            }
+            (Err(error), _) => {
+                let text =
+                    format!("the authority's keys cannot be used, so phones get no trust list: {error}");
+                (EventKind::Warning, text)
             }
         };
         self.events.emit(Event::new(kind, text.clone()));

@@ -63,9 +63,6 @@ pub enum ProvisioningError {
     /// The cache cannot be used.
     #[error("provisioning.directory: {0}")]
     Cache(#[from] CacheError),
-    /// The authority's keys cannot be used.
-    #[error("provisioning.directory: {0}")]
-    Authority(#[from] pinhole_trust::authority::Refused),
     /// The folder cannot be made.
     #[error("provisioning.directory: {0} cannot be made: {1}; make it, owned by this user, mode 0700")]
     Directory(std::path::PathBuf, io::Error),
@@ -110,7 +107,8 @@ impl Provisioning {
     /// Opens everything, and says which addresses are not on this machine yet.
     ///
     /// # Errors
-    /// When an address, the database, the cache or the keys cannot be used.
+    /// When an address, the database or the cache cannot be used. Keys that cannot be used are an event: calls go on, and
+    /// what is in the keys' folder is tried again when it has changed.
     pub fn open(
         config: &Arc<Config>,
         settings: config::Provisioning,
@@ -164,11 +162,9 @@ impl Provisioning {
         let (tick_at, remind_at) = (Instant::now(), Instant::now());
         let mut all =
             Self { office, events, config, settings, poll, tftp, doors, enrolment, desk, tick_at, remind_at };
-        match all.read_keys() {
-            // Who changes them just now is done soon, and they are awaited.
-            Ok(_) | Err(pinhole_trust::authority::Refused::Busy(_)) => Ok(all),
-            Err(error) => Err(error.into()),
-        }
+        // What is wrong with them is said, and they are awaited.
+        let _ = all.read_keys();
+        Ok(all)
     }
 
     /// What the other threads share with this one.

@@ -107,6 +107,11 @@ impl Appliance {
         Self::launch(1, "", Duration::ZERO, changes, |_, _| ()).0
     }
 
+    /// The same, after `before` had the configuration's file.
+    pub fn start_prepared(changes: &[(&str, &str)], before: impl FnOnce(&Path)) -> Self {
+        Self::launch(1, "", Duration::ZERO, changes, |_, file| before(file)).0
+    }
+
     /// Starts one with these changes to its configuration that waits for the data plane, after `before`
     /// had the data plane's socket and the file.
     pub fn start_after<T>(
