@@ -277,11 +277,11 @@ fn raise_file_limit(config: &Config, events: &Events) -> u64 {
         .iter()
         .any(|cluster| cluster.transport == crate::config::Transport::Tcp || !cluster.sccp.is_empty());
     let connections = u64::from(config.limits.connections) * if upstreams { 2 } else { 1 };
-    let files: u64 = config.provisioning.iter().map(config::Provisioning::connections).sum();
+    let files: u64 = config.provisioning.iter().map(config::Provisioning::open_files).sum();
     let needed = connections + u64::from(config.limits.handshakes) + files + OTHER_FILES;
     if limit < needed {
         let text = format!(
-            "{limit} open files are allowed, limits.connections, limits.handshakes and the connections of provisioning may need {needed}; raise the hard limit (LimitNOFILE) or lower them"
+            "{limit} open files are allowed, limits.connections, limits.handshakes, and the connections and fetches of provisioning may need {needed}; raise the hard limit (LimitNOFILE) or lower them"
         );
         events.emit(Event::new(EventKind::Warning, text));
     }

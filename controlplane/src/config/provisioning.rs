@@ -13,6 +13,7 @@ use pinhole_trust::authority::Naming;
 use serde::Deserialize;
 
 use super::{Capf, Tvs};
+use crate::provisioning::FETCHES_AT_A_TIME;
 
 /// How many ports TFTP replies go out by.
 pub const REPLY_PORTS: u16 = 16;
@@ -134,12 +135,15 @@ pub enum SignatureDigest {
 }
 
 impl Provisioning {
-    /// Connections of phones at a time, of all listeners.
-    pub fn connections(&self) -> u64 {
+    /// Open files at a time that provisioning may need: phones' connections of all listeners, the sockets of TFTP, and
+    /// those of fetches from call managers.
+    pub fn open_files(&self) -> u64 {
         let http = [&self.http, &self.https].into_iter().flatten().map(|http| http.connections);
         let capf = self.capf.iter().map(|capf| capf.limits.connections);
         let tvs = self.tvs.iter().map(|tvs| tvs.limits.connections);
-        http.chain(capf).chain(tvs).map(u64::from).sum()
+        let connections: u64 = http.chain(capf).chain(tvs).map(u64::from).sum();
+        let tftp = 1 + self.tftp.reply_addresses().count();
+        connections + (tftp + FETCHES_AT_A_TIME) as u64
     }
 
     /// What stands in certificates and trust lists.

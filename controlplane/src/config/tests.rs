@@ -306,3 +306,22 @@ fn enrolment_is_checked_with_what_phones_are_told() {
         assert_eq!(found.len(), 1, "{to}: {problems:?}");
     }
 }
+
+#[test]
+fn open_files_of_provisioning_are_connections_of_all_listeners_sockets_of_tftp_and_fetches() {
+    let open_files = |sections: &str| {
+        let mut example = Example::new();
+        let cluster = "devices = \"^SEP\"\ntftp_server = \"10.20.0.10:69\"\n[[cluster.rewrite.call_manager]]\n\
+                       inside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\n";
+        let sections = format!("[provisioning]\ndirectory = \"/var/lib/pinhole\"\n{sections}\n[[cluster]]\n");
+        example.text =
+            example.text.replace("[[cluster]]\n", &sections).replace("devices = \"^SEP\"\n", cluster);
+        example.load().unwrap().provisioning.unwrap().open_files()
+    };
+    let tftp = "[provisioning.tftp]\nlisten = \"203.0.113.5:69\"\n";
+    // A listener and 16 ports that replies go out by, and 256 fetches.
+    assert_eq!(open_files(tftp), 1 + 16 + 256);
+    assert_eq!(open_files(&format!("{tftp}single_port = true\n")), 1 + 256);
+    let http = "[provisioning.http]\nlisten = \"203.0.113.5:6970\"\nconnections = 77\n";
+    assert_eq!(open_files(&format!("{tftp}{http}")), 1 + 16 + 256 + 77);
+}

@@ -112,7 +112,7 @@ impl Door {
         for connection in std::mem::take(&mut self.sends) {
             self.ready(connection, registry, buffer);
         }
-        if std::mem::take(&mut self.is_short) {
+        if self.is_short {
             self.accept(registry, desk);
         }
     }
@@ -121,13 +121,20 @@ impl Door {
     pub fn accept(&mut self, registry: &Registry, desk: &Desk) {
         for _ in 0..AT_ONCE {
             match self.listener.accept() {
-                Ok((stream, client)) => self.accepted(stream, client, registry, desk),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok((stream, client)) => {
+                    self.is_short = false;
+                    self.accepted(stream, client, registry, desk);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_short = false;
+                    return;
+                }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    tracing::warn!("a phone's connection cannot be accepted, tried again: {error}");
-                    self.is_short = true;
+                    if !std::mem::replace(&mut self.is_short, true) {
+                        tracing::warn!("a phone's connection cannot be accepted, tried again: {error}");
+                    }
                     return;
                 }
             }

@@ -184,7 +184,7 @@ impl Enrolment {
             self.gone(token, office);
         }
         for number in 0..self.doors.len() {
-            if self.doors.get_mut(number).is_some_and(|door| std::mem::take(&mut door.is_short)) {
+            if self.doors.get(number).is_some_and(|door| door.is_short) {
                 self.accept(number, registry, office);
             }
         }
@@ -204,13 +204,20 @@ impl Enrolment {
         for _ in 0..AT_ONCE {
             let Some(door) = self.doors.get_mut(number) else { return };
             match door.listener.accept() {
-                Ok((stream, peer)) => self.accepted(number, stream, peer, registry, office),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok((stream, peer)) => {
+                    door.is_short = false;
+                    self.accepted(number, stream, peer, registry, office);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    door.is_short = false;
+                    return;
+                }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    tracing::warn!("a phone's connection cannot be accepted, tried again: {error}");
-                    door.is_short = true;
+                    if !std::mem::replace(&mut door.is_short, true) {
+                        tracing::warn!("a phone's connection cannot be accepted, tried again: {error}");
+                    }
                     return;
                 }
             }

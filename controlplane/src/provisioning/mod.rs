@@ -15,6 +15,7 @@ mod tftp;
 mod upstream;
 
 pub use errands::{Errands, Preview};
+pub use upstream::AT_A_TIME as FETCHES_AT_A_TIME;
 
 use std::collections::HashMap;
 use std::io;

@@ -17,7 +17,7 @@ use super::{CONNECTIONS, FETCHES};
 use crate::config::FileServer;
 
 /// Fetches at a time.
-const AT_A_TIME: usize = 256;
+pub const AT_A_TIME: usize = 256;
 /// Reads of one connection before the others have their turn.
 const READS: usize = 64;
 
