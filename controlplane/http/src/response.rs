@@ -7,6 +7,9 @@ use crate::Malformed;
 
 /// Bytes a second that a phone has to take, on average: who reads slower holds the connection for nothing.
 const SLOWEST: u64 = 1000;
+/// How long a phone has for a file of any length, beside the time in which it may take nothing: who reads slower than that
+/// holds the memory of the file for nothing. For 64 MiB, the most that is fetched, it is 18 kilobytes a second.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Why a phone does not get a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +89,7 @@ impl Response {
 
     /// A file.
     pub fn file(number: u32, name: &[u8], file: Arc<[u8]>, keeps_alive: bool, until: Instant) -> Self {
-        let time = Duration::from_secs(file.len() as u64 / SLOWEST);
+        let time = Duration::from_secs(file.len() as u64 / SLOWEST).min(LONGEST);
         let bare = Self::bare(Status::Ok, file.len(), kind(name), keeps_alive, until + time);
         Self { number: Some(number), file, ..bare }
     }

@@ -129,6 +129,23 @@ fn an_idle_connection_is_closed() {
 }
 
 #[test]
+fn nobody_takes_longer_than_an_hour_for_a_file_of_any_length() {
+    let mut stage = stage();
+    let connection = stage.connect(1).unwrap();
+    stage.send(connection, GET);
+    let (request, _) = stage.requested();
+    stage.answer(request, Ok(&vec![b'x'; 40 << 20]));
+    let mut seconds = 0;
+    while stage.server.connections() > 0 {
+        stage.wait(10);
+        stage.server.sent(connection, 20_000, stage.now, &mut stage.said);
+        seconds += 10;
+        assert!(seconds < 10_000);
+    }
+    assert_eq!((seconds, stage.ends()), (3630, vec![End::Silent]));
+}
+
+#[test]
 fn who_reads_too_slowly_is_cut_off() {
     let file = vec![b'x'; 10_000];
     for (every, expected) in [(31, 31), (1, 40)] {

@@ -292,8 +292,11 @@ impl Desk {
         }
     }
 
-    /// Makes of what came from upstream what the phone gets.
+    /// Makes of what came from upstream what the phone gets, if it still waits for it.
     fn serve(&mut self, origin: &Origin, waiting: Waiting, fetched: &[u8]) {
+        if !self.open.contains_key(&waiting.asker) {
+            return;
+        }
         let made = match &waiting.what {
             What::Configuration(task) => match self.service.configuration(task, fetched, SystemTime::now()) {
                 Ok(rewritten) => {
