@@ -226,6 +226,7 @@ fn the_last_good_configuration_is_given_while_the_call_manager_is_down() {
     let (list, name) = (format!("CTL{DEVICE}.tlv"), format!("{DEVICE}.cnf.xml.sgn"));
     assert!(stage.get(&list).is_some());
     let good = signed(&stage.get(&name).unwrap()).content;
+    common::eventually(|| stage.failures("cache_stored") == 1, "it is kept");
     stage.call_manager.stop();
     let stale = signed(&stage.get(&name).expect("the last good copy")).content;
     assert_eq!(stale, good);

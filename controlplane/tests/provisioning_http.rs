@@ -338,6 +338,7 @@ fn phones_that_fetch_one_file_at_a_time_share_one_copy_of_it() {
     std::fs::write(stage.call_manager.folder.path().join("big.loads"), vec![b'x'; LEN]).unwrap();
     stage.fetch_trust_list();
     assert_eq!(stage.get("big.loads").content.len(), LEN);
+    eventually(|| stage.count("cache_stored") == 1, "it is kept");
     let resident = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();

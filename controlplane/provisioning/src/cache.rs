@@ -171,7 +171,7 @@ impl Cache {
     /// When it does not fit or cannot be written; the copy before is kept.
     pub fn store(&mut self, origin: &Origin, bytes: &[u8], now: SystemTime) -> Result<(), CacheError> {
         let mut writer = self.begin(origin, bytes.len() as u64, now)?;
-        writer.write_all(bytes).map_err(|source| disk(&writer.path, source))?;
+        writer.write_all(bytes).map_err(|source| writer.failed(source))?;
         self.finish(writer)
     }
 
@@ -204,7 +204,8 @@ impl Cache {
         }
     }
 
-    /// Makes a file that is whole part of the cache. The least recently used others go as needed.
+    /// Makes a file that is whole part of the cache. The least recently used others go as needed. It is not waited for the
+    /// disk: what a power cut tears is too short, and not used at the next start.
     ///
     /// # Errors
     /// When not all bytes have come, or it cannot be written.
@@ -213,11 +214,8 @@ impl Cache {
         if unfinished.left != 0 {
             return Err(disk(path, io::Error::new(io::ErrorKind::UnexpectedEof, "the file ended early")));
         }
-        unfinished.file.sync_all().map_err(|source| disk(path, source))?;
         let origin = unfinished.head.origin.clone();
         fs::rename(path, self.path(&origin)).map_err(|source| disk(path, source))?;
-        // Best effort: without it a power cut may bring back the copy before, which is whole as well.
-        let _ = File::open(&self.folder).and_then(|folder| folder.sync_all());
         self.forget(&origin);
         let fetched = UNIX_EPOCH + Duration::from_millis(unfinished.head.fetched_ms);
         self.remember(origin, unfinished.head.len, unfinished.head_len, fetched);
@@ -322,6 +320,13 @@ pub struct Unfinished {
     head: Head,
     head_len: u64,
     left: u64,
+}
+
+impl Unfinished {
+    /// What an error of writing it is.
+    pub fn failed(&self, source: io::Error) -> CacheError {
+        disk(&self.path, source)
+    }
 }
 
 impl Write for Unfinished {

@@ -52,6 +52,8 @@ pinhole_admin::counters! {
     CacheHits = "cache_hits",
     /// Files stored in the cache.
     CacheStored = "cache_stored",
+    /// Files not stored in the cache since too many waited for the disk.
+    CacheNotStored = "cache_not_stored",
     /// Files dropped from the cache to make room.
     CacheEvicted = "cache_evicted",
 }

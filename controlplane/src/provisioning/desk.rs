@@ -11,12 +11,13 @@ use pinhole_provisioning::cache::{Lookup, Origin};
 use pinhole_provisioning::names::OtherFile;
 use pinhole_provisioning::phones::{CertificateId, Delivery, Grant};
 use pinhole_provisioning::service::{Action, ConfigurationTask, Handling, Request, Transport, check_file};
-use pinhole_provisioning::{Cache, Device, Failure, Service};
+use pinhole_provisioning::{Device, Failure, Service};
 use pinhole_tftp::TransferId;
 
 use super::Office;
 use super::errands::Previewing;
 use super::papers::{self, Papers};
+use super::shelf::Shelf;
 use super::upstream::{Fetched, Upstream};
 use crate::tls;
 
@@ -70,7 +71,7 @@ pub(super) struct Desk {
     office: Arc<Office>,
     pub(super) service: Service,
     pub papers: Papers,
-    cache: Cache,
+    cache: Shelf,
     /// For how long a kept file is given without asking again.
     fresh: Duration,
     pub upstream: Upstream,
@@ -110,7 +111,7 @@ impl Desk {
         office: Arc<Office>,
         service: Service,
         papers: Papers,
-        cache: Cache,
+        cache: Shelf,
         fresh: Duration,
         upstream: Upstream,
     ) -> Self {
@@ -269,9 +270,8 @@ impl Desk {
         let waiting = self.waiting.remove(origin).unwrap_or_default();
         let bytes = match fetched {
             Ok(bytes) => {
-                if let Err(error) = self.cache.store(origin, &bytes, now) {
-                    tracing::warn!(name = origin.name, "not kept: {error}");
-                }
+                let bytes = Arc::new(bytes);
+                self.cache.store(origin, &bytes, now);
                 Ok(bytes)
             }
             Err(error) if error.failure() == Failure::FileNotFound => Err(Failure::FileNotFound),
@@ -279,10 +279,10 @@ impl Desk {
                 let stale = self.cache.stale(origin, now).and_then(|cached| papers::read(cached).ok());
                 let kept = if stale.is_some() { "; the last good copy is given" } else { "" };
                 tracing::warn!(cluster = origin.upstream, name = origin.name, "{error}{kept}");
-                stale.ok_or(error.failure())
+                stale.map(Arc::new).ok_or(error.failure())
             }
         };
-        self.previewed(origin, bytes.as_deref().map_err(|failure| *failure));
+        self.previewed(origin, bytes.as_deref().map(Vec::as_slice).map_err(|failure| *failure));
         self.shared.retain(|(of, _), _| of != origin);
         for waiting in waiting {
             match &bytes {

@@ -11,6 +11,7 @@ mod https;
 mod keys;
 mod papers;
 mod sessions;
+mod shelf;
 mod tftp;
 mod upstream;
 
@@ -40,6 +41,7 @@ use doors::Door;
 use enrolment::Enrolment;
 use papers::Papers;
 pub use sessions::Session;
+use shelf::Shelf;
 use tftp::Tftp;
 use upstream::Upstream;
 
@@ -70,6 +72,9 @@ pub enum ProvisioningError {
     /// A cluster's pattern is none.
     #[error("cluster.devices: {0}")]
     Devices(#[from] regex::Error),
+    /// The system refuses a thread.
+    #[error("the system refuses a thread: {0}")]
+    Thread(io::Error),
     /// The system refuses a poll.
     #[error("the system refuses a poll: {0}")]
     Poll(io::Error),
@@ -132,6 +137,7 @@ impl Provisioning {
             clusters: of_clusters,
         };
         let cache = Cache::open(&settings.cache(), settings.cache_bytes(), Arc::clone(&office.counters))?;
+        let cache = Shelf::open(cache, Arc::clone(&office.counters)).map_err(ProvisioningError::Thread)?;
         let papers = Papers::new(&settings);
         let (mut clusters, mut servers) = (Vec::new(), HashMap::new());
         for cluster in &config.clusters {
