@@ -66,7 +66,7 @@ pub enum CacheError {
         source: io::Error,
     },
     /// A file is larger than the whole cache may be.
-    #[error("file of {len} bytes does not fit into a cache of {limit}; raise cache.bytes")]
+    #[error("file of {len} bytes does not fit into a cache of {limit}; raise provisioning.cache_mb")]
     TooLarge {
         /// Bytes.
         len: u64,

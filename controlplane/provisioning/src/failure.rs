@@ -65,7 +65,7 @@ failures! {
     // The secure-phone database.
     NotAllowed = "not_allowed": "The device is not on the allow-list, and enrolment is not open.", "If it is yours: pinholectl phone allow SEP..., or open enrolment for a while.";
     EnrolmentFull = "enrolment_full": "Enrolment is open, but as many devices have come as were expected.", "Look who came (pinholectl phones), forget strangers, open enrolment again.";
-    DeviceLimit = "device_limit": "The database holds as many devices as it may.", "Forget devices that are gone, or raise limits.devices.";
+    DeviceLimit = "device_limit": "The database holds as many devices as it may.", "Forget devices that are gone, or raise provisioning.phones.devices.";
     TrustListMissing = "trust_list_missing": "A configuration was asked for, or a certificate was shown first, by a phone that did not fetch its trust list before.", "The phone holds another trust list, or asked another server: erase its trust list and let it start again. For phones prepared elsewhere: trust_list_first = false.";
     OtherSource = "other_source": "A configuration was asked for from another address than the trust list.", "Usually somebody else asks. If the phone's provider changes its address within minutes: same_source = false.";
     UnknownSource = "unknown_source": "A file of no device was asked for from an address where no phone was seen lately.", "Usually a scanner. A phone asks for its trust list first.";
