@@ -435,13 +435,16 @@ fn a_configuration_is_encrypted_to_the_certificate_that_the_phone_has_shown() {
 }
 
 #[test]
-fn where_encryption_is_required_a_stranger_to_it_gets_nothing_but_by_https() {
+fn where_encryption_is_required_a_stranger_to_it_gets_nothing_but_by_https_with_its_certificate() {
     let stage = Stage::start_with("", "encryption = \"required\"");
     stage.fetch_trust_list();
     assert_eq!(stage.get(&format!("{DEVICE}.cnf.xml.sgn")).status, 404);
     assert_eq!(stage.get(&format!("{DEVICE}.cnf.xml.enc.sgn")).status, 404);
-    assert_eq!(stage.count("certificate_not_seen"), 2);
-    assert_eq!(stage.secure(&format!("{DEVICE}.cnf.xml.sgn"), &[]).unwrap().status, 200);
+    assert_eq!(stage.secure(&format!("{DEVICE}.cnf.xml.sgn"), &[]).unwrap().status, 404);
+    assert_eq!(stage.count("certificate_not_seen"), 3);
+    let options = stage.certified(&stage.appliance.authority.sign(DEVICE, Validity::Now));
+    let options = options.each_ref().map(String::as_str);
+    assert_eq!(stage.secure(&format!("{DEVICE}.cnf.xml.sgn"), &options).unwrap().status, 200);
 }
 
 #[test]
