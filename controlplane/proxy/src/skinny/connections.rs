@@ -156,7 +156,7 @@ impl Proxy {
         let was = std::mem::replace(&mut connection.stage, Stage::Standby);
         let device = connection.device.clone();
         if was == Stage::Registered {
-            self.event(Event::new(EventKind::Unregistered, "unregistered or reset").device(device.as_str()));
+            self.event(Event::new(EventKind::Unregistered, "unregistered").device(device.as_str()));
         }
         for id in self.skinny.streams_of(conn) {
             self.skinny_close_stream(id, "the phone is no longer registered", now);

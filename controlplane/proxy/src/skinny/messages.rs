@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use pinhole_sccp::{Frame, MessageId, ResetKind, SecurityStatus, Sender, Server};
+use pinhole_sccp::{Frame, MessageId, SecurityStatus, Sender, Server};
 
 use super::SkinnyOutput;
 use super::connections::Stage;
@@ -105,8 +105,9 @@ impl Proxy {
             MessageId::PORT_REQUEST => self.skinny_port_request(conn, frame, now)?,
             MessageId::PORT_CLOSE => self.skinny_port_close(conn, frame, now),
             MessageId::REGISTER_ACK => self.skinny_registered(conn, frame, now),
-            MessageId::REGISTER_REJECT | MessageId::UNREGISTER_ACK => self.skinny_unregistered(conn, now),
-            MessageId::RESET if frame.reset_kind() != Ok(ResetKind::ApplyConfig) => {
+            // A Reset ends nothing yet: a phone may finish its call first, then unregisters or lets go of the connection.
+            MessageId::REGISTER_REJECT => self.skinny_unregistered(conn, now),
+            MessageId::UNREGISTER_ACK if frame.unregister_status() == Ok(0) => {
                 self.skinny_unregistered(conn, now);
             }
             MessageId::SERVER_RES => return self.skinny_servers(conn, frame),

@@ -100,12 +100,8 @@ fn phone_that_has_not_registered_may_only_live_complain_and_ask() {
 }
 
 #[test]
-fn registration_ends_with_its_reject_acknowledgement_or_reset() {
-    for ended in [
-        Frame::register_reject(0, "no").unwrap(),
-        frame(MessageId::UNREGISTER_ACK, 0, &[0; 4]),
-        frame(MessageId::RESET, 17, &[2, 0, 0, 0]),
-    ] {
+fn registration_ends_with_its_reject_or_its_granted_end() {
+    for ended in [Frame::register_reject(0, "no").unwrap(), frame(MessageId::UNREGISTER_ACK, 0, &[0; 4])] {
         let mut stage = Stage::registered();
         stage.talk(1, 7);
         stage.server_sends(1, ended.clone());
@@ -115,10 +111,21 @@ fn registration_ends_with_its_reject_acknowledgement_or_reset() {
         stage.phone_sends(1, frame(MessageId::OFF_HOOK, 17, &[0; 8]));
         assert_eq!(stage.count(Counter::SkinnyUnregistered), 1);
     }
-    let mut stage = Stage::registered();
-    stage.talk(1, 7);
-    stage.server_sends(1, frame(MessageId::RESET, 17, &[3, 0, 0, 0]));
-    assert_eq!(stage.proxy.sessions().len(), 1, "a new configuration ends no call");
+}
+
+#[test]
+fn reset_and_a_refusal_to_unregister_leave_a_running_call_alone() {
+    let resets = [1, 2, 3, 9].map(|kind| frame(MessageId::RESET, 17, &[kind, 0, 0, 0]));
+    let refusals = [&[1, 0, 0, 0][..], &[]].map(|status| frame(MessageId::UNREGISTER_ACK, 0, status));
+    for said in resets.into_iter().chain(refusals) {
+        let mut stage = Stage::registered();
+        stage.talk(1, 7);
+        stage.server_sends(1, said.clone());
+        assert_eq!(stage.at_phone(), said);
+        assert_eq!((stage.proxy.sessions().len(), stage.proxy.registered_count()), (1, 1), "{said:?}");
+        stage.phone_sends(1, frame(MessageId::ON_HOOK, 17, &[0; 8]));
+        assert_eq!(stage.at_server().id(), MessageId::ON_HOOK);
+    }
 }
 
 #[test]
