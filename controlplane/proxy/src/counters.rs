@@ -152,7 +152,7 @@ pinhole_admin::counters! {
     SkinnyWrongDirection = "skinny_wrong_direction",
     /// SCCP messages dropped: they carry addresses that cannot be replaced (multicast, QoS, port lists).
     SkinnyNotCarried = "skinny_not_carried",
-    /// SCCP acknowledgements dropped: no such channel is open.
+    /// SCCP acknowledgements of channels that are not open: turned into failures, or dropped if they name none.
     SkinnyStrayChannels = "skinny_stray_channels",
     /// SCCP channels refused: too many of one connection, or calls in all.
     SkinnyStreamLimit = "skinny_stream_limit",

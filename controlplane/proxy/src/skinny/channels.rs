@@ -202,10 +202,10 @@ impl Proxy {
         let medium = medium(frame.id());
         let mut channel = frame.channel_mut().ok_or(Counter::SkinnyMalformed)?;
         let status = channel.status()?;
-        let id = self
-            .skinny
-            .find(conn, way, Some(medium), ids(&channel), true)
-            .ok_or(Counter::SkinnyStrayChannels)?;
+        let ids = ids(&channel);
+        let Some(id) = self.skinny.find(conn, way, Some(medium), ids, true) else {
+            return self.skinny_stray(conn, &mut channel, way, (medium, ids));
+        };
         if status != MediaStatus::OK {
             channel.set_endpoint(NOWHERE)?;
             self.count(Counter::SkinnyChannelsFailed);
@@ -227,6 +227,28 @@ impl Proxy {
                 direct(outside, claimed);
             });
         }
+        Ok(())
+    }
+
+    /// An acknowledgement of no channel of ours: the data plane has refused it, or it is closed. A call manager that
+    /// waits for it hears that there is none. One that names no channel, or whose call has another open by now, is
+    /// dropped: it could be taken for that one's.
+    fn skinny_stray(
+        &mut self,
+        conn: ConnId,
+        channel: &mut Channel<&mut Frame>,
+        way: Way,
+        (medium, (party, call)): (Medium, (u32, u32)),
+    ) -> Result<(), Counter> {
+        let other = self.skinny.of_call(conn, call, medium).and_then(|id| self.skinny.streams.get_mut(&id));
+        if (party, call) == (0, 0) || other.is_some_and(|stream| stream.half(way).is_some()) {
+            return Err(Counter::SkinnyStrayChannels);
+        }
+        channel.set_endpoint(NOWHERE)?;
+        if channel.status()? == MediaStatus::OK {
+            channel.set_status(MediaStatus::OUT_OF_SOCKETS)?;
+        }
+        self.count(Counter::SkinnyStrayChannels);
         Ok(())
     }
 

@@ -77,8 +77,21 @@ fn stream_that_the_data_plane_refuses_is_given_up() {
     assert_eq!(stage.count(Counter::MediaRefused), 1);
     assert_eq!(stage.commands_of(CommandKind::Close).len(), 1);
     assert!(stage.proxy.calls(stage.now).is_empty());
+}
+
+#[test]
+fn call_manager_hears_that_a_channel_failed_which_the_data_plane_refused() {
+    let mut stage = Stage::registered();
+    stage.refuses = true;
+    stage.server_sends(1, open(7, None));
     stage.phone.clear();
+    stage.server.clear();
     stage.phone_sends(1, open_ack(7, 0x107, CLAIMED, 0));
+    let ack = stage.at_server();
+    let channel = ack.channel().unwrap();
+    assert_eq!((channel.party(), channel.call()), (Ok(0x107), Ok(7)));
+    assert_eq!(channel.status(), Ok(MediaStatus::OUT_OF_SOCKETS));
+    assert_eq!(endpoint(&ack), "0.0.0.0:0");
     assert_eq!(stage.count(Counter::SkinnyStrayChannels), 1);
     stage.nothing_more();
 }

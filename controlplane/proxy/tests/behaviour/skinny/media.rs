@@ -133,16 +133,29 @@ fn acknowledgement_is_found_by_call_or_alone_where_the_party_is_zero() {
 }
 
 #[test]
-fn acknowledgement_of_no_open_channel_is_dropped() {
+fn acknowledgement_of_no_open_channel_becomes_a_failure_without_an_address() {
     let mut stage = Stage::registered();
-    stage.phone_sends(1, open_ack(7, 0x107, CLAIMED, 0));
+    stage.server_sends(1, open(7, None));
+    stage.phone.clear();
+    let strays = [open_ack(9, 0x109, CLAIMED, 0), start_ack(7, 0x107, CLAIMED)];
+    for stray in strays.into_iter().chain([open_ack(9, 0x109, CLAIMED, 8)]) {
+        stage.phone_sends(1, stray);
+        let seen = stage.at_server();
+        assert_eq!(seen.channel().unwrap().status(), Ok(MediaStatus::OUT_OF_SOCKETS));
+        assert_eq!(endpoint(&seen), "0.0.0.0:0");
+    }
+    assert_eq!(stage.count(Counter::SkinnyStrayChannels), 3);
+    assert_eq!(stage.proxy.sessions().len(), 1);
+}
+
+#[test]
+fn acknowledgement_that_could_be_taken_for_another_channels_is_dropped() {
+    let mut stage = Stage::registered();
     stage.server_sends(1, open(7, None));
     stage.server_sends(1, open(8, None));
     stage.phone.clear();
     stage.phone_sends(1, open_ack(0, 0, CLAIMED, 0));
-    stage.phone_sends(1, open_ack(9, 0x109, CLAIMED, 0));
-    stage.phone_sends(1, start_ack(7, 0x107, CLAIMED));
-    assert_eq!(stage.count(Counter::SkinnyStrayChannels), 4);
+    assert_eq!(stage.count(Counter::SkinnyStrayChannels), 1);
     stage.nothing_more();
 }
 
