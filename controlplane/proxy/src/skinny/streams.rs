@@ -95,8 +95,9 @@ impl Skinny {
         self.streams.iter().filter(|(_, stream)| lost(stream)).map(|(id, _)| *id).collect()
     }
 
-    /// The stream with an open half that a message means: by party id, else by call reference. With neither, `waiting`
-    /// takes the only half that is not acknowledged.
+    /// The stream with an open half that a message means: by party id, of several by call reference too. By the call alone
+    /// only where one of the two has no party id, else a late message about a channel that is closed would mean the one
+    /// that came after it. With neither, `waiting` takes the only half that is not acknowledged.
     pub(super) fn find(
         &mut self,
         conn: ConnId,
@@ -113,9 +114,14 @@ impl Skinny {
                 open.push((id, half, stream.call));
             }
         }
-        let by_party = open.iter().find(|(_, half, _)| party != 0 && half.party == party);
-        let by_call = || open.iter().find(|(_, _, reference)| call != 0 && *reference == call);
-        if let Some((id, ..)) = by_party.or_else(by_call) {
+        let same_party = |half: &Half| party != 0 && half.party == party;
+        let same_call = |reference: u32| call != 0 && reference == call;
+        let both = open.iter().find(|(_, half, reference)| same_party(half) && same_call(*reference));
+        let by_party = || open.iter().find(|(_, half, _)| same_party(half));
+        let by_call = || {
+            open.iter().find(|(_, half, reference)| same_call(*reference) && (party == 0 || half.party == 0))
+        };
+        if let Some((id, ..)) = both.or_else(by_party).or_else(by_call) {
             return Some(*id);
         }
         let mut pending = open.iter().filter(|(_, half, _)| !half.acknowledged);

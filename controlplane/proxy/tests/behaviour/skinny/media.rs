@@ -99,6 +99,33 @@ fn hold_closes_the_session_and_resume_brings_new_keys_and_ports() {
 }
 
 #[test]
+fn late_close_of_an_earlier_channel_leaves_the_next_one_of_the_call_open() {
+    let mut stage = Stage::registered();
+    stage.talk(1, 7);
+    let before = stage.orders();
+    for (id, party) in [(MessageId::CLOSE_RECEIVE_CHANNEL, 0x99), (MessageId::STOP_MEDIA_TRANSMISSION, 0x9A)]
+    {
+        stage.server_sends(1, frame(id, 17, &body(16, &[(0, 7), (4, party), (8, 7)])));
+        assert_eq!(stage.at_phone().id(), id, "the phone may judge for itself");
+    }
+    assert_eq!((stage.orders(), stage.proxy.sessions().len()), (before, 1));
+    stage.server_sends(1, frame(MessageId::CLOSE_RECEIVE_CHANNEL, 17, &body(16, &[(0, 7), (8, 7)])));
+    assert!(stage.orders() != before, "one without a party is found by its call");
+}
+
+#[test]
+fn channel_is_found_by_party_and_call_where_two_calls_share_a_party() {
+    let mut stage = Stage::registered();
+    for call in [7, 8] {
+        stage
+            .server_sends(1, frame(MessageId::OPEN_RECEIVE_CHANNEL, 0, &body(28, &[(4, 0x107), (24, call)])));
+    }
+    stage.server_sends(1, frame(MessageId::CLOSE_RECEIVE_CHANNEL, 0, &body(16, &[(4, 0x107), (8, 8)])));
+    let left = stage.proxy.calls(stage.now);
+    assert_eq!((left.len(), left[0].call_id.as_str()), (1, "sccp-7"));
+}
+
+#[test]
 fn stopped_phone_is_not_heard_any_more() {
     let mut stage = Stage::registered();
     let (opened, started) = stage.talk(1, 7);
@@ -124,7 +151,7 @@ fn channel_that_is_opened_again_gets_another_key_on_the_same_ports() {
 
 #[test]
 fn acknowledgement_is_found_by_call_or_alone_where_the_party_is_zero() {
-    for (call, party) in [(7, 0), (0, 0x107), (7, 0x999), (0, 0)] {
+    for (call, party) in [(7, 0), (0, 0x107), (9, 0x107), (0, 0)] {
         let mut stage = Stage::registered();
         stage.server_sends(1, open(7, None));
         stage.phone_sends(1, open_ack(call, party, CLAIMED, 0));
@@ -155,7 +182,8 @@ fn acknowledgement_that_could_be_taken_for_another_channels_is_dropped() {
     stage.server_sends(1, open(8, None));
     stage.phone.clear();
     stage.phone_sends(1, open_ack(0, 0, CLAIMED, 0));
-    assert_eq!(stage.count(Counter::SkinnyStrayChannels), 1);
+    stage.phone_sends(1, open_ack(7, 0x999, CLAIMED, 0));
+    assert_eq!(stage.count(Counter::SkinnyStrayChannels), 2);
     stage.nothing_more();
 }
 
