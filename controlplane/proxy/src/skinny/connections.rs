@@ -126,11 +126,13 @@ impl Proxy {
             return Err(Counter::SkinnyNameRefused);
         }
         let local = self.config.clusters.get(connection.cluster).map(|cluster| cluster.local.ip());
+        let mut request = frame.registration_mut().ok_or(Counter::SkinnyMalformed)?;
+        request.set_address(local.ok_or(Counter::SkinnyMalformed)?)?;
+        // Only what passes counts.
         if frame.id() == MessageId::REGISTER {
             connection.stage = connection.stage.max(Stage::Registering);
         }
-        let mut request = frame.registration_mut().ok_or(Counter::SkinnyMalformed)?;
-        request.set_address(local.ok_or(Counter::SkinnyMalformed)?).map_err(|_| Counter::SkinnyMalformed)
+        Ok(())
     }
 
     /// The call manager has granted a registration: what the phone did before, here or on connections that are lost, is

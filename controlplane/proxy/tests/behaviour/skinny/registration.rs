@@ -100,6 +100,19 @@ fn phone_that_has_not_registered_may_only_live_complain_and_ask() {
 }
 
 #[test]
+fn register_that_does_not_pass_opens_no_way_for_other_messages() {
+    let mut stage = Stage::with(config());
+    stage.connect(PHONE_A, 1, PRIMARY);
+    let mut short = [0; 24];
+    short[..PHONE_A.len()].copy_from_slice(PHONE_A.as_bytes());
+    stage.phone_sends(1, frame(MessageId::REGISTER, 0, &short));
+    assert_eq!(stage.count(Counter::SkinnyMalformed), 1);
+    stage.phone_sends(1, frame(MessageId::OFF_HOOK, 0, &[0; 8]));
+    assert_eq!(stage.count(Counter::SkinnyUnregistered), 1);
+    stage.nothing_more();
+}
+
+#[test]
 fn registration_ends_with_its_reject_or_its_granted_end() {
     for ended in [Frame::register_reject(0, "no").unwrap(), frame(MessageId::UNREGISTER_ACK, 0, &[0; 4])] {
         let mut stage = Stage::registered();
