@@ -138,20 +138,25 @@ impl Proxy {
         let cluster = self.skinny.connections.get(&conn).map(|connection| connection.cluster);
         let cluster = cluster.and_then(|at| self.config.clusters.get(at)).ok_or(Counter::SkinnyMalformed)?;
         let mut servers = frame.servers_mut().ok_or(Counter::SkinnyMalformed)?;
-        for place in 0..Server::PLACES {
-            let inside = servers.get(place).ok().map(|server| SocketAddr::new(server.address, server.port));
-            let known = cluster.skinny.iter().find(|known| {
-                // A port of 0 is the usual one.
-                inside.is_some_and(|inside| {
-                    inside == known.inside || (inside.port() == 0 && inside.ip() == known.inside.ip())
-                })
-            });
-            let shown = known.map_or_else(Server::none, |known| Server {
+        let known = |place| {
+            let listed = servers.get(place).ok()?;
+            let inside = SocketAddr::new(listed.address, listed.port);
+            // A port of 0 is the usual one.
+            let is = |known: SocketAddr| inside == known || (inside.port() == 0 && inside.ip() == known.ip());
+            cluster.skinny.iter().find(|known| is(known.inside))
+        };
+        let mut shown: Vec<Server> = (0..Server::PLACES)
+            .filter_map(known)
+            .map(|known| Server {
                 name: known.name.clone().into_bytes(),
                 port: known.outside.port(),
                 address: known.outside.ip(),
-            });
-            servers.set(place, &shown)?;
+            })
+            .collect();
+        // Those left out leave no hole: a phone may end its reading at one.
+        shown.resize(Server::PLACES, Server::none());
+        for (place, server) in shown.iter().enumerate() {
+            servers.set(place, server)?;
         }
         Ok(())
     }
