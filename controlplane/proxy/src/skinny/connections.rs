@@ -60,19 +60,27 @@ impl Proxy {
             return self.skinny_refuse(conn, &device, Counter::SkinnyListenersUnknown, text);
         };
         // A phone has one connection to a call manager. When it makes another the old one is dead, whether we know or not.
-        let same = |other: &Connection| (&other.device, other.cluster, other.to) == (&device, cluster, to);
-        let old = self.skinny.connections.iter().find(|(_, other)| same(other)).map(|(old, _)| *old);
-        if let Some(old) = old {
+        if let Some(old) = self.skinny_connection_to(&device, cluster, to) {
             self.count(Counter::PhonesReplaced);
             self.skinny_closed(old, "a newer connection takes over", now);
         }
         let text = format!("connected from {peer}, {tls}, SCCP");
         self.event(Event::new(EventKind::PhoneConnected, text).device(device.as_str()));
+        self.skinny.devices.change(&device, |held| held.connections.push(conn));
         let streams = Vec::new();
         let connection =
             Connection { device, cluster, to, peer, tls, since: now, stage: Stage::Standby, streams };
         self.skinny.connections.insert(conn, connection);
         self.skinny_output(SkinnyOutput::Connect { conn, cluster, to });
+    }
+
+    /// A device's connection to a call manager.
+    fn skinny_connection_to(&self, device: &DeviceName, cluster: usize, to: SocketAddr) -> Option<ConnId> {
+        let same = |conn: &ConnId| {
+            let other = self.skinny.connections.get(conn);
+            other.is_some_and(|other| (other.cluster, other.to) == (cluster, to))
+        };
+        self.skinny.devices.of(device)?.connections.iter().copied().find(same)
     }
 
     fn skinny_refuse(&mut self, conn: ConnId, device: &DeviceName, counter: Counter, text: String) {
@@ -90,6 +98,10 @@ impl Proxy {
             n => format!("{reason}; {n} stream(s) go on for a while"),
         };
         self.event(Event::new(EventKind::PhoneClosed, text).device(connection.device.as_str()));
+        self.skinny.devices.change(&connection.device, |held| {
+            held.connections.retain(|other| *other != conn);
+            held.orphans.extend(&connection.streams);
+        });
         for id in connection.streams {
             if let Some(stream) = self.skinny.streams.get_mut(&id) {
                 stream.conn = None;

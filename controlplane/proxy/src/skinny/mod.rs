@@ -3,6 +3,7 @@
 
 mod channels;
 mod connections;
+mod devices;
 mod io;
 mod messages;
 mod notes;
@@ -16,6 +17,7 @@ use crate::io::ConnId;
 use crate::proxy::Proxy;
 
 use connections::Connection;
+use devices::Devices;
 use streams::Stream;
 
 pub use io::{SkinnyInput, SkinnyOutput};
@@ -25,6 +27,7 @@ pub(crate) use streams::StreamId;
 #[derive(Default)]
 pub(crate) struct Skinny {
     connections: HashMap<ConnId, Connection>,
+    devices: Devices,
     streams: BTreeMap<StreamId, Stream>,
     /// The id given last.
     last: StreamId,

@@ -85,6 +85,7 @@ impl Proxy {
         self.count(Counter::CallsAdopted);
         let text = format!("SCCP call {} in slot {slot}: taken over from before the restart", note.r);
         self.event(Event::new(EventKind::CallAdopted, text).device(device.as_str()));
+        self.skinny.devices.change(&device, |held| held.orphans.push(id));
         let medium = if note.m { Medium::Video } else { Medium::Audio };
         let stream = Stream {
             device,

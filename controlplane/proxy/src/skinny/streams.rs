@@ -91,8 +91,7 @@ impl Skinny {
 
     /// The streams of a device whose connections are lost.
     pub(super) fn orphans(&self, device: &DeviceName) -> Vec<StreamId> {
-        let lost = |stream: &Stream| stream.conn.is_none() && stream.device == *device;
-        self.streams.iter().filter(|(_, stream)| lost(stream)).map(|(id, _)| *id).collect()
+        self.devices.of(device).map(|held| held.orphans.clone()).unwrap_or_default()
     }
 
     /// The stream with an open half that a message means: by party id, of several by call reference too. By the call alone
@@ -252,8 +251,11 @@ impl Proxy {
     pub(super) fn skinny_close_stream(&mut self, id: StreamId, reason: &str, now: Instant) {
         let Some(stream) = self.skinny.streams.remove(&id) else { return };
         self.timers.cancel(&Timer::Orphan(id));
-        if let Some(connection) = stream.conn.and_then(|conn| self.skinny.connections.get_mut(&conn)) {
-            connection.streams.retain(|other| *other != id);
+        match stream.conn.and_then(|conn| self.skinny.connections.get_mut(&conn)) {
+            Some(connection) => connection.streams.retain(|other| *other != id),
+            None => {
+                self.skinny.devices.change(&stream.device, |held| held.orphans.retain(|other| *other != id))
+            }
         }
         let text = format!("SCCP in slot {}: {reason}", stream.slot);
         self.event(Event::new(EventKind::SessionClosed, text).device(stream.device.as_str()));
