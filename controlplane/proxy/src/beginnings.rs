@@ -174,7 +174,7 @@ impl Proxy {
         };
         let limits = &self.config.limits;
         let invite = *method == Method::Invite;
-        if invite && self.sets.calls() >= limits.calls {
+        if invite && self.calls_full() {
             return Err(Refusal::busy(Counter::CallLimit));
         }
         if invite && self.sets.calls_of_phone(device) >= limits.calls_per_phone {

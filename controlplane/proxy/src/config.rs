@@ -105,7 +105,7 @@ pub struct MediaPort {
 /// Bounds of the tables of one shard. Each has a counter of what it refused.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Calls in progress.
+    /// Calls of SIP in progress and streams of SCCP, together.
     pub calls: usize,
     /// Calls in progress of one phone.
     pub calls_per_phone: usize,

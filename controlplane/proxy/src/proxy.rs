@@ -184,6 +184,11 @@ impl Proxy {
         }
     }
 
+    /// Whether no call more may begin. Each stream of SCCP counts as a call of SIP does.
+    pub(crate) fn calls_full(&self) -> bool {
+        self.sets.calls() + self.skinny.stream_count() >= self.config.limits.calls
+    }
+
     pub(crate) fn output(&mut self, output: Output) {
         self.outputs.push_back(output);
     }

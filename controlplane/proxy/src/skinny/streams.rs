@@ -130,6 +130,11 @@ impl Skinny {
         }
     }
 
+    /// How many streams there are.
+    pub(crate) fn stream_count(&self) -> usize {
+        self.streams.len()
+    }
+
     /// Call and device that a session serves, for operators.
     pub(crate) fn owner(&self, id: StreamId) -> Option<(String, String)> {
         let stream = self.streams.get(&id)?;
@@ -154,10 +159,7 @@ impl Proxy {
         if let Some(id) = self.skinny.of_call(conn, call, medium) {
             return Ok(id);
         }
-        let limits = &self.config.limits;
-        if held >= limits.skinny_streams_per_connection
-            || self.skinny.streams.len() + self.sets.calls() >= limits.calls
-        {
+        if held >= self.config.limits.skinny_streams_per_connection || self.calls_full() {
             return Err(Counter::SkinnyStreamLimit);
         }
         let inside = self.config.clusters.get(cluster).map_or(0, |cluster| cluster.port);

@@ -1,11 +1,11 @@
 //! Tables that others fill have bounds, and what was refused is told and counted.
 
 use pinhole_flow::CommandKind;
-use pinhole_proxy::{ConnId, Counter};
+use pinhole_proxy::{ConnId, Counter, DeviceName, Input, SkinnyInput};
 use pinhole_sccp::MediaStatus;
 
 use super::stage::*;
-use crate::stage::{PHONE_A, PHONE_B};
+use crate::stage::{self, PHONE_A, PHONE_B};
 
 fn refusal(stage: &mut Stage, call: u32) -> MediaStatus {
     stage.server_sends(1, open(call, None));
@@ -50,6 +50,32 @@ fn streams_count_among_the_calls() {
     stage.register(1, PHONE_A);
     stage.talk(1, 7);
     assert_eq!(refusal(&mut stage, 9), MediaStatus::OUT_OF_CHANNELS);
+}
+
+#[test]
+fn sip_calls_find_no_room_where_streams_have_taken_it() {
+    let mut config = config();
+    config.limits.calls = 1;
+    let mut sip = stage::Stage::with(config);
+    sip.connect(PHONE_A, 1);
+    let conn = ConnId(2);
+    let connected = SkinnyInput::Connected {
+        conn,
+        device: DeviceName::new(PHONE_B).unwrap(),
+        peer: stage::peer(2),
+        tls: "TLSv1.2".to_owned(),
+        listener: PRIMARY.parse().unwrap(),
+    };
+    let opened = SkinnyInput::FromServer { conn, frame: open(7, None) };
+    for input in [connected, opened] {
+        sip.proxy.handle_skinny(input, sip.now);
+    }
+    sip.input(Input::Tick);
+    assert_eq!(sip.proxy.sessions().len(), 1);
+    let invite = sip.invite_of_phone("call-1", &stage::offer_outside(stage::KEY_A));
+    sip.phone_sends(1, invite);
+    assert_eq!(sip.phone.pop_back().unwrap().1.code(), Some(503));
+    assert_eq!(sip.count(Counter::CallLimit), 1);
 }
 
 #[test]
