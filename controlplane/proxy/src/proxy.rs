@@ -177,6 +177,7 @@ impl Proxy {
             Timer::Registration(key) => self.registration_expired(&key),
             Timer::Unclaimed => self.close_unclaimed(now),
             Timer::Orphan(stream) => self.skinny_orphan(stream, now),
+            Timer::Unused(stream) => self.skinny_unused(stream, now),
             Timer::Ports => {
                 self.sessions.wake_ports(now);
                 self.watch_ports();

@@ -31,6 +31,8 @@ pub(crate) enum Timer {
     Unclaimed,
     /// Does the phone of this stream, whose connection is lost, still talk?
     Orphan(StreamId),
+    /// Has no channel used this stream, whose ports were asked for?
+    Unused(StreamId),
     /// Port pairs have rested enough.
     Ports,
 }

@@ -13,6 +13,7 @@ use crate::counters::Counter;
 use crate::io::ConnId;
 use crate::offer_answer::{reachable, set_remote};
 use crate::proxy::Proxy;
+use crate::timers::Timer;
 
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
@@ -125,7 +126,7 @@ impl Proxy {
         let written = self.skinny_write(id, frame, way, &encryption);
         let Some(stream) = self.skinny.streams.get_mut(&id) else { return Err(Counter::SkinnyMalformed) };
         if written.is_err() {
-            if stream.receive.is_none() && stream.transmit.is_none() {
+            if stream.unused() {
                 self.skinny_close_stream(id, "its message cannot be rewritten", now);
             }
             return written;
@@ -260,7 +261,8 @@ impl Proxy {
         }
     }
 
-    /// PortRequest: ports are wanted before a channel is opened.
+    /// PortRequest: ports are wanted before a channel is opened. If none is for as long as a call may ring, they are given
+    /// back: a call manager that lost the call would never close them.
     pub(super) fn skinny_port_request(
         &mut self,
         conn: ConnId,
@@ -268,15 +270,16 @@ impl Proxy {
         now: Instant,
     ) -> Result<(), Counter> {
         let call = frame.channel().ok_or(Counter::SkinnyMalformed)?.call()?;
-        self.skinny_stream(conn, call, Medium::Audio, now).map(|_| ())
+        let id = self.skinny_stream(conn, call, Medium::Audio, now)?;
+        self.timers.set(Timer::Unused(id), now + self.config.timers.ring);
+        Ok(())
     }
 
     /// PortClose: of a stream that no channel has used.
     pub(super) fn skinny_port_close(&mut self, conn: ConnId, frame: &Frame, now: Instant) {
         let Some(Ok(call)) = frame.channel().map(|channel| channel.call()) else { return };
         let Some(id) = self.skinny.of_call(conn, call, Medium::Audio) else { return };
-        let unused = |stream: &Stream| stream.receive.is_none() && stream.transmit.is_none();
-        if self.skinny.streams.get(&id).is_some_and(unused) {
+        if self.skinny.streams.get(&id).is_some_and(Stream::unused) {
             self.skinny_close_stream(id, "its ports are not wanted any more", now);
         }
     }

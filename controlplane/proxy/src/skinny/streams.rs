@@ -64,6 +64,11 @@ pub(super) struct Stream {
 }
 
 impl Stream {
+    /// Whether no way is open.
+    pub(super) fn unused(&self) -> bool {
+        self.receive.is_none() && self.transmit.is_none()
+    }
+
     pub(super) fn half(&mut self, way: Way) -> &mut Option<Half> {
         match way {
             Way::Receive => &mut self.receive,
@@ -237,7 +242,7 @@ impl Proxy {
     pub(super) fn skinny_close_half(&mut self, id: StreamId, way: Way, now: Instant) {
         let Some(stream) = self.skinny.streams.get_mut(&id) else { return };
         *stream.half(way) = None;
-        if stream.receive.is_none() && stream.transmit.is_none() {
+        if stream.unused() {
             return self.skinny_close_stream(id, "both ways are closed", now);
         }
         let (nobodys, _) = self.skinny_key();
@@ -253,6 +258,7 @@ impl Proxy {
     pub(super) fn skinny_close_stream(&mut self, id: StreamId, reason: &str, now: Instant) {
         let Some(stream) = self.skinny.streams.remove(&id) else { return };
         self.timers.cancel(&Timer::Orphan(id));
+        self.timers.cancel(&Timer::Unused(id));
         match stream.conn.and_then(|conn| self.skinny.connections.get_mut(&conn)) {
             Some(connection) => connection.streams.retain(|other| *other != id),
             None => {
@@ -269,6 +275,13 @@ impl Proxy {
     pub(crate) fn skinny_activity(&mut self, id: StreamId, phone: bool, now: Instant) {
         if let Some(stream) = self.skinny.streams.get_mut(&id).filter(|_| phone) {
             stream.phone_media_seen = now;
+        }
+    }
+
+    /// Ports were asked for long ago.
+    pub(crate) fn skinny_unused(&mut self, id: StreamId, now: Instant) {
+        if self.skinny.streams.get(&id).is_some_and(Stream::unused) {
+            self.skinny_close_stream(id, "no channel has used its ports", now);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Channels and transmissions: keys, addresses, sessions.
 
+use std::time::Duration;
+
 use pinhole_flow::{CommandKind, LegFlags, MasterKey, Suite};
 use pinhole_proxy::Counter;
 use pinhole_sccp::{
@@ -344,6 +346,21 @@ fn ports_that_are_asked_for_first_are_those_of_the_channel() {
     stage.server_sends(1, frame(MessageId::PORT_CLOSE, 17, &body(16, &[(0, 8), (4, 8), (8, 0x108)])));
     stage.server_sends(1, frame(MessageId::PORT_CLOSE, 17, &body(16, &[(0, 7), (4, 7), (8, 0x107)])));
     assert_eq!(stage.proxy.ports().in_use, 2, "those of the open channel stay");
+}
+
+#[test]
+fn ports_that_no_channel_uses_are_given_back_after_a_while() {
+    let mut stage = Stage::registered();
+    for call in [7, 8] {
+        let ids = [(0, call), (4, call), (8, call + 0x100)];
+        stage.server_sends(1, frame(MessageId::PORT_REQUEST, 17, &body(24, &ids)));
+    }
+    stage.server_sends(1, open(8, None));
+    stage.pass(Duration::from_secs(179));
+    assert_eq!(stage.proxy.ports().in_use, 4);
+    stage.pass(Duration::from_secs(2));
+    assert_eq!(stage.proxy.ports().in_use, 2, "those of the open channel stay");
+    assert_eq!(stage.proxy.sessions().len(), 1);
 }
 
 #[test]
