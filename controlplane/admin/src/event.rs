@@ -115,6 +115,8 @@ event_kinds! {
     MediaTimeout = "media_timeout", Warning;
     /// The data plane refused a command.
     MediaRefused = "media_refused", Warning;
+    /// A media session was lost with the data plane that had it; its call is closed.
+    MediaLost = "media_lost", Warning;
     /// A message could not be parsed or is not allowed; it was dropped or answered with an error.
     MessageRefused = "message_refused", Warning;
     /// A configured limit was reached.

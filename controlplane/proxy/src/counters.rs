@@ -128,6 +128,8 @@ pinhole_admin::counters! {
     MediaTimeouts = "media_timeouts",
     /// Commands that the data plane refused.
     MediaRefused = "media_refused",
+    /// Media sessions lost with the data plane that had them: their calls were ended.
+    SessionsLost = "sessions_lost",
     /// Media sessions opened.
     SessionsOpened = "sessions_opened",
     /// Media sessions closed.

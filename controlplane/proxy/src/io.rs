@@ -1,5 +1,6 @@
 //! What goes into a proxy and what comes out of it.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use pinhole_flow::{Command, Event as MediaEvent, Session};
@@ -107,8 +108,12 @@ pub enum Input {
     /// The data plane acknowledged or refused a command, or learned an address. Events of
     /// next-hop commands are the process's own.
     Media(MediaEvent),
-    /// The data plane is new and empty: every open session is opened again.
-    MediaReset,
+    /// A data plane is there again: the one that was away, or another. What is not open in it any more has
+    /// lost its stream states, and cannot be opened again: its call ends.
+    MediaBack {
+        /// The sessions that are open in it: slot and generation.
+        open: HashSet<(u32, u32)>,
+    },
     /// A session found open in the data plane after our start. Before any other input; all of them,
     /// then [`Input::AdoptDone`].
     Adopt {

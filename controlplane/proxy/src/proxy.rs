@@ -92,12 +92,11 @@ impl Proxy {
                     Outcome::Refused(owner, detail) => self.media_refused(event.slot, owner, detail, now),
                 }
             }
-            Input::MediaReset => {
-                let rested = self.rested(now);
-                for command in self.sessions.reset(rested) {
-                    self.outputs.push_back(Output::Media(Box::new(command)));
+            Input::MediaBack { open } => {
+                for (slot, owner) in self.sessions.lost(&open) {
+                    self.media_lost(slot, owner, now);
                 }
-                self.watch_ports();
+                // What was to be written while it was away.
                 self.write_all_notes();
             }
             Input::Adopt { slot, generation, session, note } => {

@@ -1,6 +1,6 @@
 //! Media sessions: slots and ports, and the commands that open, change and close them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
 use pinhole_flow::{Command, CommandKind, Event, EventKind, Leg, MasterKey, Mki, Session};
@@ -175,21 +175,15 @@ impl MediaSessions {
         }
     }
 
-    /// The data plane is new and empty: Open for every session that lives; what was closing is closed.
-    pub(crate) fn reset(&mut self, rested: Instant) -> Vec<Command> {
-        let slots: Vec<u32> = self.by_slot.keys().copied().collect();
-        let mut commands = Vec::new();
-        for slot in slots {
-            let Some(session) = self.by_slot.get_mut(&slot) else { continue };
-            session.packets = Some([0; 2]);
-            if session.closing {
-                self.give_back(slot, rested);
-            } else if session.opened {
-                self.sequence = self.sequence.wrapping_add(1);
-                commands.push(Command::open(slot, session.generation, self.sequence, session.orders));
-            }
-        }
-        commands
+    /// The sessions that were opened and are not among those that a data plane has open: slot and owner.
+    /// They cannot be opened again. Their stream states are gone, and under the same keys a second
+    /// session would begin at indices that the first has used.
+    pub(crate) fn lost(&self, open: &HashSet<(u32, u32)>) -> Vec<(u32, Option<Owner>)> {
+        let lost = |slot: u32, session: &MediaSession| {
+            session.opened && !session.closing && !open.contains(&(slot, session.generation))
+        };
+        let sessions = self.by_slot.iter().filter(|(slot, session)| lost(**slot, session));
+        sessions.map(|(slot, session)| (*slot, session.owner)).collect()
     }
 
     /// Takes over a session that was found open. `false` if it cannot be ours: it must be closed.

@@ -305,13 +305,30 @@ impl Proxy {
         };
         let text = format!("the data plane refused session {slot}: {why}; call ended");
         match owner {
-            Some(Owner::Stream(stream)) => self.skinny_refused(stream, text, now),
+            Some(Owner::Stream(stream)) => self.skinny_failed(stream, EventKind::MediaRefused, text, now),
             Some(Owner::Call(set)) => {
                 self.call_event(set, EventKind::MediaRefused, text);
                 self.end_call(set, Ending::ByUs { code: 500, reason: "Server Internal Error" }, now);
             }
             None => self.event(pinhole_admin::Event::new(EventKind::MediaRefused, text)),
         }
+    }
+
+    /// A session is lost with the data plane that had it: its call ends, and both ends are told.
+    pub(crate) fn media_lost(&mut self, slot: u32, owner: Option<Owner>, now: Instant) {
+        self.count(Counter::SessionsLost);
+        let text = format!("session {slot} was lost with its data plane; call ended");
+        match owner {
+            Some(Owner::Stream(stream)) => self.skinny_failed(stream, EventKind::MediaLost, text, now),
+            Some(Owner::Call(set)) => {
+                self.call_event(set, EventKind::MediaLost, text);
+                self.end_call(set, Ending::ByUs { code: 503, reason: "Service Unavailable" }, now);
+            }
+            None => self.event(pinhole_admin::Event::new(EventKind::MediaLost, text)),
+        }
+        // One that no call has, and one whose call has ended already.
+        let rested = self.rested(now);
+        self.close_session(slot, rested);
     }
 
     /// Timer C: nobody answers.

@@ -135,34 +135,59 @@ impl Frame {
     /// # Errors
     /// [`BuildError`] if the request has no ids.
     pub fn refusal(&self, status: MediaStatus) -> Option<Result<Self, BuildError>> {
-        let (id, plain, typed) = match self.id() {
-            MessageId::OPEN_RECEIVE_CHANNEL => (MessageId::OPEN_RECEIVE_CHANNEL_ACK, 20, 36),
-            MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL => {
-                (MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL_ACK, 20, 36)
-            }
-            MessageId::START_MEDIA_TRANSMISSION => (MessageId::START_MEDIA_TRANSMISSION_ACK, 24, 40),
-            MessageId::START_MULTIMEDIA_TRANSMISSION => {
-                (MessageId::START_MULTIMEDIA_TRANSMISSION_ACK, 24, 40)
-            }
+        let id = match self.id() {
+            MessageId::OPEN_RECEIVE_CHANNEL => MessageId::OPEN_RECEIVE_CHANNEL_ACK,
+            MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL => MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL_ACK,
+            MessageId::START_MEDIA_TRANSMISSION => MessageId::START_MEDIA_TRANSMISSION_ACK,
+            MessageId::START_MULTIMEDIA_TRANSMISSION => MessageId::START_MULTIMEDIA_TRANSMISSION_ACK,
             _ => return None,
         };
-        let length = if self.version() >= 17 { typed } else { plain };
-        Some(self.refusal_of(id, length, status))
+        Some(self.refusal_of(id, status))
     }
 
-    fn refusal_of(&self, id: MessageId, length: usize, status: MediaStatus) -> Result<Self, BuildError> {
-        let mut refusal = Self::zeroed(id, self.version(), length)?;
-        if let (Some(request), Some(mut answer)) = (self.channel(), refusal.channel_mut()) {
-            answer.set_party(request.party()?)?;
-            answer.set_call(request.call()?)?;
+    fn refusal_of(&self, id: MessageId, status: MediaStatus) -> Result<Self, BuildError> {
+        let request = self.channel().ok_or_else(|| self.no_field("channel"))?;
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let mut refusal =
+            Self::media_failure(id, self.version(), (request.party()?, request.call()?), nowhere)?;
+        if let Some(mut answer) = refusal.channel_mut() {
             answer.set_status(status)?;
-            answer.set_endpoint(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))?;
             if let Ok(conference) = request.conference() {
                 // OpenReceiveChannelAck has none.
                 let _without = answer.set_conference(conference);
             }
         }
         Ok(refusal)
+    }
+
+    /// What a phone says whose media fails: the acknowledgement of a request, with [`MediaStatus::UNKNOWN`] and no
+    /// address, or a MediaTransmissionFailure, which names the `far` end. `ids` are the party and the call reference; the
+    /// conference is the call reference too, as phones have it.
+    ///
+    /// # Errors
+    /// [`BuildError`] for an unknown header version, another message, or an IPv6 address before version 17.
+    pub fn media_failure(
+        id: MessageId,
+        version: u32,
+        ids: (u32, u32),
+        far: SocketAddr,
+    ) -> Result<Self, BuildError> {
+        let plain = match id {
+            MessageId::START_MEDIA_TRANSMISSION_ACK | MessageId::START_MULTIMEDIA_TRANSMISSION_ACK => 24,
+            _ => 20,
+        };
+        let mut failure = Self::zeroed(id, version, if version >= 17 { plain + 16 } else { plain })?;
+        let without = failure.no_field("channel");
+        let mut channel = failure.channel_mut().ok_or(without)?;
+        channel.set_party(ids.0)?;
+        channel.set_call(ids.1)?;
+        // An acknowledgement of a channel has no conference.
+        let _without = channel.set_conference(ids.1);
+        match channel.set_status(MediaStatus::UNKNOWN) {
+            Ok(()) => channel.set_endpoint(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))?,
+            Err(_) => channel.set_endpoint(far)?,
+        }
+        Ok(failure)
     }
 
     fn media(id: MessageId, protocol: u32, length: usize, media: &Media) -> Result<Self, BuildError> {

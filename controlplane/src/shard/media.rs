@@ -212,7 +212,7 @@ impl Shard {
 
     /// The data plane came while phones were already served: it is new, or it was away.
     fn reattached(&mut self, open: &[u32], now: Instant) {
-        // Opens and updates come again after MediaReset; closes of what is gone are done.
+        // Closes of what is gone are done.
         self.media.forget_queue();
         let known: HashSet<(u32, u32)> = self.proxy.sessions().into_iter().collect();
         let Some(end) = &self.media.end else { return };
@@ -232,7 +232,7 @@ impl Shard {
                 self.input(Input::Media(event_of(&command, EventKind::Done, 0)), now);
             }
         }
-        self.input(Input::MediaReset, now);
+        self.input(Input::MediaBack { open: still.into_iter().collect() }, now);
     }
 
     /// The data plane is gone. Calls go on without media until it is back or their media times out.

@@ -111,7 +111,7 @@ impl Proxy {
         way: Way,
         now: Instant,
     ) -> Result<(), Counter> {
-        let medium = medium(frame.id());
+        let (medium, version) = (medium(frame.id()), frame.version());
         let channel = frame.channel().ok_or(Counter::SkinnyMalformed)?;
         let (party, call) = (channel.party()?, channel.call()?);
         let far = channel.endpoint().ok().and_then(pinhole_sccp::Endpoint::socket_address);
@@ -131,7 +131,7 @@ impl Proxy {
             }
             return written;
         }
-        *stream.half(way) = Some(Half { party, acknowledged: false });
+        *stream.half(way) = Some(Half { party, version, acknowledged: false });
         let transmits = stream.transmit.is_some();
         self.skinny_order(id, true, |orders| {
             let [outside, inside] = &mut orders.legs;

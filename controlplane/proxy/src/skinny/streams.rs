@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use pinhole_admin::{Event, EventKind};
 use pinhole_flow::{LegFlags, MasterKey, Session, Suite};
-use pinhole_sccp::{Encryption, MasterKey as SccpKey, MasterSalt};
+use pinhole_sccp::{Encryption, Frame, MasterKey as SccpKey, MasterSalt, MessageId};
 use zeroize::Zeroizing;
 
-use super::Skinny;
+use super::{Skinny, SkinnyOutput};
 use crate::DeviceName;
 use crate::counters::Counter;
 use crate::io::ConnId;
@@ -43,6 +43,8 @@ pub(super) enum Way {
 pub(super) struct Half {
     /// The pass-through party id.
     pub(super) party: u32,
+    /// The header version of the message that opened it.
+    pub(super) version: u32,
     pub(super) acknowledged: bool,
 }
 
@@ -299,11 +301,37 @@ impl Proxy {
         self.skinny_close_stream(id, "the phone did not come back", now);
     }
 
-    /// The data plane has refused a stream.
-    pub(crate) fn skinny_refused(&mut self, id: StreamId, text: String, now: Instant) {
+    /// The data plane has refused a stream, or lost it. It ends, and the call manager hears of it as from the phone.
+    pub(crate) fn skinny_failed(&mut self, id: StreamId, kind: EventKind, text: String, now: Instant) {
         let Some(stream) = self.skinny.streams.get(&id) else { return };
-        self.event(Event::new(EventKind::MediaRefused, text).device(stream.device.as_str()));
-        self.skinny_close_stream(id, "refused by the data plane", now);
+        self.event(Event::new(kind, text).device(stream.device.as_str()));
+        self.skinny_tell_failure(id);
+        self.skinny_close_stream(id, "the data plane does not carry it", now);
+    }
+
+    /// Refuses the halves that are not acknowledged yet, and says of a transmission that it has failed. That a channel
+    /// to receive fails later, no phone can say.
+    fn skinny_tell_failure(&mut self, id: StreamId) {
+        let Some(stream) = self.skinny.streams.get(&id) else { return };
+        let (Some(conn), Some(session)) = (stream.conn, self.sessions.get(stream.slot)) else { return };
+        let [_, inside] = &session.orders.legs;
+        let far = SocketAddr::new(inside.remote_ip(), inside.remote_rtp);
+        let audio = stream.medium == Medium::Audio;
+        let told = [(stream.receive, Way::Receive), (stream.transmit, Way::Transmit)].map(|(half, way)| {
+            let half = half?;
+            let answer = match (way, half.acknowledged, audio) {
+                (Way::Receive, false, true) => MessageId::OPEN_RECEIVE_CHANNEL_ACK,
+                (Way::Receive, false, false) => MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL_ACK,
+                (Way::Receive, true, _) => return None,
+                (Way::Transmit, false, true) => MessageId::START_MEDIA_TRANSMISSION_ACK,
+                (Way::Transmit, false, false) => MessageId::START_MULTIMEDIA_TRANSMISSION_ACK,
+                (Way::Transmit, true, _) => MessageId::MEDIA_TRANSMISSION_FAILURE,
+            };
+            Frame::media_failure(answer, half.version, (half.party, stream.call), far).ok()
+        });
+        for frame in told.into_iter().flatten() {
+            self.skinny_output(SkinnyOutput::ToServer { conn, frame });
+        }
     }
 
     /// The address of a phone's connection.

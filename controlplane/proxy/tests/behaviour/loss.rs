@@ -1,5 +1,6 @@
 //! Phones that are lost, media that stops, a data plane that says no.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use pinhole_admin::EventKind;
@@ -203,16 +204,46 @@ fn acknowledgement_of_an_older_generation_frees_nothing() {
 }
 
 #[test]
-fn new_data_plane_gets_every_session_again() {
+fn call_ends_with_the_data_plane_that_had_its_keys_and_indices() {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    stage.call_from_phone();
+    stage.phone.clear();
+    stage.input(Input::MediaBack { open: HashSet::new() });
+    assert_eq!(stage.commands_of(CommandKind::Open).len(), 1, "no key begins at index 0 a second time");
+    let ends = [stage.at_cm(), stage.phone.pop_back().unwrap().1];
+    assert_eq!(ends.each_ref().map(method), ["BYE", "BYE"]);
+    assert!(stage.proxy.calls(stage.now).is_empty());
+    assert_eq!(stage.commands_of(CommandKind::Close).len(), 1);
+    assert_eq!((stage.proxy.ports().in_use, stage.count(Counter::SessionsLost)), (0, 1));
+}
+
+#[test]
+fn ports_of_a_lost_session_are_free_when_the_new_data_plane_knows_nothing_of_it() {
+    let mut stage = Stage::new();
+    stage.acknowledges = false;
+    stage.connect(PHONE_A, 1);
+    stage.call_from_phone();
+    let open = stage.commands[0];
+    stage.input(Input::MediaBack { open: HashSet::from([(open.slot, open.generation.wrapping_add(1))]) });
+    assert!(stage.proxy.calls(stage.now).is_empty(), "another session in the slot is not the call's");
+    assert_eq!(stage.proxy.ports().in_use, 2, "until the close is acknowledged");
+    let close = stage.commands_of(CommandKind::Close)[0];
+    stage.input(Input::Media(event(&close, MediaEventKind::Refused, 0)));
+    assert_eq!(stage.proxy.ports().in_use, 0);
+}
+
+#[test]
+fn data_plane_that_was_away_keeps_the_calls() {
     let mut stage = Stage::new();
     stage.connect(PHONE_A, 1);
     stage.call_from_phone();
     stage.notes.clear();
-    stage.input(Input::MediaReset);
-    let opens = stage.commands_of(CommandKind::Open);
-    assert_eq!(opens.len(), 2);
-    assert_eq!(opens[0].session, opens[1].session);
-    assert_eq!(stage.notes.len(), 1);
+    let commands = stage.commands.len();
+    let open = stage.proxy.sessions().into_iter().collect();
+    stage.input(Input::MediaBack { open });
+    assert_eq!((stage.commands.len(), stage.notes.len()), (commands, 1));
+    assert_eq!(stage.proxy.calls(stage.now).len(), 1);
 }
 
 #[test]

@@ -103,6 +103,8 @@ fn stream_that_the_data_plane_refuses_is_given_up() {
     assert_eq!(stage.count(Counter::MediaRefused), 1);
     assert_eq!(stage.commands_of(CommandKind::Close).len(), 1);
     assert!(stage.proxy.calls(stage.now).is_empty());
+    let refusal = stage.at_server();
+    assert_eq!(refusal.channel().unwrap().status(), Ok(MediaStatus::UNKNOWN), "the call manager hears of it");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Connections end, media goes on for a while.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use pinhole_flow::CommandKind;
 use pinhole_proxy::{ConnId, Counter, Input, SkinnyInput};
+use pinhole_sccp::{MediaStatus, MessageId};
 
 use super::stage::*;
 use crate::stage::{PHONE_A, PHONE_B};
@@ -94,13 +96,43 @@ fn standby_connection_that_ends_leaves_calls_alone() {
 }
 
 #[test]
-fn new_data_plane_gets_the_sessions_of_sccp_too() {
+fn streams_end_with_the_data_plane_and_the_call_manager_is_told() {
     let mut stage = Stage::registered();
     stage.talk(1, 7);
-    let orders = stage.orders();
-    stage.input(Input::MediaReset);
-    let opened = stage.commands_of(CommandKind::Open);
-    assert_eq!((opened.len(), opened[1].session), (2, orders));
+    stage.input(Input::MediaBack { open: HashSet::new() });
+    assert_eq!(stage.commands_of(CommandKind::Open).len(), 1, "no key begins at index 0 a second time");
+    assert_eq!(stage.commands_of(CommandKind::Close).len(), 1);
+    assert_eq!(stage.count(Counter::SessionsLost), 1);
+    let failure = stage.at_server();
+    assert_eq!((failure.id(), endpoint(&failure)), (MessageId::MEDIA_TRANSMISSION_FAILURE, FAR.to_owned()));
+    let channel = failure.channel().unwrap();
+    assert_eq!((channel.party(), channel.call()), (Ok(0x107), Ok(7)));
+    stage.nothing_more();
+    stage.talk(1, 7);
+}
+
+#[test]
+fn channels_that_are_not_acknowledged_fail_when_their_data_plane_is_lost() {
+    let mut stage = Stage::registered();
+    stage.server_sends(1, open(7, None));
+    stage.server_sends(1, start(7, FAR, None));
+    stage.input(Input::MediaBack { open: HashSet::new() });
+    for id in [MessageId::OPEN_RECEIVE_CHANNEL_ACK, MessageId::START_MEDIA_TRANSMISSION_ACK] {
+        let refusal = stage.at_server();
+        assert_eq!((refusal.id(), endpoint(&refusal)), (id, "0.0.0.0:0".to_owned()));
+        let channel = refusal.channel().unwrap();
+        assert_eq!((channel.status(), channel.party()), (Ok(MediaStatus::UNKNOWN), Ok(0x107)));
+    }
+}
+
+#[test]
+fn data_plane_that_was_away_keeps_the_streams() {
+    let mut stage = Stage::registered();
+    stage.talk(1, 7);
+    let open = stage.proxy.sessions().into_iter().collect();
+    stage.input(Input::MediaBack { open });
+    assert_eq!((stage.proxy.sessions().len(), stage.commands_of(CommandKind::Close).len()), (1, 0));
+    stage.nothing_more();
 }
 
 #[test]
