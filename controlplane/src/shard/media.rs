@@ -1,14 +1,14 @@
 //! The data plane's side of a shard: commands, events, notes, adoption.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use pinhole_admin::{Event as Told, EventKind as Kind};
 use pinhole_flow::{Command, CommandKind, Event, EventKind, Full, Refusal, Session, ShardEnd};
 use pinhole_proxy::Input;
-use zeroize::Zeroize as _;
 
+use super::queue::CommandQueue;
 use super::{Attached, Shard, Shared};
 use crate::counters::Counter;
 use crate::neighbours::Update;
@@ -22,7 +22,7 @@ const POLLED: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 pub(super) struct Media {
     pub(super) end: Option<ShardEnd>,
     /// Commands that wait for room in the ring.
-    queue: VecDeque<Command>,
+    queue: CommandQueue,
     /// Commands in the ring or being carried out.
     outstanding: usize,
     /// Closes that are not acknowledged yet: (slot, generation).
@@ -40,7 +40,7 @@ impl Media {
         let own = shared.config.dataplane.port.iter().map(|port| IpAddr::V4(port.media_address)).collect();
         Self {
             end: None,
-            queue: VecDeque::new(),
+            queue: CommandQueue::default(),
             outstanding: 0,
             closing: HashMap::new(),
             hops: HashMap::new(),
@@ -61,22 +61,21 @@ impl Media {
     }
 
     fn send(&mut self, command: Command) -> bool {
-        // A data plane that comes is told of everything that is open or being closed.
-        let Some(end) = &mut self.end else { return false };
+        let Some(end) = &mut self.end else {
+            // The data plane may be back with the session; closes and next hops are sent again in any case.
+            if command.kind == CommandKind::Update as u32 {
+                self.queue.push(command);
+            }
+            return false;
+        };
         if self.queue.is_empty()
             && let Ok(acknowledgements) = push(end, command)
         {
             self.outstanding += acknowledgements;
             return true;
         }
-        self.queue.push_back(command);
+        self.queue.push(command);
         false
-    }
-
-    /// Forgets what waits, and the keys in it.
-    fn forget_queue(&mut self) {
-        self.queue.iter_mut().for_each(|command| command.session.zeroize());
-        self.queue.clear();
     }
 }
 
@@ -131,11 +130,9 @@ impl Shard {
         }
         let Some(end) = &mut self.media.end else { return };
         while let Some(command) = self.media.queue.front() {
-            let Ok(acknowledgements) = push(end, *command) else { return };
+            let Ok(acknowledgements) = push(end, command) else { return };
             self.media.outstanding += acknowledgements;
-            // The queue would keep the keys until the place is used again.
-            self.media.queue.iter_mut().take(1).for_each(|command| command.session.zeroize());
-            self.media.queue.pop_front();
+            self.media.queue.leave();
         }
         end.wipe();
     }
@@ -212,12 +209,12 @@ impl Shard {
 
     /// The data plane came while phones were already served: it is new, or it was away.
     fn reattached(&mut self, open: &[u32], now: Instant) {
-        // Closes of what is gone are done.
-        self.media.forget_queue();
         let known: HashSet<(u32, u32)> = self.proxy.sessions().into_iter().collect();
         let Some(end) = &self.media.end else { return };
-        let still: Vec<(u32, u32)> =
+        let still: HashSet<(u32, u32)> =
             open.iter().filter_map(|slot| Some((*slot, end.activity(*slot)?.generation))).collect();
+        // Closes of what is gone are done, and it is not updated; what is still there is.
+        self.media.queue.keep_updates(|slot, generation| still.contains(&(slot, generation)));
         for session in still.iter().filter(|session| !known.contains(session)) {
             self.counters.count(Counter::OrphansClosed);
             self.media.orphans.insert(*session);
@@ -232,7 +229,7 @@ impl Shard {
                 self.input(Input::Media(event_of(&command, EventKind::Done, 0)), now);
             }
         }
-        self.input(Input::MediaBack { open: still.into_iter().collect() }, now);
+        self.input(Input::MediaBack { open: still }, now);
     }
 
     /// The data plane is gone. Calls go on without media until it is back or their media times out.
@@ -240,7 +237,7 @@ impl Shard {
         self.counters.count(Counter::Detached);
         self.media.end = None;
         self.media.outstanding = 0;
-        self.media.forget_queue();
+        self.media.queue.keep_updates(|_, _| true);
     }
 
     /// Tells the proxy which sessions have media.

@@ -8,6 +8,7 @@ mod inside;
 mod mailbox;
 mod media;
 mod phones;
+mod queue;
 mod skinny;
 mod tokens;
 mod view;
