@@ -322,6 +322,7 @@ impl<'port, 'eal> Worker<'port, 'eal> {
         }
         if taken > 0 {
             stats.sessions_open = u64::from(self.relay.open_sessions());
+            stats.ssrcs_full = self.relay.ssrcs_full();
         }
         taken
     }

@@ -342,7 +342,7 @@ impl Proxy {
         let plausible = phone.ip.is_some() && phone.ip == peer;
         set_remote(outside, &phone, mux, plausible);
         set_remote(inside, &cluster, false, true);
-        if let Some(command) = self.sessions.order(slot, orders, anew) {
+        if let Some(command) = self.sessions.order(slot, orders, [anew; 2]) {
             self.command(command);
             if !opened {
                 self.count(Counter::SessionsOpened);

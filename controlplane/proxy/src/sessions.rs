@@ -123,18 +123,22 @@ impl MediaSessions {
         self.by_slot.get_mut(&slot)
     }
 
-    /// Puts orders in force: the command to send, if anything changes or, with `anew`, in any case: after a
-    /// new offer phones may begin anew without a change of what we know (see [`CommandKind::Update`]).
-    pub(crate) fn order(&mut self, slot: u32, orders: Session, anew: bool) -> Option<Command> {
+    /// Puts orders in force: the command to send, if anything changes or a new offer stands behind it (`anew`,
+    /// by leg): then its ends may begin anew without a change of what we know (see [`Command::anew`]).
+    pub(crate) fn order(&mut self, slot: u32, orders: Session, anew: [bool; 2]) -> Option<Command> {
         let session = self.by_slot.get_mut(&slot)?;
-        if session.closing || (session.opened && session.orders == orders && !anew) {
+        if session.closing || (session.opened && session.orders == orders && anew == [false; 2]) {
             return None;
         }
         session.orders = orders;
         self.sequence = self.sequence.wrapping_add(1);
-        let make = if session.opened { Command::update } else { Command::open };
-        session.opened = true;
-        Some(make(slot, session.generation, self.sequence, orders))
+        let update = std::mem::replace(&mut session.opened, true);
+        let (generation, sequence) = (session.generation, self.sequence);
+        Some(if update {
+            Command::update(slot, generation, sequence, orders).after_offer(anew)
+        } else {
+            Command::open(slot, generation, sequence, orders)
+        })
     }
 
     /// Ends a session: the command to send. One that was never opened is given back at once, its ports

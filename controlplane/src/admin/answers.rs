@@ -153,6 +153,7 @@ impl Answers {
             ("handoff_in", stats.handoff_in),
             ("handoff_out", stats.handoff_out),
             ("old_key", stats.old_key),
+            ("ssrcs_full", stats.ssrcs_full),
         ];
         values.into_iter().for_each(|(name, value)| counters.add("dataplane", name, value));
         for (cause, count) in DropCause::ALL.into_iter().zip(stats.drops) {

@@ -50,6 +50,8 @@ impl CommandQueue {
         };
         earlier.session = update.session;
         earlier.sequence = update.sequence;
+        // An offer counts as much if other orders follow it.
+        earlier.anew |= update.anew;
         true
     }
 
@@ -136,6 +138,14 @@ mod tests {
         queue.push(Command::close(4, 1, 2));
         queue.push(Command::update(4, 2, 3, orders(3)));
         assert_eq!(drain(&mut queue), [(OPEN, 4, 2), (CLOSE, 4, 0), (UPDATE, 4, 3)]);
+    }
+
+    #[test]
+    fn offer_is_not_forgotten_when_other_orders_follow_it() {
+        let mut queue = CommandQueue::default();
+        queue.push(Command::update(4, 1, 0, orders(1)).after_offer([false, true]));
+        queue.push(Command::update(4, 1, 1, orders(2)));
+        assert_eq!(queue.front().unwrap().anew, 0b10);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::{
 /// `PINHOLE` and a zero byte.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"PINHOLE\0");
 /// Version of the contract: what the fields mean. Raised when the meaning changes but the layout doesn't.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 /// Most signalling shards.
 pub const MAX_SHARDS: usize = 16;
 /// Most workers that a region has room for.
@@ -285,7 +285,7 @@ describe! {
     }
     Session { legs }
     NextHop { port, valid, vlan, mac, reserved }
-    Command { kind, slot, generation, sequence, session, next_hop }
+    Command { kind, slot, generation, sequence, session, next_hop, anew }
     Event { kind, slot, generation, sequence, detail, command }
     StreamState { index, window, rtcp_window, rtcp_index, ssrc, flags, offset, offset_before }
     LegStats {
@@ -302,7 +302,8 @@ describe! {
     }
     WorkerStats {
         polls, idle_polls, busy_ns, last_turn_ns, commands_done, commands_refused, ring_corrupt, ring_full,
-        sessions_open, mbuf_failures, hairpins, missteered, handoff_in, handoff_out, old_key, drops, ports, reserved,
+        sessions_open, mbuf_failures, hairpins, missteered, handoff_in, handoff_out, old_key, ssrcs_full, drops, ports,
+        reserved,
     }
 }
 

@@ -111,8 +111,12 @@ impl LegFlags {
     pub const LEARN: u8 = 1;
     /// RTP and RTCP share the RTP port on this leg (RFC 5761).
     pub const RTCP_MUX: u8 = 2;
+    /// Outbound keys of this leg never come back, and a receiver begins at ROC 0 and SRTCP index 0 with each
+    /// (phones that speak SCCP do). So the states of what was sent under the key before are forgotten when
+    /// the key changes. Whoever sets this vouches that no key is ordered twice.
+    pub const FRESH_KEYS: u8 = 4;
     /// All bits that have a meaning.
-    pub const ALL: u8 = Self::LEARN | Self::RTCP_MUX;
+    pub const ALL: u8 = Self::LEARN | Self::RTCP_MUX | Self::FRESH_KEYS;
 }
 
 /// One side of a session, as the control plane orders it.

@@ -12,10 +12,12 @@ pub enum CommandKind {
     /// Open a session in `slot` under `generation`. Repeating it is acknowledged and changes nothing.
     Open = 1,
     /// Replace the session's legs. Per leg: with the same inbound key its stream states stay, and with
-    /// them ROC and replay window, and a sender may set its indices back once; with a new one
-    /// the ROCs stay (RFC 3711 section 3.3.1), ROC 0 is tried once, the replay windows start empty, and
-    /// the key before is accepted for two seconds; with the key before that one, its windows come back.
-    /// Outbound states stay in any case.
+    /// them ROC and replay window; with a new one the ROCs stay (RFC 3711 section 3.3.1), ROC 0 is tried
+    /// once, the replay windows start empty, and the key before is accepted for two seconds; with the key
+    /// before that one, its windows come back. Outbound states stay, but where a key is changed on a leg
+    /// with [`LegFlags::FRESH_KEYS`](crate::LegFlags::FRESH_KEYS). After a new offer, see
+    /// [`Command::anew`], a sender may set its indices back once under the same key. After a new offer and
+    /// a change of key there is room for one SSRC more.
     Update = 2,
     /// Close the session: pinholes shut, keys wiped, then acknowledged.
     Close = 3,
@@ -46,6 +48,9 @@ pub struct Command {
     pub session: Session,
     /// Value of NextHop.
     pub next_hop: NextHop,
+    /// Of Update: bit `n` tells that the ends of leg `n` have agreed on a new offer, after which senders may
+    /// begin anew. Never because a phone says so alone: it allows a reset of indices.
+    pub anew: u32,
 }
 
 impl Command {
@@ -57,6 +62,13 @@ impl Command {
     /// Replaces the legs of a session.
     pub fn update(slot: u32, generation: u32, sequence: u32, session: Session) -> Self {
         Self { session, ..Self::bare(CommandKind::Update, slot, generation, sequence) }
+    }
+
+    /// The same command, with [`Command::anew`] for these legs.
+    #[must_use]
+    pub fn after_offer(self, legs: [bool; 2]) -> Self {
+        let [first, second] = legs.map(u32::from);
+        Self { anew: first | second << 1, ..self }
     }
 
     /// Closes a session.

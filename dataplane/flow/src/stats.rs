@@ -39,6 +39,9 @@ pub struct WorkerStats {
     pub handoff_out: u64,
     /// Packets accepted under the key before the last re-key.
     pub old_key: u64,
+    /// Times an update could make no room for one SSRC more, because as many as are remembered have made
+    /// room in that direction: from then on new SSRCs there are dropped as [`DropCause::SsrcLimit`].
+    pub ssrcs_full: u64,
     /// Packets dropped, by [`DropCause`].
     pub drops: [u64; DropCause::COUNT],
     /// Per port, by index.
@@ -48,7 +51,7 @@ pub struct WorkerStats {
 }
 
 /// Words that fill [`WorkerStats`] up to whole cache lines.
-const STATS_RESERVED: usize = 8 - (15 + DropCause::COUNT) % 8;
+const STATS_RESERVED: usize = 8 - (16 + DropCause::COUNT) % 8;
 
 /// Counters of one worker on one port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::mem::take;
 
-use pinhole_flow::{Leg, LegLive};
+use pinhole_flow::{Leg, LegFlags, LegLive};
 use pinhole_srtp::inbound::{carry_over, restore};
 use pinhole_srtp::{allow_reset, fingerprint};
 
@@ -25,40 +25,59 @@ pub struct Grace {
     pub until_ns: u64,
 }
 
+/// What came of an update of a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// The inbound key before is accepted for a while.
+    pub grace: bool,
+    /// Directions in which no room could be made for an SSRC.
+    pub full: u64,
+}
+
 /// Keys to be wiped, the next one first: every grace is of the same length.
 pub type Graces = VecDeque<Grace>;
 
 /// Takes over from `old` what outlives an update of a leg from the orders `was` to the orders `is`.
-/// True if the inbound key before is accepted for a while.
 ///
-/// - The same inbound key keeps its stream states, and with them ROC and replay window. A sender may set
-///   its sequence numbers back, once.
+/// - The same inbound key keeps its stream states, and with them ROC and replay window.
 /// - A new one keeps the ROCs alone (RFC 3711 section 3.3.1), and ROC 0 is tried once.
 /// - One that was in force before it finds its own states again.
 ///
-/// Outbound states stay in any case: the receiver expects the ROC to go on. Then there must be room for
-/// the SSRC that signalling announces.
+/// Outbound states stay, since the receiver expects the ROC to go on; but not where the receiver of a new key
+/// begins at 0 ([`LegFlags::FRESH_KEYS`]).
+///
+/// After a new offer (`anew`) a sender may set its sequence numbers back, once. Then, and after a change of
+/// key, there must be room for the SSRC that signalling announces.
 pub fn renew(
     live: &mut LegLive,
     old: &mut LegContext,
     new: &mut LegContext,
     was: &Leg,
     is: &Leg,
+    anew: bool,
     now_ns: u64,
-) -> bool {
+) -> Renewed {
     let (key_was, key_is) = (fingerprint(&was.inbound), fingerprint(&is.inbound));
     let same_key = key_was.is_some() && key_was == key_is;
     new.inherit(old, same_key);
     if same_key {
         new.windows = take(&mut old.windows);
         new.before = old.before.take();
-        allow_reset(&mut live.inbound);
+        if anew {
+            allow_reset(&mut live.inbound);
+        }
     } else {
         change_key(live, old, new, [key_was, key_is], now_ns);
     }
-    allow_reset(&mut live.outbound);
-    new.make_room(live);
-    !same_key && key_was.is_some()
+    let new_outbound = was.outbound != is.outbound;
+    if new_outbound && is.has(LegFlags::FRESH_KEYS) {
+        live.outbound = Default::default();
+        new.forget_sent();
+    } else if anew {
+        allow_reset(&mut live.outbound);
+    }
+    let full = if anew || new_outbound || key_was != key_is { new.make_room(live) } else { 0 };
+    Renewed { grace: !same_key && key_was.is_some(), full }
 }
 
 fn change_key(

@@ -43,6 +43,11 @@ impl Relay {
         self.tables.command(command, slots, now_ns, &*self.engine)
     }
 
+    /// How often an update could make no room for one SSRC more in a direction.
+    pub fn ssrcs_full(&self) -> u64 {
+        self.tables.ssrcs_full()
+    }
+
     /// Wipes what its time is over for: keys that were replaced. To be called now and then between
     /// bursts, several times a second.
     pub fn housekeeping(&mut self, now_ns: u64) {

@@ -10,7 +10,7 @@ use pinhole_srtp::kernels::Engine;
 use pinhole_srtp::{Direction, Guess, KeyError, Refused, Windows};
 
 use crate::learn::Source;
-use crate::recent::Recent;
+use crate::recent::{Recent, in_use};
 use crate::reception::Reception;
 use crate::retired::{Retired, RetiredStreams};
 
@@ -237,8 +237,8 @@ impl LegContext {
         }
     }
 
-    /// Makes room for an SSRC more in either direction, if there is none.
-    pub fn make_room(&mut self, live: &mut LegLive) {
+    /// Makes room for an SSRC more in either direction, if there is none; in how many that cannot be.
+    pub fn make_room(&mut self, live: &mut LegLive) -> u64 {
         let (inbound, outbound) = match &self.retired {
             Some(retired) => (retired.inbound.has_room(), retired.outbound.has_room()),
             None => (true, true),
@@ -250,6 +250,18 @@ impl LegContext {
         if outbound && let Some(state) = self.recent_outbound.make_room(&mut live.outbound) {
             self.retired.get_or_insert_default().outbound.keep(state);
             self.retired_outbound = true;
+        }
+        let full = |room: bool, states: &[StreamState]| u64::from(!room && states.iter().all(in_use));
+        full(inbound, &live.inbound) + full(outbound, &live.outbound)
+    }
+
+    /// Forgets the SSRCs that were sent: their key is never used again.
+    pub fn forget_sent(&mut self) {
+        self.recent_outbound = Recent::default();
+        self.last_sent = 0;
+        self.retired_outbound = false;
+        if let Some(retired) = &mut self.retired {
+            retired.outbound = Retired::default();
         }
     }
 

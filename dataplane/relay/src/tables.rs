@@ -24,6 +24,8 @@ pub struct Tables {
     pub network: Network,
     graces: Graces,
     open: u32,
+    /// Times that no room could be made for an SSRC.
+    ssrcs_full: u64,
     /// Size of the replay windows.
     window: u32,
 }
@@ -101,6 +103,7 @@ impl Tables {
             },
             graces: Graces::new(),
             open: 0,
+            ssrcs_full: 0,
             window: config.replay_window,
             network: Network::new(config),
         }
@@ -109,6 +112,11 @@ impl Tables {
     /// How many sessions are open.
     pub fn open_sessions(&self) -> u32 {
         self.open
+    }
+
+    /// How often an update could make no room for one SSRC more.
+    pub fn ssrcs_full(&self) -> u64 {
+        self.ssrcs_full
     }
 
     /// Carries out a command and says what became of it. Keys are expanded for `engine`.
@@ -206,11 +214,15 @@ impl Tables {
             return Err(Refusal::NotOpen);
         };
         let (generation, until_ns, graces) = (command.generation, now_ns + GRACE_NS, &mut self.graces);
+        let ssrcs_full = &mut self.ssrcs_full;
         entry.change(|shared| {
             let legs = fresh.legs.iter_mut().zip(&mut old.legs).zip(&mut shared.live);
             let orders = shared.session.legs.iter().zip(&command.session.legs);
             for (leg, (((fresh, old), live), (was, is))) in (0..).zip(legs.zip(orders)) {
-                if renew(live, old, fresh, was, is, now_ns) {
+                let anew = command.anew & (1 << leg) != 0;
+                let renewed = renew(live, old, fresh, was, is, anew, now_ns);
+                *ssrcs_full += renewed.full;
+                if renewed.grace {
                     graces.push_back(Grace { slot: number, generation, leg, until_ns });
                 }
             }

@@ -138,7 +138,7 @@ pub(crate) fn position(streams: &mut [StreamState], ssrc: u32) -> Result<usize, 
 }
 
 /// Lets each sender set its sequence numbers and its SRTCP index back, each once: for both directions of a
-/// leg whose session was updated, since that is when signalling has told of a new offer. Outbound SRTCP
+/// leg whose session was updated after a new offer, since that is when signalling has told of a new offer. Outbound SRTCP
 /// indices are ours, and never go back.
 pub fn allow_reset(streams: &mut [StreamState]) {
     for state in streams.iter_mut().filter(|state| state.flags & BEFORE == 0) {

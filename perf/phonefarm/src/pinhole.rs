@@ -254,7 +254,10 @@ impl Control {
     /// # Errors
     /// [`FarmError::Refused`], [`FarmError::NoAnswer`].
     pub fn update(&mut self, call: &Call) -> Result<(), FarmError> {
-        self.carry_out(&[Command::update(call.slot, call.generation, 0, call.session)], "update a session")
+        self.carry_out(
+            &[Command::update(call.slot, call.generation, 0, call.session).after_offer([true; 2])],
+            "update a session",
+        )
     }
 
     /// Ends calls.

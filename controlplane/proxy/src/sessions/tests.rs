@@ -89,7 +89,7 @@ impl Play {
         prop_assert_eq!(Some(self.load(worker)), least.min(), "the worker that has the fewest");
         self.open.insert(slot, legs.map(|leg| leg.local_rtp));
         let orders = self.sessions.get(slot).unwrap().orders;
-        prop_assert!(self.sessions.order(slot, orders, false).is_some());
+        prop_assert!(self.sessions.order(slot, orders, [false; 2]).is_some());
         Ok(())
     }
 
@@ -232,7 +232,7 @@ fn everything_is_free_after_a_million_sessions() {
         now += Duration::from_millis(2);
         let slot = sessions.reserve(Owner::Call(1), SIDES, now).unwrap();
         let orders = sessions.get(slot).unwrap().orders;
-        assert_eq!(sessions.order(slot, orders, false).unwrap().slot, slot);
+        assert_eq!(sessions.order(slot, orders, [false; 2]).unwrap().slot, slot);
         held.push_back(slot);
         // The number of sessions goes up and down between 1 and 400.
         while held.len() > 1 + cycle * 7 % 400 {

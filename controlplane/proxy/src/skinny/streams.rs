@@ -179,7 +179,7 @@ impl Proxy {
         let nobodys = [self.skinny_key().0, self.skinny_key().0];
         if let Some(session) = self.sessions.get_mut(slot) {
             let [outside, _] = &mut session.orders.legs;
-            outside.flags = LegFlags::LEARN;
+            outside.flags = LegFlags::LEARN | LegFlags::FRESH_KEYS;
             [outside.inbound, outside.outbound] = nobodys;
         }
         let stream = Stream {
@@ -201,14 +201,15 @@ impl Proxy {
         Ok(id)
     }
 
-    /// Changes a stream's orders and puts them in force.
+    /// Changes a stream's orders and puts them in force. `anew`: the far end may begin anew. A phone that does
+    /// has been given another key.
     pub(super) fn skinny_order(&mut self, id: StreamId, anew: bool, change: impl FnOnce(&mut Session)) {
         let Some(stream) = self.skinny.streams.get(&id) else { return };
         let (slot, device) = (stream.slot, stream.device.clone());
         let Some(session) = self.sessions.get(slot) else { return };
         let (mut orders, opened) = (session.orders, session.opened);
         change(&mut orders);
-        if let Some(command) = self.sessions.order(slot, orders, anew) {
+        if let Some(command) = self.sessions.order(slot, orders, [false, anew]) {
             self.command(command);
             if !opened {
                 self.count(Counter::SessionsOpened);

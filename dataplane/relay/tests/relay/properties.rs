@@ -104,7 +104,7 @@ proptest! {
                 // Something that is nearly right.
                 let local = 16_380 + u16::from(bytes[0]) * 2;
                 command.session = session(leg(bytes[1] % 3, local, phone()), leg(bytes[2] % 3, local + 2 * u16::from(bytes[3] % 3), inside()));
-                command.session.legs[0].flags = bytes[4] % 5;
+                command.session.legs[0].flags = bytes[4] % 9;
                 command.session.as_mut_bytes()[usize::from(bytes[5])] ^= bytes[6] & bytes[7] & 1;
             }
             (command.kind, command.slot, command.generation) = (kind, slot, generation);

@@ -1,6 +1,6 @@
 //! A key is changed in mid-call: what is in flight still arrives, and nothing arrives twice.
 
-use pinhole_flow::{DropCause, Session, Suite};
+use pinhole_flow::{Command, DropCause, LegFlags, Session, Suite};
 
 use crate::support::bench::{GRACE, SECOND};
 use crate::support::peer::master;
@@ -211,4 +211,66 @@ fn forged_packets_during_the_grace_change_nothing() {
     for sequence in 3..23 {
         assert_eq!(bench.send(&from_phone(&mut new, &rtp(7, sequence))).one().1.payload, rtp(7, sequence));
     }
+}
+
+/// A call of which five SSRCs from inside were sent, the last at ROC 2, and more have made room.
+fn long_call(bench: &mut Bench, flags: u8) -> (Peer, Session) {
+    let mut peer = bench.call(1, SUITE);
+    let mut orders = bench.slots[1].session;
+    orders.legs[0].flags |= flags;
+    for ssrc in 100..110 {
+        bench.update(1, orders);
+        for sequence in [1, 30_000, 60_000, 20_000, 50_000, 10_000] {
+            let sealed = bench.send(&from_desk(ssrc, sequence)).one().1.payload.clone();
+            assert_eq!(peer.unprotect(&sealed).is_some(), ssrc < 105, "the peer keeps five");
+        }
+    }
+    (peer, orders)
+}
+
+fn from_desk(ssrc: u32, sequence: u16) -> Packet {
+    Packet::new(inside(), ours_inside(1), &rtp(ssrc, sequence))
+}
+
+#[test]
+fn a_phone_whose_keys_are_fresh_hears_every_stream_from_rollover_0() {
+    let mut bench = Bench::new();
+    let (_, mut orders) = long_call(&mut bench, LegFlags::FRESH_KEYS);
+    orders.legs[0].outbound = master(SUITE, 77);
+    bench.change(Command::update(1, 1, 0, orders));
+    let mut phone = peer_of(&orders, &[]);
+    // The one that is heard, one that was, and one that had made room; reports begin at 0 too.
+    for ssrc in [109, 106, 101] {
+        let sealed = bench.send(&from_desk(ssrc, 10_001)).one().1.payload.clone();
+        assert_eq!(phone.unprotect(&sealed), Some(rtp(ssrc, 10_001)));
+    }
+    let report = bench.send(&Packet::new(next(inside()), next(ours_inside(1)), &rtcp(109)));
+    let report = report.one().1.payload.clone();
+    assert_eq!(report[report.len() - 14..report.len() - 10], (1u32 << 31).to_be_bytes());
+}
+
+#[test]
+fn a_fresh_context_is_given_with_a_fresh_key_only() {
+    let mut bench = Bench::new();
+    let (_, orders) = long_call(&mut bench, LegFlags::FRESH_KEYS);
+    let states = bench.slots[1].live[0].outbound;
+    let mut moved = orders;
+    moved.legs[0].inbound = master(SUITE, 88);
+    moved.legs[0].remote_rtp += 2;
+    bench.change(Command::update(1, 1, 0, moved));
+    let index =
+        |states: &[pinhole_flow::StreamState]| states.iter().find(|at| at.ssrc == 109).map(|at| at.index);
+    assert_eq!(index(&bench.slots[1].live[0].outbound), index(&states));
+    bench.refuses(&from_desk(109, 10_000), DropCause::Replayed, Some((1, 1)));
+}
+
+#[test]
+fn a_new_outbound_key_keeps_the_rollover_where_keys_are_not_said_to_be_fresh() {
+    let mut bench = Bench::new();
+    let (_, mut orders) = long_call(&mut bench, 0);
+    orders.legs[0].outbound = master(SUITE, 77);
+    bench.change(Command::update(1, 1, 0, orders));
+    bench.send(&from_desk(109, 10_001));
+    let sent = bench.slots[1].live[0].outbound;
+    assert!(sent.iter().any(|at| at.ssrc == 109 && at.index == 2 << 16 | 10_001));
 }

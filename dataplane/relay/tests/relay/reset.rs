@@ -1,6 +1,6 @@
 //! A sender sets its sequence numbers back, but keeps SSRC and key: after a re-offer only.
 
-use pinhole_flow::{DropCause, Suite};
+use pinhole_flow::{Command, DropCause, Suite};
 
 use crate::support::bench::SECOND;
 use crate::support::peer::master;
@@ -50,6 +50,27 @@ fn a_phone_that_sets_its_sequence_numbers_back_is_heard_after_a_re_offer_only() 
         let out = bench.send(&from_phone(&mut phone, sequence));
         assert_eq!(out.one().1.payload, rtp(7, sequence));
     }
+}
+
+#[test]
+fn an_update_without_an_offer_lets_neither_side_set_its_numbers_back() {
+    let mut bench = Bench::new();
+    call_at_roc_3(&mut bench);
+    let from_desk = |sequence| Packet::new(inside(), ours_inside(1), &rtp(8, sequence));
+    for sequence in 1_000..1_200 {
+        bench.send(&from_desk(sequence));
+    }
+    let mut orders = bench.slots[1].session;
+    orders.legs[0].remote_rtp += 2;
+    let restarted_at_1 = from_phone(&mut restarted(&bench), 1);
+    for anew in [[false; 2], [false, true]] {
+        bench.change(Command::update(1, 1, 0, orders).after_offer(anew));
+        bench.refuses(&restarted_at_1, DropCause::AuthFailed, Some((1, 0)));
+        bench.refuses(&from_desk(1_001), DropCause::TooOld, Some((1, 1)));
+    }
+    bench.change(Command::update(1, 1, 0, orders).after_offer([true, false]));
+    assert_eq!(bench.send(&restarted_at_1).sent.len(), 1);
+    assert_eq!(bench.send(&from_desk(1_001)).sent.len(), 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! More SSRCs than a direction keeps states for: they make room and come back.
 
 use pinhole_flow::slot::STREAMS;
-use pinhole_flow::{DropCause, Suite};
+use pinhole_flow::{Command, DropCause, Suite};
 
 use crate::support::bench::GRACE;
 use crate::support::peer::master;
@@ -147,4 +147,40 @@ fn an_ssrc_that_made_room_and_comes_back_uses_no_index_twice_towards_a_phone() {
         let ssrc = 300 + u32::from(round % 7);
         assert_eq!(bench.send(&rtp_in(ssrc, round)).sent.len(), 1);
     }
+}
+
+#[test]
+fn an_update_without_an_offer_or_another_key_makes_no_room() {
+    let mut bench = Bench::new();
+    bench.call(1, Suite::AesCm128HmacSha1_80);
+    let orders = bench.slots[1].session;
+    let rtp_in = |ssrc| Packet::new(inside(), ours_inside(1), &rtp(ssrc, 1));
+    for ssrc in 1..=STREAMS as u32 {
+        bench.send(&rtp_in(ssrc));
+    }
+    bench.change(Command::update(1, 1, 0, orders));
+    bench.refuses(&rtp_in(100), DropCause::SsrcLimit, Some((1, 1)));
+    let mut other = orders;
+    other.legs[0].inbound = master(Suite::AesCm128HmacSha1_80, 99);
+    bench.change(Command::update(1, 1, 0, other));
+    assert_eq!(bench.send(&rtp_in(100)).sent.len(), 1);
+}
+
+#[test]
+fn what_can_make_room_no_more_is_counted() {
+    let mut bench = Bench::new();
+    bench.call(1, Suite::AesCm128HmacSha1_80);
+    let orders = bench.slots[1].session;
+    let rtp_in = |ssrc| Packet::new(inside(), ours_inside(1), &rtp(ssrc, 1));
+    let all = 256 + STREAMS as u32;
+    for ssrc in 1..=all {
+        assert_eq!(bench.send(&rtp_in(ssrc)).sent.len(), 1, "{ssrc}");
+        assert_eq!(bench.relay.ssrcs_full(), 0);
+        if ssrc < all {
+            bench.update(1, orders);
+        }
+    }
+    bench.update(1, orders);
+    assert_eq!(bench.relay.ssrcs_full(), 1);
+    bench.refuses(&rtp_in(all + 1), DropCause::SsrcLimit, Some((1, 1)));
 }

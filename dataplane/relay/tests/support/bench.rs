@@ -112,8 +112,14 @@ impl Bench {
         assert_eq!((event.kind, event.detail), (EventKind::Done as u32, 0));
     }
 
+    /// Updates a session after a new offer.
     pub fn update(&mut self, slot: u32, session: Session) {
-        let event = self.command(Command::update(slot, 1, 0, session));
+        self.change(Command::update(slot, 1, 0, session).after_offer([true; 2]));
+    }
+
+    /// Carries out an update.
+    pub fn change(&mut self, update: Command) {
+        let event = self.command(update);
         assert_eq!((event.kind, event.detail), (EventKind::Done as u32, 0));
     }
 

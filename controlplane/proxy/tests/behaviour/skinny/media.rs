@@ -398,3 +398,19 @@ fn every_channel_orders_a_key_that_phones_understand() {
         assert!(!encryption.mki && encryption.derivation_rate == 0);
     }
 }
+
+#[test]
+fn only_a_channel_that_opens_allows_a_reset_and_only_inside() {
+    let mut stage = Stage::registered();
+    stage.talk(1, 7);
+    stage.server_sends(1, open(7, None));
+    stage.server_sends(1, start(7, FAR, None));
+    stage.phone_sends(1, open_ack(7, 0x107, "198.51.100.10:17000", 0));
+    stage.server_sends(1, end(MessageId::CLOSE_RECEIVE_CHANNEL, 7));
+    let anew: Vec<u32> = stage.commands_of(CommandKind::Update).iter().map(|update| update.anew).collect();
+    // The transmission, both ways again, the phone's address, the end of a way.
+    assert_eq!(anew, [0b10, 0b10, 0b10, 0, 0]);
+    assert!(
+        stage.orders().legs[0].has(LegFlags::FRESH_KEYS) && !stage.orders().legs[1].has(LegFlags::FRESH_KEYS)
+    );
+}
