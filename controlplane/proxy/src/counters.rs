@@ -162,6 +162,8 @@ pinhole_admin::counters! {
     SkinnyUnreachable = "skinny_unreachable",
     /// SCCP channels refused: the call manager's key is for an algorithm that is not known.
     SkinnyKeysUnusable = "skinny_keys_unusable",
+    /// SCCP channels refused: inside one way of the call would be keyed and the other in the clear.
+    SkinnyKeysMixed = "skinny_keys_mixed",
     /// SCCP encryption blocks without a sensible algorithm, taken for none.
     SkinnyKeysUnreadable = "skinny_keys_unreadable",
     /// SCCP channels that phones could not open.

@@ -62,8 +62,16 @@ impl Frame {
     }
 }
 
+/// The form of a list's addresses. A list of protocol 17 is of an older generation if it is just as long as those [I]; another
+/// that is too short is cut off, and its fields are beyond its end: taken for an older one, it would keep addresses that
+/// nobody sees or overwrites.
 fn server_form(frame: &Frame) -> Option<Form> {
-    if frame.id() == MessageId::SERVER_RES { choose(GENERATIONS, frame).copied() } else { None }
+    if frame.id() != MessageId::SERVER_RES {
+        return None;
+    }
+    let form = *choose(GENERATIONS, frame)?;
+    let cut_off = frame.version() >= 17 && frame.body().len() != PLAIN_LEN;
+    Some(if cut_off { Form::Typed } else { form })
 }
 
 /// Bytes of body of a list for that header version.

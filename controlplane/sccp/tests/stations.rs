@@ -176,6 +176,16 @@ fn servers_are_read_and_set_in_both_generations() {
 }
 
 #[test]
+fn list_of_typed_addresses_that_is_cut_off_is_neither_read_nor_set() {
+    for length in [279, 281, 300, 359] {
+        let mut cut_off = frame(0x9E, 17, &vec![0; length]);
+        assert!(cut_off.servers().unwrap().get(4).is_err());
+        assert!(cut_off.servers_mut().unwrap().set(4, &Server::none()).is_err(), "{length}");
+    }
+    assert_eq!(frame(0x9E, 17, &[0; 280]).servers().unwrap().get(4), Ok(Server::none()), "one as before 17");
+}
+
+#[test]
 fn server_that_does_not_fit_changes_nothing() {
     let original = frame(0x9E, 0, &[0; 280]);
     let mut changed = original.clone();

@@ -122,6 +122,7 @@ impl Proxy {
             return Err(Counter::SkinnyUnreachable);
         }
         let id = self.skinny_stream(conn, call, medium, now)?;
+        self.skinny_matches(id, way, &theirs)?;
         let (ours, encryption) = self.skinny_key();
         let written = self.skinny_write(id, frame, way, &encryption);
         let Some(stream) = self.skinny.streams.get_mut(&id) else { return Err(Counter::SkinnyMalformed) };
@@ -145,6 +146,19 @@ impl Proxy {
             }
         });
         Ok(())
+    }
+
+    /// Whether a half's key goes with that of the other half, if that is open: a leg that is SRTP one way neither sends nor
+    /// accepts anything in the clear the other way.
+    fn skinny_matches(&mut self, id: StreamId, way: Way, theirs: &MasterKey) -> Result<(), Counter> {
+        let stream = self.skinny.streams.get_mut(&id).ok_or(Counter::SkinnyMalformed)?;
+        let other = if way == Way::Receive { Way::Transmit } else { Way::Receive };
+        let open = stream.half(other).is_some();
+        let session = self.sessions.get(stream.slot).ok_or(Counter::SkinnyMalformed)?;
+        let [_, inside] = &session.orders.legs;
+        let others = if way == Way::Receive { &inside.outbound } else { &inside.inbound };
+        let keyed = |key: &MasterKey| *key != MasterKey::NONE;
+        if open && keyed(others) != keyed(theirs) { Err(Counter::SkinnyKeysMixed) } else { Ok(()) }
     }
 
     /// Puts our key and outside address into a message to the phone. A channel whose sender is not named stays so.
@@ -216,13 +230,13 @@ impl Proxy {
         let claimed = channel.endpoint().ok().and_then(pinhole_sccp::Endpoint::socket_address);
         let [_, inside] = self.skinny_ends(id).ok_or(Counter::SkinnyStrayChannels)?;
         channel.set_endpoint(inside)?;
-        if let Some(half) = self.skinny.streams.get_mut(&id).and_then(|stream| stream.half(way).as_mut()) {
-            half.acknowledged = true;
-        }
+        let half = self.skinny.streams.get_mut(&id).and_then(|stream| stream.half(way).as_mut());
+        // Only the first counts: a phone could have us change our orders as often as it likes.
+        let first = half.is_some_and(|half| !std::mem::replace(&mut half.acknowledged, true));
         // A phone says where it thinks it is. Until it has sent an authentic packet we send only to where its TLS
         // connection comes from: nobody can have media sent to a third party.
         let plausible = claimed.filter(|claimed| Some(claimed.ip()) == self.skinny_peer(conn));
-        if let Some(claimed) = plausible.filter(|_| way == Way::Receive) {
+        if let Some(claimed) = plausible.filter(|_| first && way == Way::Receive) {
             self.skinny_order(id, false, |orders| {
                 let [outside, _] = &mut orders.legs;
                 direct(outside, claimed);

@@ -250,10 +250,10 @@ impl Proxy {
         }
         let (nobodys, _) = self.skinny_key();
         self.skinny_order(id, false, |orders| {
-            let [outside, _] = &mut orders.legs;
+            let [outside, inside] = &mut orders.legs;
             match way {
-                Way::Receive => outside.outbound = nobodys,
-                Way::Transmit => outside.inbound = nobodys,
+                Way::Receive => (outside.outbound, inside.inbound) = (nobodys, MasterKey::NONE),
+                Way::Transmit => (outside.inbound, inside.outbound) = (nobodys, MasterKey::NONE),
             }
         });
     }

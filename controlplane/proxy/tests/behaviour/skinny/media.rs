@@ -11,6 +11,8 @@ use pinhole_sccp::{
 use super::stage::*;
 use crate::stage::PHONE_A;
 
+const NOWHERE: &str = "0.0.0.0:0";
+
 fn theirs(fill: u8) -> Encryption {
     Encryption::new(SccpKey::new([fill; 16]), MasterSalt::new([fill; 14]))
 }
@@ -400,6 +402,21 @@ fn every_channel_orders_a_key_that_phones_understand() {
 }
 
 #[test]
+fn phone_that_acknowledges_again_and_again_changes_no_orders() {
+    let mut stage = Stage::registered();
+    stage.talk(1, 7);
+    let updates = stage.commands_of(CommandKind::Update).len();
+    for port in [17_000, 17_002, 17_000] {
+        stage.phone_sends(1, open_ack(7, 0x107, &format!("198.51.100.10:{port}"), 0));
+        assert_eq!(endpoint(&stage.at_server()), format!("10.20.0.5:{}", stage.orders().legs[1].local_rtp));
+    }
+    assert_eq!(stage.commands_of(CommandKind::Update).len(), updates);
+    stage.server_sends(1, open(7, None));
+    stage.phone_sends(1, open_ack(7, 0x107, "198.51.100.10:17002", 0));
+    assert_eq!(stage.orders().legs[0].remote_rtp, 17_002, "a channel that is opened again is another");
+}
+
+#[test]
 fn only_a_channel_that_opens_allows_a_reset_and_only_inside() {
     let mut stage = Stage::registered();
     stage.talk(1, 7);
@@ -413,4 +430,54 @@ fn only_a_channel_that_opens_allows_a_reset_and_only_inside() {
     assert!(
         stage.orders().legs[0].has(LegFlags::FRESH_KEYS) && !stage.orders().legs[1].has(LegFlags::FRESH_KEYS)
     );
+}
+
+#[test]
+fn inside_address_with_a_port_that_cannot_be_read_is_overwritten() {
+    for source in ["10.20.0.30:30000", "0.0.0.0:0"] {
+        let mut stage = Stage::registered();
+        let mut named = open_from(7, source);
+        let mut bytes = named.body().to_vec();
+        bytes[120..124].copy_from_slice(&u32::MAX.to_le_bytes());
+        named = frame(named.id(), named.version(), &bytes);
+        stage.server_sends(1, named);
+        let shown = stage.at_phone();
+        assert!(!shown.body().windows(4).any(|bytes| bytes == [10, 20, 0, 30]));
+        assert_eq!(endpoint(&shown), NOWHERE);
+    }
+}
+
+#[test]
+fn channel_whose_address_is_cut_off_is_refused() {
+    let whole = open_from(7, "10.20.0.30:30000");
+    for length in [109, 112, 119, 123] {
+        let mut stage = Stage::registered();
+        stage.server_sends(1, frame(whole.id(), whole.version(), &whole.body()[..length]));
+        assert!(stage.phone.is_empty(), "{length}");
+        assert_eq!(stage.at_server().id(), MessageId::OPEN_RECEIVE_CHANNEL_ACK);
+        assert!(stage.proxy.sessions().is_empty());
+    }
+    let mut stage = Stage::registered();
+    stage.server_sends(1, frame(whole.id(), whole.version(), &whole.body()[..100]));
+    assert_eq!(stage.phone.len(), 1, "one without an address is of an older call manager");
+}
+
+#[test]
+fn half_in_the_clear_beside_one_with_a_key_is_refused_and_counted() {
+    for (first, second) in [(Some(theirs(1)), None), (None, Some(theirs(2)))] {
+        let mut stage = Stage::registered();
+        stage.server_sends(1, open(7, first.clone()));
+        stage.server_sends(1, start(7, FAR, second.clone()));
+        assert_eq!((stage.phone.len(), stage.count(Counter::SkinnyKeysMixed)), (1, 1));
+        assert_eq!(stage.at_server().id(), MessageId::START_MEDIA_TRANSMISSION_ACK);
+        assert_eq!(stage.proxy.sessions().len(), 1, "the open half stays");
+        stage.server_sends(1, start(7, FAR, first));
+        assert_eq!(stage.phone.len(), 2);
+        // What is closed leaves no key behind.
+        stage.server_sends(1, end(MessageId::STOP_MEDIA_TRANSMISSION, 7));
+        stage.server_sends(1, open(7, second));
+        assert_eq!(stage.count(Counter::SkinnyKeysMixed), 1);
+        let [_, inside] = stage.orders().legs;
+        assert_eq!(inside.outbound, MasterKey::NONE);
+    }
 }
