@@ -237,9 +237,9 @@ fn what_is_wrong_with_provisioning_is_named() {
     );
     let server = "devices = \"^SEP\"\nhttp_server = \"10.20.0.10:6970\"\n";
     example.text = example.text.replace("devices = \"^SEP\"\n", server);
-    example.text.push_str(
-        "\n[[cluster.rewrite.call_manager]]\ninside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\n",
-    );
+    example
+        .text
+        .push_str("\n[[cluster.rewrite.call_manager]]\ninside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\n");
     assert_eq!(example.load().unwrap().clusters[0].encryption, Encryption::Off);
     for (from, to, expected) in [
         (

@@ -82,11 +82,12 @@ fn note_that_is_not_understood_makes_no_stream() {
 }
 
 #[test]
-fn note_is_small_and_written_anew_for_a_new_data_plane() {
+fn note_is_small_and_written_anew_for_a_data_plane_that_was_away() {
     let mut stage = talking();
     let note = stage.notes.clone();
     assert!(note.len() == 1 && note.values().all(|note| note.len() <= NOTE_MAX / 4));
     stage.notes.clear();
-    stage.input(Input::MediaReset);
+    let open = stage.proxy.sessions().into_iter().collect();
+    stage.input(Input::MediaBack { open });
     assert_eq!(stage.notes, note);
 }
