@@ -248,7 +248,8 @@ fn a_certificate_near_its_end_is_renewed_and_one_past_it_proves_nothing() {
             let until = from + Duration::from_secs(u64::from(days) * 86_400);
             let validity = phones::Validity { from, until };
             let source = IpAddr::from([127, 0, 0, 1]);
-            phones.issued(device(), &id, validity, source, SystemTime::now()).unwrap();
+            let known = (device(), phones.epoch(device()).unwrap());
+            phones.issued(known, &id, validity, source, SystemTime::now()).unwrap();
         }
     });
     let mic = stage.mic(DEVICE);

@@ -264,16 +264,17 @@ impl Enrolment {
         for _ in 0..AT_ONCE {
             let Some((number, connection)) = self.connections.get_mut(&token) else { return };
             let Some(door) = self.doors.get(*number) else { return };
-            let source = connection.source;
+            let (source, mut epoch) = (connection.source, connection.epoch);
             let mut clerk = match (&door.service, &self.devices) {
                 (Service::Capf(settings), Some(devices)) => {
                     let now = SystemTime::now();
-                    Some(Clerk { office, papers, devices, settings, source, now })
+                    Some(Clerk { office, papers, devices, settings, source, epoch: &mut epoch, now })
                 }
                 _ => None,
             };
             let clerk = clerk.as_mut().map(|clerk| clerk as &mut dyn pinhole_enrolment::capf::Office);
             let turn = connection.turn(&mut Answerer { office: clerk, known: &self.known });
+            connection.epoch = epoch;
             if connection.has_proved() {
                 connection.until = Instant::now() + door.service.time();
             }

@@ -57,6 +57,12 @@ impl Phones {
         })
     }
 
+    /// Under what a device is known now: it is another once the device was forgotten or fell idle, or what was issued to it was
+    /// withdrawn. What is proved under one counts under that one only.
+    pub fn epoch(&self, device: Device) -> Option<u64> {
+        self.state().phones.get(&device).map(|phone| phone.epoch)
+    }
+
     /// Whether a certificate, by its SHA-256, is one that we have issued to a device, and by which it is known.
     pub fn is_issued(&self, device: Device, sha256: &[u8; 32]) -> bool {
         self.state().phones.get(&device).is_some_and(|phone| {
@@ -112,10 +118,11 @@ impl Phones {
     /// may never have been stored there.
     ///
     /// # Errors
-    /// When the device is not known, has too many certificates, or the database cannot be written: then it must not get it.
+    /// When the device is not known, or under this [`epoch`](Self::epoch) no more, has too many certificates, or the database
+    /// cannot be written: then it must not get it.
     pub fn issued(
         &self,
-        device: Device,
+        (device, epoch): (Device, u64),
         certificate: &CertificateId,
         validity: Validity,
         source: IpAddr,
@@ -123,6 +130,7 @@ impl Phones {
     ) -> Result<(), PhonesError> {
         let now = millis(now);
         self.change(device, |phone| {
+            phone.is_still(device, epoch)?;
             phone.pin_issued(device, certificate.pin(PinOrigin::Issued))?;
             phone.password = None;
             phone.admission = Admission::Allowed;
@@ -147,9 +155,11 @@ impl Phones {
     /// # Errors
     /// When the device is not known, has none, or the database cannot be written.
     pub fn withdraw(&self, device: Device, now: SystemTime) -> Result<(), PhonesError> {
+        let epoch = self.state().number();
         self.change(device, |phone| {
             let issued = phone.issued.as_mut().ok_or(PhonesError::NothingIssued(device))?;
             issued.is_withdrawn = true;
+            phone.epoch = epoch;
             phone.note(Moment::new(millis(now), What::Withdrawn, ""));
             Ok(())
         })
@@ -159,9 +169,15 @@ impl Phones {
     /// its password or the operator says so, since somebody else may have the key.
     ///
     /// # Errors
-    /// When the device is not known, or the database cannot be written.
-    pub fn deleted(&self, device: Device, source: IpAddr, now: SystemTime) -> Result<(), PhonesError> {
+    /// When the device is not known, or under this [`epoch`](Self::epoch) no more, or the database cannot be written.
+    pub fn deleted(
+        &self,
+        (device, epoch): (Device, u64),
+        source: IpAddr,
+        now: SystemTime,
+    ) -> Result<(), PhonesError> {
         self.change(device, |phone| {
+            phone.is_still(device, epoch)?;
             let issued = phone.pins.iter_mut().filter(|pin| pin.origin() == PinOrigin::Issued);
             issued.for_each(super::Pin::delete);
             phone.issued = None;
@@ -199,6 +215,10 @@ impl Phone {
         }
         self.pins.push(pin);
         Ok(())
+    }
+
+    fn is_still(&self, device: Device, epoch: u64) -> Result<(), PhonesError> {
+        if self.epoch == epoch { Ok(()) } else { Err(PhonesError::Changed(device)) }
     }
 
     /// Makes room for a pin, if need be, by what the device has deleted longest ago.

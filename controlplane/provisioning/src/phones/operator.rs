@@ -24,6 +24,9 @@ pub const ENROLMENT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Why something cannot be done with a phone.
 #[derive(Debug, Error)]
 pub enum PhonesError {
+    /// It was forgotten, fell idle, or had its certificate withdrawn since it proved who it is.
+    #[error("{0} is another than it was when it proved who it is; it is to begin again")]
+    Changed(Device),
     /// The device is not allowed.
     #[error("{0} is not known; allow it first")]
     Unknown(Device),

@@ -8,6 +8,10 @@ fn set(bench: &Bench, until: u64) {
     bench.phones().set_password(device(1), "12345678", [3; 16], at(until), at(0)).unwrap();
 }
 
+fn known(bench: &Bench) -> (Device, u64) {
+    (device(1), bench.phones().epoch(device(1)).unwrap())
+}
+
 fn nothing() -> Enrolling {
     Enrolling { is_asked: false, is_withdrawn: false, issued_until: None }
 }
@@ -48,7 +52,7 @@ fn nothing_is_issued_to_a_device_that_is_not_known() {
     let bench = Bench::new();
     assert_eq!(bench.phones().enrolling(device(1), at(1)), Err(Failure::NotAllowed));
     let validity = Validity { from: at(1), until: at(2) };
-    assert!(bench.phones().issued(device(1), &certificate(1), validity, source(1), at(1)).is_err());
+    assert!(bench.phones().issued((device(1), 1), &certificate(1), validity, source(1), at(1)).is_err());
     assert!(bench.phones().withdraw(device(1), at(1)).is_err());
     assert_eq!(bench.count(Counter::CertificatesIssued), 0);
 }
@@ -103,7 +107,7 @@ fn a_withdrawn_certificate_is_good_until_the_phone_has_deleted_it() {
     bench.open();
     assert!(bench.phones().enrolling(device(1), at(4)).unwrap().is_withdrawn);
     bench.connect(device(1), 5, source(1), 4).unwrap();
-    bench.phones().deleted(device(1), source(1), at(5)).unwrap();
+    bench.phones().deleted(known(&bench), source(1), at(5)).unwrap();
     assert_eq!(bench.phones().enrolling(device(1), at(6)), Ok(nothing()));
     assert_eq!(bench.connect(device(1), 5, source(1), 6), Err(Failure::PinMismatch));
     bench.connect(device(1), 1, source(1), 6).unwrap();
@@ -116,7 +120,7 @@ fn what_a_phone_has_deleted_is_nobodys_first_certificate_again() {
     bench.provision(device(1), source(1), 1);
     bench.issue(device(1), 5, 2);
     bench.phones().withdraw(device(1), at(3)).unwrap();
-    bench.phones().deleted(device(1), source(1), at(4)).unwrap();
+    bench.phones().deleted(known(&bench), source(1), at(4)).unwrap();
     for restart in [false, true] {
         if restart {
             bench.open();
@@ -147,4 +151,21 @@ fn a_certificate_that_the_phone_has_shown_outlives_those_that_it_may_never_have_
     }
     let is_issued = |serial| bench.phones().is_issued(device(1), &[serial; 32]);
     assert_eq!([5, 6, 7, 8].map(is_issued), [true, false, false, true]);
+}
+
+#[test]
+fn what_was_proved_before_the_operator_changed_his_mind_counts_no_more() {
+    let bench = Bench::new().allowed(device(1));
+    let validity = Validity { from: at(1), until: at(100) };
+    let issue =
+        |known, serial| bench.phones().issued(known, &certificate(serial), validity, source(1), at(5));
+    let proved = known(&bench);
+    bench.phones().forget(device(1)).unwrap();
+    bench.phones().allow(device(1), SecurityClass::Encrypted, at(2)).unwrap();
+    assert!(issue(proved, 5).is_err());
+    let proved = known(&bench);
+    issue(proved, 5).unwrap();
+    bench.phones().withdraw(device(1), at(3)).unwrap();
+    assert!(issue(proved, 6).is_err() && bench.phones().deleted(proved, source(1), at(6)).is_err());
+    assert!(bench.phones().enrolling(device(1), at(7)).unwrap().is_withdrawn);
 }

@@ -94,7 +94,8 @@ impl Bench {
     /// Issues a certificate that is good for ten days.
     fn issue(&self, device: Device, serial: u8, now: u64) {
         let validity = Validity { from: at(now), until: at(now + 10 * DAY) };
-        self.phones().issued(device, &certificate(serial), validity, source(9), at(now)).unwrap();
+        let known = (device, self.phones().epoch(device).unwrap());
+        self.phones().issued(known, &certificate(serial), validity, source(9), at(now)).unwrap();
     }
 
     fn show(&self, device: Device) -> PhoneView {

@@ -214,7 +214,8 @@ fn pinned_certificate_by_https_and_at_enrolment_proves_what_a_phone_holds() {
     assert_eq!(held(), Some(9));
     acknowledge(10, 10);
     let validity = Validity { from: at(10), until: at(20) };
-    bench.phones().issued(device(1), &certificate(5), validity, source(1), at(11)).unwrap();
+    let known = (device(1), bench.phones().epoch(device(1)).unwrap());
+    bench.phones().issued(known, &certificate(5), validity, source(1), at(11)).unwrap();
     assert_eq!(held(), Some(10));
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Clerk<'a> {
     pub devices: &'a Devices,
     pub settings: &'a config::Capf,
     pub source: IpAddr,
+    /// Under what the device was known when it proved who it is.
+    pub epoch: &'a mut Option<u64>,
     pub now: SystemTime,
 }
 
@@ -31,11 +33,15 @@ impl Clerk<'_> {
         if failure == Failure::NotAllowed { Denied::Unknown } else { Denied::Refused }
     }
 
+    /// A device, which must be the one that has proved who it is, unless that comes only now.
     fn known(&self, device: &str) -> Result<(Device, Enrolling), Denied> {
         let device: Device = device.parse().map_err(|_| {
             self.office.counters.fail(Failure::NotAllowed);
             Denied::Unknown
         })?;
+        if self.epoch.is_some() && self.office.phones.epoch(device) != *self.epoch {
+            return Err(self.fail(device, "enrolment", Failure::NotAllowed));
+        }
         let known = self.office.phones.enrolling(device, self.now);
         Ok((device, known.map_err(|failure| self.fail(device, "enrolment", failure))?))
     }
@@ -84,7 +90,8 @@ impl Clerk<'_> {
         let der =
             certificate.map_err(|error| error.to_string())?.to_der().map_err(|error| error.to_string())?;
         let Facts { id, validity } = Facts::read(&der).map_err(|failure| failure.meaning().to_owned())?;
-        let issued = self.office.phones.issued(device, &id, validity, self.source, self.now);
+        let epoch = self.epoch.ok_or("it has not proved who it is")?;
+        let issued = self.office.phones.issued((device, epoch), &id, validity, self.source, self.now);
         issued.map_err(|error| error.to_string())?;
         tracing::info!(%device, source = %self.source, "a certificate is issued: {id}");
         Ok(der)
@@ -94,6 +101,7 @@ impl Clerk<'_> {
 impl Asked for Clerk<'_> {
     fn password(&mut self, device: &str, password: &[u8]) -> Result<(), Denied> {
         let (device, _) = self.known(device)?;
+        *self.epoch = self.office.phones.epoch(device);
         // It counts and notes by itself.
         let used = self.office.phones.consume_password(device, password, self.source, self.now);
         used.map_err(|_| Denied::Refused)
@@ -101,6 +109,7 @@ impl Asked for Clerk<'_> {
 
     fn certificate(&mut self, device: &str, der: &[u8]) -> Result<Kind, Denied> {
         let (device, _) = self.known(device)?;
+        *self.epoch = self.office.phones.epoch(device);
         self.kind(device, der).map_err(|failure| self.fail(device, "certificate at enrolment", failure))
     }
 
@@ -143,7 +152,8 @@ impl Asked for Clerk<'_> {
 
     fn deleted(&mut self, device: &str) -> Result<(), Denied> {
         let (device, _) = self.known(device)?;
-        self.office.phones.deleted(device, self.source, self.now).map_err(|error| {
+        let epoch = self.epoch.unwrap_or_default();
+        self.office.phones.deleted((device, epoch), self.source, self.now).map_err(|error| {
             tracing::error!(%device, "its certificate is deleted, but that cannot be noted: {error}");
             self.fail(device, "enrolment", Failure::StoreFailed)
         })

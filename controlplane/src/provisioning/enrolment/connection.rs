@@ -27,6 +27,8 @@ pub(super) struct Connection {
     talk: Talk,
     stage: Stage,
     is_proved: bool,
+    /// Under what the device was known when it proved who it is.
+    pub epoch: Option<u64>,
 }
 
 /// What is spoken.
@@ -73,7 +75,7 @@ pub(super) struct Answerer<'a> {
 impl Connection {
     pub fn new(stream: TcpStream, source: IpAddr, tls: Modern, talk: Talk, until: Instant) -> Self {
         let _ = stream.set_nodelay(true);
-        Self { stream, source, until, tls, talk, stage: Stage::Handshake, is_proved: false }
+        Self { stream, source, until, tls, talk, stage: Stage::Handshake, is_proved: false, epoch: None }
     }
 
     /// The name that the phone says it has.
