@@ -95,7 +95,7 @@ fn value(der: &[u8]) -> Option<&[u8]> {
 
 fn value_and_rest(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match *der.get(1)? {
-        short @ 0..0x80 => (usize::from(short), der.get(2..)?),
+        short @ 0..=0x7f => (usize::from(short), der.get(2..)?),
         0x81 => (usize::from(*der.get(2)?), der.get(3..)?),
         0x82 => (usize::from(u16::from_be_bytes([*der.get(2)?, *der.get(3)?])), der.get(4..)?),
         _ => return None,
