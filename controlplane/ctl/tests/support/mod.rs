@@ -6,13 +6,15 @@
 #[path = "../../../tests/common/mod.rs"]
 pub mod common;
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use common::{Appliance, free_address};
+use common::{Appliance, Certified, Validity, free_address};
 
 /// The first of so many UDP ports that nobody has, at most 32. Tests run side by side, in one process or in many.
 fn free_udp(many: u16) -> u16 {
@@ -63,6 +65,8 @@ pub struct Stage {
     pub call_manager: CallManager,
     port: u16,
     files: tempfile::TempDir,
+    /// What phones prove themselves with.
+    certified: Mutex<HashMap<String, Certified>>,
 }
 
 impl Stage {
@@ -70,7 +74,8 @@ impl Stage {
         let call_manager = CallManager::start();
         let ports = free_udp(17);
         let provisioning = format!(
-            "[provisioning]\ndirectory = \"/etc/pinhole/provisioning\"\n[provisioning.tftp]\n\
+            "[provisioning]\ndirectory = \"/etc/pinhole/provisioning\"\n[provisioning.phones]\n\
+             trust_list_first = false\n[provisioning.tftp]\n\
              listen = \"127.0.0.1:{ports}\"\nreply_port = {}\n[provisioning.capf]\nlisten = \"{}\"\n[[cluster]]\n",
             ports + 1,
             free_address()
@@ -83,7 +88,8 @@ impl Stage {
         );
         let changes = [("[[cluster]]\n", provisioning.as_str()), ("devices = \"^SEP\"\n", cluster.as_str())];
         let appliance = Appliance::start_changed(&changes);
-        Self { appliance, call_manager, port: ports, files: tempfile::tempdir().unwrap() }
+        let files = tempfile::tempdir().unwrap();
+        Self { appliance, call_manager, port: ports, files, certified: Mutex::default() }
     }
 
     /// Where files of this test are.
@@ -145,13 +151,21 @@ impl Stage {
         status.code()
     }
 
-    /// Waits until the control plane knows that a phone holds a list other than this.
+    /// A phone proves itself where it has fetched, and then the control plane knows that it holds a list other than this.
     pub fn holds_other_than(&self, device: &str, before: &str) -> String {
+        let sign = || self.appliance.authority.sign(device, Validity::Now);
+        let mut certified = self.certified.lock().unwrap();
+        let shown = certified.entry(device.to_owned()).or_insert_with(sign);
         let line = || {
             let shown = self.does(&format!("phone show {device}"));
             shown.lines().find(|line| line.starts_with("Trust list")).unwrap().to_owned()
         };
-        common::eventually(|| !line().ends_with(" -") && line() != before, "the phone holds its list");
+        // The list's last acknowledgement may come after the first proof.
+        let holds = || {
+            assert!(self.appliance.phone(Some(shown)).is_served());
+            !line().ends_with(" -") && line() != before
+        };
+        common::eventually(holds, "the phone holds its list");
         line()
     }
 }
