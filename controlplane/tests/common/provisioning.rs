@@ -91,7 +91,10 @@ pub fn serve_http(folder: &Path, port: u16) -> Child {
 pub fn free_udp(many: u16) -> u16 {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
     for _ in 0..500 {
-        let block = (std::process::id() as u16).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % 900;
+        // Processes that start one after the other have blocks that are not next to each other.
+        let block =
+            (std::process::id() as u16).wrapping_mul(8).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed))
+                % 900;
         let first = 33_000 + 32 * block;
         let bound: Result<Vec<_>, _> =
             (first..first + many).map(|port| UdpSocket::bind(("127.0.0.1", port))).collect();
