@@ -105,6 +105,8 @@ class Appliance:
         self.state, self.processes, self.certificates = state, processes, certificates
         self.dataplane = self.controlplane = None
         self.starts = 0
+        # Whether the control plane may listen below 1024, as for TFTP.
+        self.low_ports = False
         self.configuration = state.root / "pinhole.toml"
         self.admin_socket = state.root / "control" / "admin.sock"
 
@@ -154,7 +156,7 @@ class Appliance:
         self.controlplane = self.processes.start(
             f"controlplane-{self.starts}",
             [self.binary("pinhole-controlplane"), "--config", configuration or self.configuration],
-            namespace="ph-appliance", user=USER)
+            namespace="ph-appliance", user=USER, low_ports=self.low_ports)
         self._wait(self.controlplane, self.ready, "a status with the data plane attached", seconds)
 
     def _wait(self, process, condition, what, seconds):

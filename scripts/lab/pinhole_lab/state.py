@@ -136,13 +136,15 @@ class Processes:
         self.register = state.root / "processes.json"
         self.started = []
 
-    def start(self, name, argv, namespace=None, user=None, environment=None, cwd=None, dialogue=False) -> Process:
-        """Starts `argv` in a namespace, as `user` without any capability if one is given. In a `dialogue`, standard
-        input and output are pipes, and only what it says on standard error is logged."""
+    def start(self, name, argv, namespace=None, user=None, environment=None, cwd=None, dialogue=False,
+              low_ports=False) -> Process:
+        """Starts `argv` in a namespace, as `user` without any capability if one is given, but for `low_ports` below 1024. In a
+        `dialogue`, standard input and output are pipes, and only what it says on standard error is logged."""
         command = [str(word) for word in argv]
         if user:
-            command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups",
-                       "--bounding-set=-all,+net_bind_service", "--inh-caps=-all,+net_bind_service", "--ambient-caps=-all,+net_bind_service", "--no-new-privs", "--", *command]
+            kept = "-all,+net_bind_service" if low_ports else "-all"
+            command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", f"--bounding-set={kept}",
+                       f"--inh-caps={kept}", f"--ambient-caps={kept}", "--no-new-privs", "--", *command]
         if namespace:
             command = ["ip", "netns", "exec", namespace, *command]
         log = self.state.directory("logs") / f"{name}.log"

@@ -63,6 +63,7 @@ def office(lab, appliance, manufacturer, file_server):
     shutil.rmtree(directory, ignore_errors=True)
     appliance.controlplane.stop()
     appliance.configure(settings(manufacturer))
+    appliance.low_ports = True
     appliance.ctl("trust", "create")
     known = [manufacturer.root_file.read_bytes(), pem(manufacturer.authority.certificate),
              (directory / "authority" / "capf.crt.pem").read_bytes()]
@@ -71,6 +72,7 @@ def office(lab, appliance, manufacturer, file_server):
     yield appliance
     appliance.controlplane.stop()
     shutil.rmtree(directory)
+    appliance.low_ports = False
     appliance.configure()
     appliance.start_controlplane()
 
