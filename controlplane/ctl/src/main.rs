@@ -47,6 +47,8 @@ enum Command {
     Workers,
     /// Counters of both processes.
     Counters {
+        /// One group only, such as `provisioning`, `tls` or `dataplane`, with those below it.
+        group: Option<String>,
         /// Also those that are zero.
         #[arg(long)]
         all: bool,
@@ -100,8 +102,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Workers => Request::Workers,
         Command::Counters { .. } => Request::Counters,
     };
-    let all = matches!(arguments.command, Command::Counters { all: true });
-    let response = Client::connect(&socket(arguments)?)?.ask(request)?;
+    let all = matches!(arguments.command, Command::Counters { all: true, .. });
+    let mut response = Client::connect(&socket(arguments)?)?.ask(request)?;
+    if let (Command::Counters { group: Some(group), .. }, Response::Counters(counters)) =
+        (&arguments.command, &mut response)
+    {
+        tables::only(group, counters)?;
+    }
     let text = match (&response, arguments.json) {
         (Response::Status(status), true) => serde_json::to_string(status)?,
         (Response::Phones(phones), true) => serde_json::to_string(phones)?,

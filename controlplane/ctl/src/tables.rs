@@ -231,6 +231,23 @@ fn workers(workers: &[Worker]) -> String {
     table.to_string()
 }
 
+/// Keeps the counters of one group, and of those below it.
+///
+/// # Errors
+/// When there is no such group; names those that there are.
+pub fn only(group: &str, counters: &mut Counters) -> anyhow::Result<()> {
+    let known: Vec<_> = counters.groups.keys().cloned().collect();
+    let is_of =
+        |name: &str| name.strip_prefix(group).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    counters.groups.retain(|name, _| is_of(name));
+    anyhow::ensure!(
+        !counters.groups.is_empty(),
+        "there is no group {group:?}; there are: {}",
+        known.join(", ")
+    );
+    Ok(())
+}
+
 fn counters(counters: &Counters, all: bool) -> String {
     let mut table = with(&["Group", "Counter", "Value"], &["Value"]);
     for (group, values) in &counters.groups {
@@ -263,6 +280,19 @@ mod tests {
         let shown = |all| of(&Response::Counters(counters.clone()), all);
         assert!(shown(false).contains("accepted") && !shown(false).contains("refused_unknown_ca"));
         assert!(shown(true).contains("refused_unknown_ca"));
+    }
+
+    #[test]
+    fn one_group_is_shown_with_those_below_it_and_another_is_named_as_unknown() {
+        let mut counters = Counters::default();
+        for group in ["dataplane", "dataplane.drops", "dataplanes", "tls"] {
+            counters.add(group, "x", 1);
+        }
+        let mut known = counters.clone();
+        only("dataplane", &mut known).unwrap();
+        assert_eq!(known.groups.keys().collect::<Vec<_>>(), ["dataplane", "dataplane.drops"]);
+        let error = only("tl", &mut counters).unwrap_err().to_string();
+        assert!(error.contains("\"tl\"") && error.contains("dataplane, dataplane.drops"), "{error}");
     }
 
     #[test]

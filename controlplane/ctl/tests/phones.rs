@@ -92,6 +92,9 @@ fn a_phone_is_shown_with_its_list_its_certificates_and_what_happened_when_and_wh
     stage.is_denied("CTLSEP0010DB000009.tlv");
     let shown = stage.does("phone show SEP0010DB000009");
     assert!(shown.contains("stranger") && shown.contains("pinholectl phone allow SEP"), "{shown}");
+    let counted = stage.does("counters provisioning");
+    assert!(row_of(&counted, "not_allowed") && !counted.contains("handshakes"), "{counted}");
+    assert!(stage.refuses("counters nothing").contains("provisioning"));
 }
 
 #[test]
@@ -113,4 +116,9 @@ fn a_one_time_password_is_made_and_said_once() {
     assert!(word("Password        until 2") && word("password set") && word("Issued          -"), "{shown}");
     assert!(!word(password) && !word(other), "{shown}");
     assert!(stage.refuses(&format!("phone withdraw {DEVICE}")).contains("no certificate was issued"));
+}
+
+/// Whether a counter has a line of its group.
+fn row_of(counted: &str, counter: &str) -> bool {
+    counted.lines().any(|line| line.contains("provisioning") && line.contains(counter))
 }
