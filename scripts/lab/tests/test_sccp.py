@@ -203,3 +203,29 @@ def test_phone_cannot_register_under_anothers_name(phones, managers, appliance):
     assert thief.expect("RegisterReject").get("text") == "not your device name"
     eventually(lambda: appliance.counter("proxy", "skinny_name_refused") == before + 1, what="the counter")
     assert f"{DEVICES[1]} registers" not in managers[0].says()
+
+
+def test_media_outlives_the_control_plane_until_phones_register_again(phones, managers, appliance):
+    outside, inside = phones.outside(), phones.inside()
+    outside.registers = inside.registers = False
+    one, two = call(outside, inside)
+    talk(one, two)
+    before = appliance.ctl("sessions")[0]
+    # A call manager would end the call on the inside phone, which alone has kept its connection.
+    managers[0].process.kill()
+    appliance.controlplane.kill()
+    appliance.controlplane.popen.wait()
+    talk(one, two)
+    appliance.start_controlplane()
+    eventually(lambda: [found["state"] for found in appliance.ctl("calls")] == ["adopted"], what="adoption")
+    talk(one, two, 6)
+    after = appliance.ctl("sessions")[0]
+    assert (after["slot"], after["generation"]) == (before["slot"], before["generation"])
+    managers[0].start()
+    outside.registers = inside.registers = True
+    outside.wait_registered()
+    inside.wait_registered()
+    eventually(lambda: not appliance.ctl("sessions"), what="the end of the old session")
+    one, two = call(outside, inside)
+    talk(one, two)
+    hang_up(one, two)
