@@ -1,7 +1,6 @@
 //! Certificates that the authority issues to devices (LSC; tls-capf-tvs 2.9).
 
-use openssl::asn1::{Asn1Integer, Asn1Time};
-use openssl::bn::{BigNum, MsbOption};
+use openssl::asn1::Asn1Time;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
@@ -12,7 +11,7 @@ use openssl::x509::extension::{
 };
 use openssl::x509::{X509, X509NameBuilder};
 
-use super::{Authority, Refused, Role};
+use super::{Authority, Refused, Role, issue};
 use crate::Identity;
 
 /// How far a phone's clock may be behind, in seconds.
@@ -48,19 +47,11 @@ fn certificate(
     let mut name = X509NameBuilder::new()?;
     name.append_entry_by_nid(Nid::COMMONNAME, device)?;
     let name = name.build();
-    let mut certificate = X509::builder()?;
-    certificate.set_version(2)?;
-    // 16 bytes that begin with a one after the sign.
-    let mut serial = BigNum::new()?;
-    serial.rand(127, MsbOption::ONE, false)?;
-    certificate.set_serial_number(&*Asn1Integer::from_bn(&serial)?)?;
-    certificate.set_subject_name(&name)?;
-    certificate.set_issuer_name(issuer.certificate.subject_name())?;
+    let mut certificate = issue::begin(&name, issuer.certificate.subject_name(), key)?;
     certificate.set_not_before(&*Asn1Time::from_unix(i64::from(now) - CLOCK_SKEW)?)?;
     let end = Asn1Time::from_unix(i64::from(now) + i64::from(days) * 86_400)?;
     let own = issuer.certificate.not_after();
     certificate.set_not_after(if own.compare(&end)?.is_lt() { own } else { &end })?;
-    certificate.set_pubkey(key)?;
     certificate.append_extension(BasicConstraints::new().critical().build()?)?;
     let mut usage = KeyUsage::new();
     usage.critical().digital_signature();

@@ -6,12 +6,12 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
-use openssl::pkey::{PKey, Private};
+use openssl::pkey::{HasPublic, PKey, PKeyRef, Private};
 use openssl::rsa::Rsa;
 use openssl::x509::extension::{
     BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName, SubjectKeyIdentifier,
 };
-use openssl::x509::{X509, X509Builder, X509NameBuilder};
+use openssl::x509::{X509, X509Builder, X509NameBuilder, X509NameRef};
 
 use super::{DAYS, Naming, Role};
 use crate::Identity;
@@ -27,20 +27,31 @@ pub(super) fn identity(role: Role, naming: &Naming, now: u32) -> Result<Identity
     // Told apart by name, too: a rotated one must not look like the one before.
     name.append_entry_by_nid(Nid::COMMONNAME, &format!("{}-{now}", role.name()))?;
     let name = name.build();
-    let mut certificate = X509::builder()?;
-    certificate.set_version(2)?;
-    let mut serial = BigNum::new()?;
-    serial.rand(127, MsbOption::ONE, false)?;
-    certificate.set_serial_number(&*Asn1Integer::from_bn(&serial)?)?;
-    certificate.set_subject_name(&name)?;
-    certificate.set_issuer_name(&name)?;
+    let mut certificate = begin(&name, &name, &key)?;
     let end = i64::from(now) + i64::from(DAYS) * 86_400;
     certificate.set_not_before(&*Asn1Time::from_unix(i64::from(now))?)?;
     certificate.set_not_after(&*Asn1Time::from_unix(end)?)?;
-    certificate.set_pubkey(&key)?;
     extend(&mut certificate, role, naming)?;
     certificate.sign(&key, MessageDigest::sha256())?;
     Ok(Identity { certificate: certificate.build(), key })
+}
+
+/// Whose certificate it is, by whom, for which key, under a random serial number of 16 bytes. Its time is still to be set.
+pub(super) fn begin<T: HasPublic>(
+    subject: &X509NameRef,
+    issuer: &X509NameRef,
+    key: &PKeyRef<T>,
+) -> Result<X509Builder, ErrorStack> {
+    let mut certificate = X509::builder()?;
+    certificate.set_version(2)?;
+    // 16 bytes that begin with a one after the sign.
+    let mut serial = BigNum::new()?;
+    serial.rand(127, MsbOption::ONE, false)?;
+    certificate.set_serial_number(&*Asn1Integer::from_bn(&serial)?)?;
+    certificate.set_subject_name(subject)?;
+    certificate.set_issuer_name(issuer)?;
+    certificate.set_pubkey(key)?;
+    Ok(certificate)
 }
 
 fn key(role: Role) -> Result<PKey<Private>, ErrorStack> {
