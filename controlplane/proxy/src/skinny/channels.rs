@@ -62,28 +62,10 @@ fn direct(leg: &mut Leg, at: SocketAddr) {
 }
 
 impl Proxy {
-    /// OpenReceiveChannel: the phone is to hear the far end under a key of ours.
-    pub(super) fn skinny_open(
-        &mut self,
-        conn: ConnId,
-        frame: &mut Frame,
-        now: Instant,
-    ) -> Result<(), Counter> {
-        self.skinny_begin(conn, frame, Way::Receive, now)
-    }
-
-    /// StartMediaTransmission: the phone is to speak to us under a key of ours, and we to the far end.
-    pub(super) fn skinny_start(
-        &mut self,
-        conn: ConnId,
-        frame: &mut Frame,
-        now: Instant,
-    ) -> Result<(), Counter> {
-        self.skinny_begin(conn, frame, Way::Transmit, now)
-    }
-
-    /// Opens one way. If that cannot be, the call manager is told so in the phone's place.
-    fn skinny_begin(
+    /// Opens one way. OpenReceiveChannel: the phone is to hear the far end under a key of ours. StartMediaTransmission: it is
+    /// to speak to us under a key of ours, and we to the far end. If that cannot be, the call manager is told so in the phone's
+    /// place.
+    pub(super) fn skinny_begin(
         &mut self,
         conn: ConnId,
         frame: &mut Frame,

@@ -91,10 +91,10 @@ impl Proxy {
         self.skinny_passes(frame, Sender::CallManager)?;
         match frame.id() {
             MessageId::OPEN_RECEIVE_CHANNEL | MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL => {
-                return self.skinny_open(conn, frame, now);
+                return self.skinny_begin(conn, frame, Way::Receive, now);
             }
             MessageId::START_MEDIA_TRANSMISSION | MessageId::START_MULTIMEDIA_TRANSMISSION => {
-                return self.skinny_start(conn, frame, now);
+                return self.skinny_begin(conn, frame, Way::Transmit, now);
             }
             MessageId::CLOSE_RECEIVE_CHANNEL | MessageId::CLOSE_MULTIMEDIA_RECEIVE_CHANNEL => {
                 self.skinny_ended(conn, frame, Way::Receive, now);

@@ -87,18 +87,7 @@ impl Proxy {
         self.event(Event::new(EventKind::CallAdopted, text).device(device.as_str()));
         self.skinny.devices.change(&device, |held| held.orphans.push(id));
         let medium = if note.m { Medium::Video } else { Medium::Audio };
-        let stream = Stream {
-            device,
-            cluster,
-            conn: None,
-            call: note.r,
-            medium,
-            slot,
-            receive: None,
-            transmit: None,
-            since: now,
-            phone_media_seen: now,
-        };
+        let stream = Stream::new((device, cluster, None), (note.r, medium), slot, now);
         self.skinny.streams.insert(id, stream);
         let timers = &self.config.timers;
         self.timers.set(Timer::Orphan(id), now + timers.adopt_grace.max(timers.phone_lost_grace));

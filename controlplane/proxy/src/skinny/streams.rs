@@ -66,6 +66,27 @@ pub(super) struct Stream {
 }
 
 impl Stream {
+    /// The stream of a call in a slot, with no way open.
+    pub(super) fn new(
+        (device, cluster, conn): (DeviceName, usize, Option<ConnId>),
+        (call, medium): (u32, Medium),
+        slot: u32,
+        now: Instant,
+    ) -> Self {
+        Self {
+            device,
+            cluster,
+            conn,
+            call,
+            medium,
+            slot,
+            receive: None,
+            transmit: None,
+            since: now,
+            phone_media_seen: now,
+        }
+    }
+
     /// Whether no way is open.
     pub(super) fn unused(&self) -> bool {
         self.receive.is_none() && self.transmit.is_none()
@@ -182,18 +203,7 @@ impl Proxy {
             outside.flags = LegFlags::LEARN | LegFlags::FRESH_KEYS;
             [outside.inbound, outside.outbound] = nobodys;
         }
-        let stream = Stream {
-            device,
-            cluster,
-            conn: Some(conn),
-            call,
-            medium,
-            slot,
-            receive: None,
-            transmit: None,
-            since: now,
-            phone_media_seen: now,
-        };
+        let stream = Stream::new((device, cluster, Some(conn)), (call, medium), slot, now);
         self.skinny.streams.insert(id, stream);
         if let Some(connection) = self.skinny.connections.get_mut(&conn) {
             connection.streams.push(id);
