@@ -33,23 +33,33 @@ pub struct CallManager {
 
 impl CallManager {
     pub fn start() -> Self {
+        Self::serving(serve).with_files()
+    }
+
+    /// One that has none yet.
+    pub fn without_files() -> Self {
         Self::serving(serve)
     }
 
     /// One that gives them by HTTP.
     pub fn start_by_http() -> Self {
-        Self::serving(serve_http)
+        Self::serving(serve_http).with_files()
     }
 
     fn serving(serve: impl Fn(&Path, u16) -> Child) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        std::fs::write(folder.path().join(format!("{DEVICE}.cnf.xml")), CONFIGURATION).unwrap();
-        std::fs::write(folder.path().join("CTLFile.tlv"), b"the call manager's own").unwrap();
-        std::fs::write(folder.path().join("Ringlist.xml"), b"<CiscoIPPhoneRingList/>").unwrap();
         let port = free_udp(1);
         let child = serve(folder.path(), port);
         Self { child, port, folder }
+    }
+
+    fn with_files(self) -> Self {
+        let folder = self.folder.path();
+        std::fs::write(folder.join(format!("{DEVICE}.cnf.xml")), CONFIGURATION).unwrap();
+        std::fs::write(folder.join("CTLFile.tlv"), b"the call manager's own").unwrap();
+        std::fs::write(folder.join("Ringlist.xml"), b"<CiscoIPPhoneRingList/>").unwrap();
+        self
     }
 
     pub fn stop(&mut self) {

@@ -8,60 +8,12 @@ pub mod common;
 
 use std::collections::HashMap;
 use std::io::Write as _;
-use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU16, Ordering};
 
+use common::provisioning::{CallManager, free_udp};
 use common::{Appliance, Certified, Validity, free_address};
-
-/// The first of so many UDP ports that nobody has, at most 32. Tests run side by side, in one process or in many.
-fn free_udp(many: u16) -> u16 {
-    static TAKEN: AtomicU16 = AtomicU16::new(0);
-    for _ in 0..500 {
-        // Processes that start one after the other have blocks that are not next to each other.
-        let block =
-            (std::process::id() as u16).wrapping_mul(8).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed))
-                % 500;
-        let first = 16_000 + 32 * block;
-        let bound: Result<Vec<_>, _> =
-            (first..first + many).map(|port| UdpSocket::bind(("127.0.0.1", port))).collect();
-        if bound.is_ok() {
-            return first;
-        }
-    }
-    panic!("no free ports");
-}
-
-/// A packaged TFTP server with a call manager's files; ended when dropped.
-pub struct CallManager {
-    child: Child,
-    port: u16,
-    pub folder: tempfile::TempDir,
-}
-
-impl CallManager {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let port = free_udp(1);
-        let child = Command::new("/usr/sbin/in.tftpd")
-            .args(["--foreground", "--user", "root", "--secure", "--address", &format!("127.0.0.1:{port}")])
-            .arg(folder.path())
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("the Debian package tftpd-hpa is needed, and root (scripts/test installs it)");
-        Self { child, port, folder }
-    }
-}
-
-impl Drop for CallManager {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 pub struct Stage {
     pub appliance: Appliance,
@@ -74,7 +26,7 @@ pub struct Stage {
 
 impl Stage {
     pub fn start() -> Self {
-        let call_manager = CallManager::start();
+        let call_manager = CallManager::without_files();
         let ports = free_udp(17);
         let provisioning = format!(
             "[provisioning]\ndirectory = \"/etc/pinhole/provisioning\"\n[provisioning.phones]\n\
