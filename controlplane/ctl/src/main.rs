@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arguments;
 mod provisioned;
 mod table;
 mod tables;
@@ -12,65 +13,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use arguments::{Arguments, Command};
+use clap::Parser as _;
 use pinhole_admin::{Client, Event, Request, Response};
 use pinhole_controlplane::config::{ADMIN_SOCKET, Config};
-
-/// Looks at a running Pinhole: tables for people, --json for programs.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    /// The admin socket [default: what --config names, or /run/pinhole/admin.sock].
-    #[arg(long, global = true, value_name = "PATH", conflicts_with = "config")]
-    socket: Option<PathBuf>,
-    /// The configuration file that names the admin socket.
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// One JSON value instead of tables; of events, one per line.
-    #[arg(long, global = true)]
-    json: bool,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Clone, Subcommand)]
-enum Command {
-    /// The process and what it is attached to.
-    Status,
-    /// Phones that are connected or registered.
-    Phones,
-    /// Calls in progress.
-    Calls,
-    /// Media sessions: legs, addresses, suites, packets, drops, jitter, loss.
-    Sessions,
-    /// The data plane's workers: core, sessions, how busy, what went between them, drops.
-    Workers,
-    /// Counters of both processes.
-    Counters {
-        /// One group only, such as `provisioning`, `tls` or `dataplane`, with those below it.
-        group: Option<String>,
-        /// Also those that are zero.
-        #[arg(long)]
-        all: bool,
-    },
-    /// What happened lately.
-    Events {
-        /// Go on with what happens next.
-        #[arg(long, short)]
-        follow: bool,
-    },
-    /// Phones that fetch their configuration from us: who may, how far each has come, what it asked for.
-    #[command(subcommand)]
-    Phone(provisioned::Phone),
-    /// The keys that phones trust, and the lists that name them.
-    #[command(subcommand)]
-    Trust(trust::Trust),
-    /// Validates a configuration file.
-    Check {
-        /// The configuration file.
-        file: PathBuf,
-    },
-}
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
@@ -109,18 +55,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     {
         tables::only(group, counters)?;
     }
-    let text = match (&response, arguments.json) {
-        (Response::Status(status), true) => serde_json::to_string(status)?,
-        (Response::Phones(phones), true) => serde_json::to_string(phones)?,
-        (Response::Calls(calls), true) => serde_json::to_string(calls)?,
-        (Response::Sessions(sessions), true) => serde_json::to_string(sessions)?,
-        (Response::Workers(workers), true) => serde_json::to_string(workers)?,
-        (Response::Counters(counters), true) => serde_json::to_string(counters)?,
-        (Response::Provisioned(phones), true) => serde_json::to_string(phones)?,
-        (Response::Changes { changes, .. }, true) => serde_json::to_string(changes)?,
-        (Response::Password { .. }, true) => serde_json::to_string(&response)?,
-        (response, _) => tables::of(response, all),
-    };
+    let text = if arguments.json { tables::json(&response, all)? } else { tables::of(&response, all) };
     say(&text)
 }
 

@@ -11,6 +11,25 @@ pub fn of(response: &Response, all: bool) -> String {
     plain(&text(response, all))
 }
 
+/// A response as one JSON value; what is only said in words, in words.
+///
+/// # Errors
+/// None that a response could cause.
+pub fn json(response: &Response, all: bool) -> serde_json::Result<String> {
+    match response {
+        Response::Status(status) => serde_json::to_string(status),
+        Response::Phones(phones) => serde_json::to_string(phones),
+        Response::Calls(calls) => serde_json::to_string(calls),
+        Response::Sessions(sessions) => serde_json::to_string(sessions),
+        Response::Workers(workers) => serde_json::to_string(workers),
+        Response::Counters(counters) => serde_json::to_string(counters),
+        Response::Provisioned(phones) => serde_json::to_string(phones),
+        Response::Changes { changes, .. } => serde_json::to_string(changes),
+        Response::Password { .. } => serde_json::to_string(response),
+        response => Ok(of(response, all)),
+    }
+}
+
 /// Text without control characters: phones choose Call-IDs and addresses, and terminals obey them.
 fn plain(text: &str) -> String {
     text.chars().map(|char| if char.is_control() && char != '\n' { '\u{fffd}' } else { char }).collect()
