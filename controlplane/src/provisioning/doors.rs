@@ -1,11 +1,11 @@
 //! Phones that ask by HTTP: listeners and connections.
 
 use std::collections::HashMap;
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Instant;
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use pinhole_http::{self as http, ConnectionId, End, Malformed, Output, Refusal, RequestId, Server};
 use pinhole_provisioning::Failure;
@@ -13,12 +13,13 @@ use pinhole_provisioning::service::Transport;
 
 use super::desk::{Answer, Asked, Asker, Denied, Desk, Outcome};
 use super::https::{Https, Session, Stop};
+use super::listening::Listening;
 use super::{CONNECTIONS, LISTENERS, ProvisioningError};
-use crate::{config, sockets};
+use crate::config;
 
 /// How many doors there are at most.
 const DOORS: usize = 2;
-/// Connections accepted, and turns of one connection, before the others have their turn.
+/// Turns of one connection before the others have their turn.
 const AT_ONCE: usize = 64;
 /// Bytes that are handed over at a time.
 const PIECE: usize = 65_536;
@@ -27,7 +28,7 @@ const PIECE: usize = 65_536;
 pub(super) struct Door {
     number: usize,
     transport: Transport,
-    listener: TcpListener,
+    listening: Listening,
     /// By HTTPS, what connections begin with; `None`: there are no keys yet.
     https: Option<Https>,
     server: Server,
@@ -37,8 +38,6 @@ pub(super) struct Door {
     refusals: Vec<(SocketAddr, crate::tls::Refusal)>,
     /// Who has something to send by what was due.
     sends: Vec<ConnectionId>,
-    /// The system had no more descriptors.
-    is_short: bool,
 }
 
 /// A connection.
@@ -63,24 +62,10 @@ impl Door {
             Transport::Https => "provisioning.https.listen",
             _ => "provisioning.http.listen",
         };
-        let mut listener = TcpListener::from_std(sockets::tcp(key, settings.listen, false, missing)?);
-        registry
-            .register(&mut listener, Token(LISTENERS + number), Interest::READABLE)
-            .map_err(ProvisioningError::Poll)?;
+        let listening = Listening::open(key, settings.listen, LISTENERS + number, registry, missing)?;
         let server = Server::new(settings.settings(rates));
         let (wires, said, refusals, sends) = Default::default();
-        Ok(Self {
-            number,
-            transport,
-            listener,
-            https: None,
-            server,
-            wires,
-            said,
-            refusals,
-            sends,
-            is_short: false,
-        })
+        Ok(Self { number, transport, listening, https: None, server, wires, said, refusals, sends })
     }
 
     /// From now on, connections by HTTPS begin with this.
@@ -112,35 +97,16 @@ impl Door {
         for connection in std::mem::take(&mut self.sends) {
             self.ready(connection, registry, buffer);
         }
-        if self.is_short {
+        if self.listening.is_short() {
             self.accept(registry, desk);
         }
     }
 
     /// Accepts who has come.
     pub fn accept(&mut self, registry: &Registry, desk: &Desk) {
-        for _ in 0..AT_ONCE {
-            match self.listener.accept() {
-                Ok((stream, client)) => {
-                    self.is_short = false;
-                    self.accepted(stream, client, registry, desk);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.is_short = false;
-                    return;
-                }
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    if !std::mem::replace(&mut self.is_short, true) {
-                        tracing::warn!("a phone's connection cannot be accepted, tried again: {error}");
-                    }
-                    return;
-                }
-            }
+        for (stream, client) in self.listening.accept(registry) {
+            self.accepted(stream, client, registry, desk);
         }
-        // There may be more, and the poll won't say so.
-        let _ = registry.reregister(&mut self.listener, Token(LISTENERS + self.number), Interest::READABLE);
     }
 
     fn accepted(&mut self, mut stream: TcpStream, client: SocketAddr, registry: &Registry, desk: &Desk) {

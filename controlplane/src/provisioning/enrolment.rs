@@ -8,13 +8,12 @@ mod connection;
 mod devices;
 
 use std::collections::HashMap;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use pinhole_enrolment::capf::{End, Refusal, Session};
 use pinhole_enrolment::tvs::{self, Known};
@@ -24,17 +23,18 @@ use pinhole_trust::Function;
 use pinhole_trust::authority::Role;
 use rustls::ServerConfig;
 
+use super::listening::Listening;
 use super::papers::Papers;
 use super::{Office, ProvisioningError};
 use crate::config::{self, Config, ConnectionLimits};
-use crate::{sockets, tls};
+use crate::tls;
 use clerk::Clerk;
 use connection::{Answerer, Connection, Talk, Turn};
 use devices::Devices;
 
 /// Tokens of listeners and connections begin here.
 pub(super) const TOKENS: usize = 1 << 44;
-/// Connections accepted, and turns of one connection, before the others have their turn.
+/// Turns of one connection before the others have their turn.
 const AT_ONCE: usize = 64;
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -59,14 +59,12 @@ pub(super) struct Enrolment {
 /// A listener.
 struct Door {
     service: Service,
-    listener: TcpListener,
+    listening: Listening,
     limits: ConnectionLimits,
     sources: Sources,
     open: u32,
     /// Absent while there are no keys.
     tls: Option<Arc<ServerConfig>>,
-    /// The system had no more descriptors.
-    is_short: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -134,14 +132,11 @@ impl Enrolment {
         let services = settings.capf.clone().map(Service::Capf).into_iter();
         let services = services.chain(settings.tvs.clone().map(Service::Tvs));
         let doors = services.enumerate().map(|(number, service)| {
-            let listener = sockets::tcp(service.key(), service.listen(), false, missing)?;
-            let mut listener = TcpListener::from_std(listener);
-            registry
-                .register(&mut listener, Token(TOKENS + number), Interest::READABLE)
-                .map_err(ProvisioningError::Poll)?;
+            let (key, address) = (service.key(), service.listen());
+            let listening = Listening::open(key, address, TOKENS + number, registry, missing)?;
             let limits = service.limits();
             let sources = Sources::new(limits.rates());
-            Ok(Door { service, listener, limits, sources, open: 0, tls: None, is_short: false })
+            Ok(Door { service, listening, limits, sources, open: 0, tls: None })
         });
         let doors: Vec<_> = doors.collect::<Result<_, ProvisioningError>>()?;
         let next = TOKENS + doors.len();
@@ -184,7 +179,7 @@ impl Enrolment {
             self.gone(token, office);
         }
         for number in 0..self.doors.len() {
-            if self.doors.get(number).is_some_and(|door| door.is_short) {
+            if self.doors.get(number).is_some_and(|door| door.listening.is_short()) {
                 self.accept(number, registry, office);
             }
         }
@@ -201,30 +196,9 @@ impl Enrolment {
     }
 
     fn accept(&mut self, number: usize, registry: &Registry, office: &Office) {
-        for _ in 0..AT_ONCE {
-            let Some(door) = self.doors.get_mut(number) else { return };
-            match door.listener.accept() {
-                Ok((stream, peer)) => {
-                    door.is_short = false;
-                    self.accepted(number, stream, peer, registry, office);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    door.is_short = false;
-                    return;
-                }
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    if !std::mem::replace(&mut door.is_short, true) {
-                        tracing::warn!("a phone's connection cannot be accepted, tried again: {error}");
-                    }
-                    return;
-                }
-            }
-        }
-        // There may be more, and the poll won't say so.
-        if let Some(door) = self.doors.get_mut(number) {
-            let _ = registry.reregister(&mut door.listener, Token(TOKENS + number), Interest::READABLE);
+        let Some(door) = self.doors.get_mut(number) else { return };
+        for (stream, peer) in door.listening.accept(registry) {
+            self.accepted(number, stream, peer, registry, office);
         }
     }
 

@@ -9,6 +9,7 @@ mod enrolment;
 mod errands;
 mod https;
 mod keys;
+mod listening;
 mod papers;
 mod sessions;
 mod shelf;

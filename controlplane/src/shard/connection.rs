@@ -1,6 +1,6 @@
 //! A phone's connection: socket, TLS and framing together, without knowledge of what the messages mean.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -270,17 +270,7 @@ impl Phone {
 
     /// Sends as much as the socket takes; true when nothing is left. A broken socket shows when it is read.
     pub fn flush(&mut self) -> bool {
-        while self.tls.wants_write() {
-            match self.tls.write_tls(&mut self.stream) {
-                Ok(0) => return true,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(_) => return true,
-            }
-        }
-        let _ = self.stream.flush();
-        true
+        self.tls.flush(&mut self.stream)
     }
 
     /// Begins the orderly end; true when everything is out.

@@ -1,6 +1,6 @@
 //! The inside of a shard: datagrams and connections from and to call managers.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -9,16 +9,14 @@ use mio::{Interest, Registry};
 use pinhole_admin::{Event, EventKind};
 use pinhole_proxy::{DeviceName, Input, Route, Source, UpstreamId};
 use pinhole_sip::{Frame, FrameError, Framer, Limits, Message, ParseError};
-use socket2::{Domain, Protocol, Socket, Type};
 
 use super::health::Health;
+use super::outgoing::{CONNECT_TIME, connecting, has_connected, send_waiting};
 use super::tokens::{self, ClusterSocket};
 use super::{ClusterSockets, Shard};
 use crate::config::Cluster;
 use crate::counters::Counter;
 
-/// How long a connection to a call manager may take to come up.
-pub(super) const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// First and longest pause after a call manager did not accept a connection.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
 /// Connections of one cluster that the call manager may open on one shard.
@@ -227,29 +225,20 @@ impl Shard {
     pub(super) fn upstream_writable(&mut self, id: u64, now: Instant) {
         let Some(upstream) = self.upstreams.get_mut(&id) else { return };
         if !upstream.connected {
-            match (upstream.stream.take_error(), upstream.stream.peer_addr()) {
-                (Ok(None), Ok(_)) => {
+            match has_connected(&upstream.stream) {
+                Ok(true) => {
                     upstream.connected = true;
-                    let _ = upstream.stream.set_nodelay(true);
                     let cluster = upstream.cluster;
                     self.counters.count(Counter::UpstreamConnected);
                     self.call_manager_lives(cluster);
                 }
-                (Ok(Some(error)) | Err(error), _) => {
-                    return self.upstream_ended(id, Some(&error.to_string()), now);
-                }
-                // Not connected yet.
-                (Ok(None), Err(_)) => return,
+                Ok(false) => return,
+                Err(error) => return self.upstream_ended(id, Some(&error.to_string()), now),
             }
         }
         let Some(upstream) = self.upstreams.get_mut(&id) else { return };
-        while !upstream.waiting.is_empty() {
-            match upstream.stream.write(&upstream.waiting) {
-                Ok(length) => drop(upstream.waiting.drain(..length)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return self.upstream_ended(id, Some(&error.to_string()), now),
-            }
+        if let Err(error) = send_waiting(&mut upstream.stream, &mut upstream.waiting) {
+            self.upstream_ended(id, Some(&error.to_string()), now);
         }
     }
 
@@ -353,15 +342,5 @@ impl Shard {
                 format!("call manager {} of cluster {} answers again", inside.call_manager, inside.name);
             self.emit(Event::new(EventKind::CallManagerUp, text));
         }
-    }
-}
-
-/// A connection that is being made from our own address.
-pub(super) fn connecting(peer: SocketAddr, local: IpAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(peer), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    socket.bind(&SocketAddr::new(local, 0).into())?;
-    match socket.connect(&peer.into()) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-        _ => Ok(TcpStream::from_std(socket.into())),
     }
 }

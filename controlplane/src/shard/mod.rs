@@ -7,6 +7,7 @@ mod health;
 mod inside;
 mod mailbox;
 mod media;
+mod outgoing;
 mod phones;
 mod queue;
 mod skinny;

@@ -1,7 +1,7 @@
 //! Connections to call managers for SCCP phones: one for each connection of a phone, ended together with it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use pinhole_proxy::{ConnId, SkinnyInput, SkinnyOutput};
 use pinhole_sccp::{Framer, Limits};
 use zeroize::Zeroizing;
 
-use super::inside::{CONNECT_TIME, connecting};
+use super::outgoing::{CONNECT_TIME, connecting, has_connected, send_waiting};
 use super::{Shard, tokens};
 use crate::counters::Counter;
 
@@ -102,10 +102,9 @@ impl Shard {
     pub(super) fn server_writable(&mut self, id: u64, now: Instant) {
         let Some(server) = self.servers.by_id.get_mut(&id) else { return };
         if !server.connected {
-            match (server.stream.take_error(), server.stream.peer_addr()) {
-                (Ok(None), Ok(_)) => {
+            match has_connected(&server.stream) {
+                Ok(true) => {
                     server.connected = true;
-                    let _ = server.stream.set_nodelay(true);
                     let peer = server.peer;
                     self.counters.count(Counter::SkinnyConnected);
                     if self.servers.down.remove(&peer) {
@@ -113,21 +112,13 @@ impl Shard {
                         self.emit(Event::new(EventKind::CallManagerUp, text));
                     }
                 }
-                (Ok(Some(error)) | Err(error), _) => {
-                    return self.server_ended(id, Some(&error.to_string()), now);
-                }
-                // Not connected yet.
-                (Ok(None), Err(_)) => return,
+                Ok(false) => return,
+                Err(error) => return self.server_ended(id, Some(&error.to_string()), now),
             }
         }
         let Some(server) = self.servers.by_id.get_mut(&id) else { return };
-        while !server.waiting.is_empty() {
-            match server.stream.write(&server.waiting) {
-                Ok(length) => drop(server.waiting.drain(..length)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return self.server_ended(id, Some(&error.to_string()), now),
-            }
+        if let Err(error) = send_waiting(&mut server.stream, &mut server.waiting) {
+            self.server_ended(id, Some(&error.to_string()), now);
         }
     }
 

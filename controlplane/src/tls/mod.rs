@@ -55,6 +55,20 @@ pub trait TlsSession: Send {
     /// What the socket says; `WouldBlock` when it takes no more.
     fn write_tls(&mut self, to: &mut dyn io::Write) -> io::Result<usize>;
 
+    /// Sends as much as the socket takes; true when nothing is left. A broken socket shows when it is read.
+    fn flush(&mut self, to: &mut dyn io::Write) -> bool {
+        while self.wants_write() {
+            match self.write_tls(to) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => return true,
+            }
+        }
+        true
+    }
+
     /// Queues the orderly end of the stream.
     fn send_close(&mut self);
 

@@ -237,15 +237,6 @@ impl Connection {
 
     /// Sends as much as the socket takes; true when nothing is left, or the socket is broken.
     fn flush(&mut self) -> bool {
-        while self.tls.wants_write() {
-            match self.tls.write_tls(&mut self.stream) {
-                Ok(0) => return true,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(_) => return true,
-            }
-        }
-        true
+        self.tls.flush(&mut self.stream)
     }
 }
