@@ -68,7 +68,7 @@ fn keys_are_made_escrowed_and_rotated_and_the_dry_run_names_who_would_be_strande
 
     // Two phones fetch the first list.
     let mut held = String::new();
-    for (device, keep) in [(FOLLOWS, "1.tlv"), (AWAY, "away.tlv")] {
+    for (device, keep) in [(AWAY, "away.tlv"), (FOLLOWS, "1.tlv")] {
         stage.does(&format!("phone allow {device}"));
         stage.fetch(&format!("CTL{device}.tlv"), keep);
         held = stage.holds_other_than(device, "");
