@@ -327,6 +327,15 @@ impl Cluster {
     }
 }
 
+/// Keys of before, and what to write instead.
+const REPLACED: [(&str, &str); 2] = [
+    ("client_ca", "outside.client_ca was replaced: name the file in roots of an [[identity.authority]]"),
+    (
+        "device_name",
+        "identity.device_name was replaced: put the pattern into names of an [[identity.authority]]",
+    ),
+];
+
 /// Why a configuration cannot be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -412,6 +421,9 @@ impl Config {
                 Some(key) if !message.contains(key) => format!("{key}: {message}"),
                 _ => message,
             };
+            let instead =
+                REPLACED.iter().find(|(key, _)| message.contains(&format!("unknown field `{key}`")));
+            let message = instead.map_or(message.clone(), |(_, instead)| format!("{message}; {instead}"));
             ConfigError::Syntax { path: path.into(), line, message }
         })
     }

@@ -196,6 +196,21 @@ fn unknown_key_is_refused_with_its_line() {
 }
 
 #[test]
+fn key_that_was_replaced_is_refused_with_what_to_write_instead() {
+    let example = Example::new();
+    let before_authority = "[identity]\ndevice_name = \"x\"\n[[identity.authority]]";
+    for (from, to, key) in [
+        ("[outside]", "[outside]\nclient_ca = \"x\"", "client_ca"),
+        ("[[identity.authority]]", before_authority, "device_name"),
+    ] {
+        let problems = example.with(from, to);
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].contains(&format!("unknown field `{key}`")), "{problems:?}");
+        assert!(problems[0].ends_with("of an [[identity.authority]]"), "{problems:?}");
+    }
+}
+
+#[test]
 fn missing_table_is_named() {
     let example = Example::new();
     let text = example.text.split("[[cluster]]").next().unwrap().to_owned();
