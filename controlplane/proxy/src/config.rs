@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pinhole_flow::Suite;
 use regex::Regex;
+use serde::Deserialize;
 
 use crate::Identity;
 
@@ -80,6 +81,27 @@ pub struct ClusterConfig {
     pub devices: Regex,
     /// Call managers that speak SCCP, in order of preference.
     pub skinny: Vec<SkinnyServer>,
+    /// How calls of its SCCP phones are treated.
+    pub skinny_calls: SkinnyCalls,
+}
+
+/// How calls of a cluster's SCCP phones are treated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SkinnyCalls {
+    /// What decides whether phones show a call as secure.
+    pub secure_indicator: SecureIndicator,
+}
+
+/// What decides whether SCCP phones show a call as secure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecureIndicator {
+    /// The call manager, as far as it can be true: its connection is encrypted, and no way of the call that is open is
+    /// in the clear on either side.
+    #[default]
+    Truth,
+    /// The call manager alone, which does not know of the way inside.
+    CallManager,
 }
 
 /// A call manager that speaks SCCP, and where phones find us in its place.
@@ -91,6 +113,8 @@ pub struct SkinnyServer {
     pub outside: SocketAddr,
     /// Its own address and port.
     pub inside: SocketAddr,
+    /// Whether the connection to it is encrypted.
+    pub encrypted: bool,
 }
 
 /// Media address and port range of one data-plane port.

@@ -152,7 +152,9 @@ pinhole_admin::counters! {
     SkinnyMalformed = "skinny_malformed",
     /// SCCP messages dropped: about media, from the end that does not send them.
     SkinnyWrongDirection = "skinny_wrong_direction",
-    /// SCCP messages dropped: they carry addresses that cannot be replaced (multicast, QoS, port lists).
+    /// SCCP messages dropped: multicast (music on hold, paging), which does not reach outside.
+    SkinnyMulticast = "skinny_multicast",
+    /// SCCP messages dropped: they carry addresses that cannot be replaced (sessions, QoS, port lists).
     SkinnyNotCarried = "skinny_not_carried",
     /// SCCP acknowledgements of channels that are not open: turned into failures, or dropped if they name none.
     SkinnyStrayChannels = "skinny_stray_channels",
@@ -166,6 +168,8 @@ pinhole_admin::counters! {
     SkinnyKeysMixed = "skinny_keys_mixed",
     /// SCCP encryption blocks without a sensible algorithm, taken for none.
     SkinnyKeysUnreadable = "skinny_keys_unreadable",
+    /// Calls that a call manager shows as secure and that SCCP phones were told are not: part of the way is in the clear.
+    SkinnyIndicatorCleared = "skinny_indicator_cleared",
     /// SCCP channels that phones could not open.
     SkinnyChannelsFailed = "skinny_channels_failed",
     /// Notes that had to be cut down to essentials.

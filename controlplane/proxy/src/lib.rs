@@ -35,7 +35,10 @@ mod token;
 mod transactions;
 mod views;
 
-pub use config::{ClusterConfig, Limits, MediaPort, Outside, ProxyConfig, SkinnyServer, Timers, Transport};
+pub use config::{
+    ClusterConfig, Limits, MediaPort, Outside, ProxyConfig, SecureIndicator, SkinnyCalls, SkinnyServer,
+    Timers, Transport,
+};
 pub use counters::{Counter, Counters};
 pub use identity::{BadDeviceName, DEVICE_NAME_MAX, DeviceName, DeviceNameRule, Identity};
 pub use io::{ConnId, Input, Output, Random, Route, Source, UpstreamId};

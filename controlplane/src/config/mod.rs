@@ -17,6 +17,7 @@ use pinhole_devices::{AuthoritySettings, Overdue};
 use pinhole_flow::settings::DataplaneSettings;
 use pinhole_provisioning::service::Encryption;
 use pinhole_provisioning::xml::RewriteRules;
+use pinhole_proxy::SecureIndicator;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -273,6 +274,9 @@ pub struct Cluster {
     /// Its call managers that speak SCCP, in order of preference; none: its phones speak SIP only.
     #[serde(default)]
     pub sccp: Vec<Sccp>,
+    /// What decides whether its SCCP phones show a call as secure.
+    #[serde(default)]
+    pub secure_indicator: SecureIndicator,
     /// Its TFTP server, usually port 69. Neither this nor `http_server`: its phones fetch nothing from us.
     #[serde(default)]
     pub tftp_server: Option<SocketAddr>,

@@ -57,6 +57,7 @@ fn example_is_valid_and_reaches_the_proxy() {
     assert_eq!(proxy.limits.calls, 50, "limits are divided among shards");
     assert_eq!(proxy.identity.aor_pattern, None, "with an allow-list, nobody else");
     assert_eq!(proxy.suites.len(), 8);
+    assert_eq!(proxy.clusters[0].skinny_calls, pinhole_proxy::SkinnyCalls::default(), "the truth is shown");
     let two = &proxy.clusters[0].skinny[1];
     assert_eq!((two.name.as_str(), two.outside.port(), two.inside.port()), ("cm-two", 2444, 2000));
 }

@@ -33,8 +33,10 @@ impl Config {
                         name: sccp.name.clone(),
                         outside: sccp.listen,
                         inside: sccp.call_manager,
+                        encrypted: false,
                     })
                     .collect(),
+                skinny_calls: proxy::SkinnyCalls { secure_indicator: cluster.secure_indicator },
             })
         });
         let media = self.dataplane.port.iter().map(|port| proxy::MediaPort {

@@ -20,6 +20,8 @@ pub(super) struct Connection {
     pub(super) cluster: usize,
     /// The call manager.
     pub(super) to: SocketAddr,
+    /// Whether the connection inside is encrypted.
+    pub(super) encrypted: bool,
     pub(super) peer: SocketAddr,
     pub(super) tls: String,
     pub(super) since: Instant,
@@ -52,10 +54,11 @@ impl Proxy {
             self.config.clusters.get(*at).is_some_and(|cluster| cluster.devices.is_match(device.as_str()))
         };
         let cluster = (0..self.config.clusters.len()).find(serves);
-        let server = cluster.and_then(|at| self.config.clusters.get(at)).and_then(|cluster| {
-            cluster.skinny.iter().find(|server| server.outside == listener).map(|server| server.inside)
-        });
-        let (Some(cluster), Some(to)) = (cluster, server) else {
+        let server = cluster
+            .and_then(|at| self.config.clusters.get(at))
+            .and_then(|cluster| cluster.skinny.iter().find(|server| server.outside == listener));
+        let server = server.map(|server| (server.inside, server.encrypted));
+        let (Some(cluster), Some((to, encrypted))) = (cluster, server) else {
             let text = format!("no [[cluster]] that serves {device} has a call manager behind {listener}");
             return self.skinny_refuse(conn, &device, Counter::SkinnyListenersUnknown, text);
         };
@@ -67,9 +70,8 @@ impl Proxy {
         let text = format!("connected from {peer}, {tls}, SCCP");
         self.event(Event::new(EventKind::PhoneConnected, text).device(device.as_str()));
         self.skinny.devices.change(&device, |held| held.connections.push(conn));
-        let streams = Vec::new();
-        let connection =
-            Connection { device, cluster, to, peer, tls, since: now, stage: Stage::Standby, streams };
+        let (stage, streams) = (Stage::Standby, Vec::new());
+        let connection = Connection { device, cluster, to, encrypted, peer, tls, since: now, stage, streams };
         self.skinny.connections.insert(conn, connection);
         self.skinny_output(SkinnyOutput::Connect { conn, cluster, to });
     }

@@ -8,6 +8,7 @@ use pinhole_sccp::{Frame, MessageId, SecurityStatus, Sender, Server};
 use super::SkinnyOutput;
 use super::connections::Stage;
 use super::streams::Way;
+use crate::config::SecureIndicator;
 use crate::counters::Counter;
 use crate::io::ConnId;
 use crate::proxy::Proxy;
@@ -23,15 +24,18 @@ const BEFORE_REGISTER: [MessageId; 7] = [
     MessageId::XML_ALARM,
 ];
 
-/// Messages whose addresses are of no use on the other side.
-const NOT_CARRIED: [MessageId; 6] = [
+/// Messages of multicast media, which does not reach outside: nobody there is of the group.
+const MULTICAST: [MessageId; 5] = [
+    MessageId::MULTICAST_MEDIA_RECEPTION_ACK,
     MessageId::START_MULTICAST_MEDIA_RECEPTION,
     MessageId::START_MULTICAST_MEDIA_TRANSMISSION,
     MessageId::STOP_MULTICAST_MEDIA_RECEPTION,
     MessageId::STOP_MULTICAST_MEDIA_TRANSMISSION,
-    MessageId::START_SESSION_TRANSMISSION,
-    MessageId::STOP_SESSION_TRANSMISSION,
 ];
+
+/// Other messages whose addresses are of no use on the other side.
+const NOT_CARRIED: [MessageId; 2] =
+    [MessageId::START_SESSION_TRANSMISSION, MessageId::STOP_SESSION_TRANSMISSION];
 
 impl Proxy {
     pub(super) fn skinny_from_phone(&mut self, conn: ConnId, mut frame: Frame, now: Instant) {
@@ -111,7 +115,7 @@ impl Proxy {
                 self.skinny_unregistered(conn, now);
             }
             MessageId::SERVER_RES => return self.skinny_servers(conn, frame),
-            MessageId::CALL_INFO | MessageId::CALL_INFO_DYNAMIC => hide_security(frame),
+            MessageId::CALL_INFO | MessageId::CALL_INFO_DYNAMIC => self.skinny_security(conn, frame),
             _ => {}
         }
         Ok(())
@@ -122,6 +126,9 @@ impl Proxy {
         let id = frame.id();
         if id.name().is_none() {
             self.count(Counter::SkinnyUnknownMessages);
+        }
+        if MULTICAST.contains(&id) {
+            return Err(Counter::SkinnyMulticast);
         }
         if id.carries_addresses_unread() || NOT_CARRIED.contains(&id) {
             return Err(Counter::SkinnyNotCarried);
@@ -166,17 +173,30 @@ impl Proxy {
         let cluster = self.skinny.connections.get(&conn)?.cluster;
         self.config.clusters.get(cluster).map(|cluster| cluster.local.ip())
     }
-}
 
-/// While the connection inside is in the clear, no call is secure from end to end, whatever is said of it.
-fn hide_security(frame: &mut Frame) {
-    let Some(mut call) = frame.call_mut() else { return };
-    let status = call.security();
-    if matches!(
-        status,
-        Ok(SecurityStatus::Authenticated | SecurityStatus::Encrypted | SecurityStatus::Other(_))
-    ) {
-        // The field was read, so it is there.
-        let _there = call.set_security(SecurityStatus::NotAuthenticated);
+    /// Whether a call is shown as secure: what the call manager says, unless it cannot be true.
+    fn skinny_security(&mut self, conn: ConnId, frame: &mut Frame) {
+        let Some(mut call) = frame.call_mut() else { return };
+        // While it rings nothing is said of it.
+        if matches!(call.security(), Err(_) | Ok(SecurityStatus::Unknown | SecurityStatus::NotAuthenticated))
+        {
+            return;
+        }
+        let reference = call.reference();
+        if !reference.is_ok_and(|reference| self.skinny_may_be_secure(conn, reference)) {
+            // The field was read, so it is there.
+            let _there = call.set_security(SecurityStatus::NotAuthenticated);
+            self.count(Counter::SkinnyIndicatorCleared);
+        }
+    }
+
+    fn skinny_may_be_secure(&self, conn: ConnId, call: u32) -> bool {
+        let Some(connection) = self.skinny.connections.get(&conn) else { return false };
+        let cluster = self.config.clusters.get(connection.cluster);
+        match cluster.map(|cluster| cluster.skinny_calls.secure_indicator) {
+            Some(SecureIndicator::CallManager) => true,
+            Some(SecureIndicator::Truth) => connection.encrypted && !self.skinny_is_clear(conn, call),
+            None => false,
+        }
     }
 }

@@ -9,7 +9,7 @@ use pinhole_flow::steering::{worker_of, worker_of_slot};
 use pinhole_flow::{Command, CommandKind, Event, EventKind as MediaEventKind, Suite};
 use pinhole_proxy::{
     ClusterConfig, ConnId, Counter, DeviceName, Identity, Input, Limits, MediaPort, Output, Outside, Proxy,
-    ProxyConfig, Random, Route, Source, Timers, Transport, UpstreamId,
+    ProxyConfig, Random, Route, SkinnyCalls, Source, Timers, Transport, UpstreamId,
 };
 use pinhole_sip::{Message, name};
 
@@ -52,6 +52,7 @@ pub fn config() -> ProxyConfig {
             domain: "lab.example".to_owned(),
             devices: regex::Regex::new("^SEP").unwrap(),
             skinny: Vec::new(),
+            skinny_calls: SkinnyCalls::default(),
         }],
         media: vec![
             MediaPort { address: "203.0.113.5".parse().unwrap(), ports: 16384..=16583 },

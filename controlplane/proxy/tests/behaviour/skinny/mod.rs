@@ -2,6 +2,7 @@
 
 mod adopt;
 mod arbitrary;
+mod indicator;
 mod limits;
 mod loss;
 mod media;

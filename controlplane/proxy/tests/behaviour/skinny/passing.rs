@@ -1,7 +1,7 @@
 //! What passes unchanged, and what does not pass.
 
 use pinhole_proxy::Counter;
-use pinhole_sccp::{MessageId, SecurityStatus, Sender};
+use pinhole_sccp::{MessageId, Sender};
 
 use super::stage::*;
 
@@ -13,6 +13,7 @@ fn ruled(id: MessageId) -> bool {
         MessageId::REGISTER_TOKEN_REQ,
         MessageId::SPCP_REGISTER_TOKEN_REQ,
         MessageId::ALARM,
+        MessageId::MULTICAST_MEDIA_RECEPTION_ACK,
         MessageId::SERVER_RES,
         MessageId::CALL_INFO,
         MessageId::CALL_INFO_DYNAMIC,
@@ -57,8 +58,8 @@ fn unknown_messages_pass_and_are_counted() {
 #[test]
 fn addresses_that_cannot_be_replaced_do_not_pass() {
     let unread = MessageId::NAMED.iter().copied().filter(|id| id.carries_addresses_unread());
-    let multicast = [0x101, 0x102, 0x103, 0x104, 0x95, 0x96].map(MessageId);
-    for id in unread.chain(multicast) {
+    let sessions = [0x95, 0x96].map(MessageId);
+    for id in unread.chain(sessions) {
         let mut stage = Stage::registered();
         stage.server_sends(1, frame(id, 17, &[0; 60]));
         stage.phone_sends(1, frame(id, 17, &[0; 60]));
@@ -96,20 +97,24 @@ fn message_that_ends_too_early_is_dropped_and_a_channel_refused() {
 }
 
 #[test]
-fn no_call_is_shown_as_secure_that_is_clear_inside() {
-    let word = |id: MessageId| if id == MessageId::CALL_INFO { (384, 376) } else { (28, 24) };
-    for id in [MessageId::CALL_INFO, MessageId::CALL_INFO_DYNAMIC] {
-        for (said, shown) in [
-            (0, SecurityStatus::Unknown),
-            (1, SecurityStatus::NotAuthenticated),
-            (2, SecurityStatus::NotAuthenticated),
-            (3, SecurityStatus::NotAuthenticated),
-            (9, SecurityStatus::NotAuthenticated),
-        ] {
+fn multicast_is_refused_outside_and_counted_whatever_its_version() {
+    let group = u32::from_le_bytes([239, 1, 2, 3]);
+    for version in 0..=22 {
+        for id in [0x101, 0x102, 0x103, 0x104].map(MessageId) {
             let mut stage = Stage::registered();
-            let (length, at) = word(id);
-            stage.server_sends(1, frame(id, 17, &body(length, &[(at, said)])));
-            assert_eq!(stage.at_phone().call().unwrap().security(), Ok(shown), "{id} {said}");
+            stage.talk(1, 7);
+            let before = stage.commands.len();
+            let (address, port) = if version >= 17 { (12, 28) } else { (8, 12) };
+            let words = [(0, 7), (4, 0x107), (address, group), (port, 24000)];
+            stage.server_sends(1, frame(id, version, &body(60, &words)));
+            stage.server_sends(1, frame(id, version, &[]));
+            assert_eq!(stage.count(Counter::SkinnyMulticast), 2, "{id}");
+            assert_eq!((stage.commands.len(), stage.proxy.sessions().len()), (before, 1));
+            stage.nothing_more();
         }
     }
+    let mut stage = Stage::registered();
+    stage.phone_sends(1, frame(MessageId::MULTICAST_MEDIA_RECEPTION_ACK, 17, &[0; 12]));
+    assert_eq!(stage.count(Counter::SkinnyMulticast), 1, "nor is an answer to what was never asked");
+    stage.nothing_more();
 }

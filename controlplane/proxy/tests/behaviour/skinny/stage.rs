@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use pinhole_flow::{Command, CommandKind, EventKind as MediaEventKind, MasterKey, Suite};
 use pinhole_proxy::{
-    ConnId, Counter, DeviceName, Input, Output, Proxy, ProxyConfig, SkinnyInput, SkinnyOutput, SkinnyServer,
+    ConnId, Counter, DeviceName, Input, Output, Proxy, ProxyConfig, SkinnyCalls, SkinnyInput, SkinnyOutput,
+    SkinnyServer,
 };
 use pinhole_sccp::{Encryption, Frame, KeyBlock, Media, MessageId};
 
@@ -25,6 +26,7 @@ pub fn config() -> ProxyConfig {
         name: name.to_owned(),
         outside: outside.parse().unwrap(),
         inside: inside.parse().unwrap(),
+        encrypted: false,
     };
     config.clusters[0].skinny = vec![
         server("one.example", PRIMARY, "10.20.0.10:2000"),
@@ -53,6 +55,17 @@ impl Stage {
     /// With phone A registered on connection 1.
     pub fn registered() -> Self {
         let mut stage = Self::with(config());
+        stage.connect(PHONE_A, 1, PRIMARY);
+        stage.register(1, PHONE_A);
+        stage
+    }
+
+    /// The same before encrypted call managers, whose cluster treats calls so.
+    pub fn encrypted(calls: SkinnyCalls) -> Self {
+        let mut config = config();
+        config.clusters[0].skinny_calls = calls;
+        config.clusters[0].skinny.iter_mut().for_each(|server| server.encrypted = true);
+        let mut stage = Self::with(config);
         stage.connect(PHONE_A, 1, PRIMARY);
         stage.register(1, PHONE_A);
         stage
