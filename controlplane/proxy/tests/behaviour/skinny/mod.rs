@@ -9,3 +9,4 @@ mod media;
 mod passing;
 mod registration;
 mod stage;
+mod storm;
