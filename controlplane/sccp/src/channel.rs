@@ -75,6 +75,19 @@ pub enum PortHandling {
     Other(u32),
 }
 
+/// What ports are for, by number. Two are known; a proxy takes others for not said [M].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaType(pub u32);
+
+impl MediaType {
+    /// Audio.
+    pub const AUDIO: Self = Self(1);
+    /// The picture of who speaks.
+    pub const MAIN_VIDEO: Self = Self(2);
+    /// A picture that is shown beside.
+    pub const PRESENTATION_VIDEO: Self = Self(4);
+}
+
 impl<F: Borrow<Frame>> Channel<F> {
     /// The conference that the channel belongs to; phones do not fill it alike.
     ///
@@ -151,6 +164,14 @@ impl<F: Borrow<Frame>> Channel<F> {
             1 => PortHandling::Keep,
             other => PortHandling::Other(other),
         })
+    }
+
+    /// What the ports of a PortRequest, PortResponse or PortClose are for.
+    ///
+    /// # Errors
+    /// [`FieldError`]; [`FieldError::Short`] before protocol 19.
+    pub fn media_type(&self) -> Result<MediaType, FieldError> {
+        self.word("media type", self.places.media_type).map(MediaType)
     }
 
     /// The address alone.

@@ -60,6 +60,7 @@ pub(crate) struct Places {
     pub(crate) codec: Option<usize>,
     pub(crate) telephone_event: Option<usize>,
     pub(crate) port_handling: Option<usize>,
+    pub(crate) media_type: Option<usize>,
 }
 
 const NOTHING: Places = Places {
@@ -76,6 +77,7 @@ const NOTHING: Places = Places {
     codec: None,
     telephone_event: None,
     port_handling: None,
+    media_type: None,
 };
 
 type Generations = &'static [Generation<Places>];
@@ -274,19 +276,25 @@ const STOP: Generations = &[always(Places {
     ..NOTHING
 })];
 
-/// 0x014C. The order of the ids is PortResponse's [M].
-const PORT_CLOSE: Generations = &[always(PORT_IDS)];
+/// 0x014C. The order of the ids is PortResponse's [M]; the media type came with about protocol 19 [M].
+const PORT_CLOSE: Generations = &[always(Places { media_type: Some(12), ..PORT_IDS })];
 const PORT_IDS: Places = Places { conference: Some(0), call: Some(4), party: Some(8), ..NOTHING };
 
 /// 0x014B. As PortClose [M]; the family at 16 is certain.
-const PORT_REQUEST: Generations = &[always(Places { family: Some(16), ..PORT_IDS })];
+const PORT_REQUEST: Generations = &[always(Places { family: Some(16), media_type: Some(20), ..PORT_IDS })];
 
-/// 0x0045.
+/// 0x0045. The media type came with protocol 19.
 const PORT_RESPONSE: Generations = &[
     typed(
         36,
         40,
-        Places { address: Some((Form::Typed, 12)), port: Some(32), rtcp_port: Some(36), ..PORT_IDS },
+        Places {
+            address: Some((Form::Typed, 12)),
+            port: Some(32),
+            rtcp_port: Some(36),
+            media_type: Some(40),
+            ..PORT_IDS
+        },
     ),
     plain(Places { address: Some((Form::Plain, 12)), port: Some(16), rtcp_port: Some(20), ..PORT_IDS }),
 ];

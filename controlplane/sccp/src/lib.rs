@@ -51,7 +51,7 @@ mod user_data;
 
 pub use address::{Address, Family};
 pub use call::{Call, CallState, SecurityStatus};
-pub use channel::{Channel, Endpoint, MediaStatus, PortHandling};
+pub use channel::{Channel, Endpoint, MediaStatus, MediaType, PortHandling};
 pub use error::{FieldError, FrameError};
 pub use frame::{Frame, header_version};
 pub use framer::Framer;

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use common::touch::{KEY, SALT, V4, V6, encryption};
 use common::{ROWS, Row, body, field_len, frame, put, word_at, words};
 use pinhole_sccp::{
-    Address, Algorithm, Family, FieldError, Frame, KeyBlock, MediaStatus, MessageId, PortHandling,
+    Address, Algorithm, Family, FieldError, Frame, KeyBlock, MediaStatus, MediaType, MessageId, PortHandling,
 };
 
 fn versions(row: &Row) -> std::ops::RangeInclusive<u32> {
@@ -48,6 +48,7 @@ fn every_field_is_read_where_the_table_has_it() {
                     "handling" => {
                         assert_eq!(channel.port_handling(), expected.map(PortHandling::Other), "{shown}")
                     }
+                    "media" => assert_eq!(channel.media_type(), expected.map(MediaType), "{shown}"),
                     "port" => assert_eq!(channel.port().map(u32::from), expected, "{shown}"),
                     "rtcp" => assert_eq!(channel.rtcp_port().map(u32::from), expected, "{shown}"),
                     "encryption" => {
@@ -85,6 +86,7 @@ fn field_that_a_message_does_not_have_is_no_field_of_it() {
             ("event", channel.telephone_event().err()),
             ("family", channel.family().err()),
             ("handling", channel.port_handling().err()),
+            ("media", channel.media_type().err()),
             ("port", channel.port().err()),
             ("rtcp", channel.rtcp_port().err()),
             ("encryption", channel.encryption().err()),

@@ -7,13 +7,12 @@ use pinhole_flow::{Leg, MasterKey, Suite};
 use pinhole_sccp::{Algorithm, Channel, Encryption, FieldError, Frame, KeyBlock, MediaStatus, MessageId};
 
 use super::SkinnyOutput;
-use super::streams::{Half, Medium, Stream, StreamId, Way};
+use super::streams::{Half, Medium, StreamId, Way};
 use crate::calls::Remote;
 use crate::counters::Counter;
 use crate::io::ConnId;
 use crate::offer_answer::{reachable, set_remote};
 use crate::proxy::Proxy;
-use crate::timers::Timer;
 
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
@@ -37,7 +36,7 @@ fn medium(id: MessageId) -> Medium {
 }
 
 /// Party id and call reference; 0 where the message has none.
-fn ids<F: std::borrow::Borrow<Frame>>(channel: &Channel<F>) -> (u32, u32) {
+pub(super) fn ids<F: std::borrow::Borrow<Frame>>(channel: &Channel<F>) -> (u32, u32) {
     (channel.party().unwrap_or_default(), channel.call().unwrap_or_default())
 }
 
@@ -103,6 +102,7 @@ impl Proxy {
         if way == Way::Transmit && usable.is_none() {
             return Err(Counter::SkinnyUnreachable);
         }
+        self.skinny_settle(conn, (party, call), medium);
         let id = self.skinny_stream(conn, call, medium, now)?;
         self.skinny_matches(id, way, &theirs)?;
         let (ours, encryption) = self.skinny_key();
@@ -255,42 +255,6 @@ impl Proxy {
         if let Some(id) = self.skinny.find(conn, way, Some(medium(frame.id())), ids(&channel), false) {
             self.skinny_close_half(id, way, now);
         }
-    }
-
-    /// PortRequest: ports are wanted before a channel is opened. If none is for as long as a call may ring, they are given
-    /// back: a call manager that lost the call would never close them.
-    pub(super) fn skinny_port_request(
-        &mut self,
-        conn: ConnId,
-        frame: &Frame,
-        now: Instant,
-    ) -> Result<(), Counter> {
-        let call = frame.channel().ok_or(Counter::SkinnyMalformed)?.call()?;
-        let id = self.skinny_stream(conn, call, Medium::Audio, now)?;
-        self.timers.set(Timer::Unused(id), now + self.config.timers.ring);
-        Ok(())
-    }
-
-    /// PortClose: of a stream that no channel has used.
-    pub(super) fn skinny_port_close(&mut self, conn: ConnId, frame: &Frame, now: Instant) {
-        let Some(Ok(call)) = frame.channel().map(|channel| channel.call()) else { return };
-        let Some(id) = self.skinny.of_call(conn, call, Medium::Audio) else { return };
-        if self.skinny.streams.get(&id).is_some_and(Stream::unused) {
-            self.skinny_close_stream(id, "its ports are not wanted any more", now);
-        }
-    }
-
-    /// PortResponse: the phone names its ports; they become ours.
-    pub(super) fn skinny_ports(&mut self, conn: ConnId, frame: &mut Frame) -> Result<(), Counter> {
-        let mut channel = frame.channel_mut().ok_or(Counter::SkinnyMalformed)?;
-        let call = channel.call()?;
-        let id = self.skinny.of_call(conn, call, Medium::Audio).ok_or(Counter::SkinnyStrayChannels)?;
-        let [_, inside] = self.skinny_ends(id).ok_or(Counter::SkinnyStrayChannels)?;
-        channel.set_endpoint(inside)?;
-        if channel.rtcp_port().is_ok() {
-            channel.set_rtcp_port(inside.port() + 1)?;
-        }
-        Ok(())
     }
 
     /// MediaTransmissionFailure: the phone names where it could not send to, which is ours; the call manager knows the far

@@ -1,6 +1,7 @@
 //! SCCP phones: connections, registrations, and the streams of their calls. What passes, what is changed on the way and what
 //! becomes of media is in `docs/sccp.md`.
 
+mod asked;
 mod channels;
 mod connections;
 mod devices;

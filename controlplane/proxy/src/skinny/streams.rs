@@ -8,6 +8,7 @@ use pinhole_flow::{LegFlags, MasterKey, Session, Suite};
 use pinhole_sccp::{Encryption, Frame, MasterKey as SccpKey, MasterSalt, MessageId};
 use zeroize::Zeroizing;
 
+use super::asked::Asked;
 use super::{Skinny, SkinnyOutput};
 use crate::DeviceName;
 use crate::counters::Counter;
@@ -60,6 +61,8 @@ pub(super) struct Stream {
     pub(super) slot: u32,
     pub(super) receive: Option<Half>,
     pub(super) transmit: Option<Half>,
+    /// What ports were asked for, if they were before a channel.
+    pub(super) asked: Option<Asked>,
     pub(super) since: Instant,
     /// When an authentic packet of the phone was last seen.
     pub(super) phone_media_seen: Instant,
@@ -82,6 +85,7 @@ impl Stream {
             slot,
             receive: None,
             transmit: None,
+            asked: None,
             since: now,
             phone_media_seen: now,
         }

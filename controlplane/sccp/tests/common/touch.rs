@@ -67,6 +67,7 @@ pub fn read(frame: &Frame) -> String {
         show(&channel);
         show(&(channel.conference(), channel.party(), channel.call(), channel.status(), channel.packet_ms()));
         show(&(channel.codec(), channel.telephone_event(), channel.family(), channel.port_handling()));
+        show(&channel.media_type());
         show(&(channel.address(), channel.port(), channel.rtcp_port(), channel.endpoint()));
         show(&channel.encryption());
     }

@@ -1,7 +1,5 @@
 //! Channels and transmissions: keys, addresses, sessions.
 
-use std::time::Duration;
-
 use pinhole_flow::{CommandKind, LegFlags, MasterKey, Suite};
 use pinhole_proxy::Counter;
 use pinhole_sccp::{
@@ -326,43 +324,6 @@ fn audio_and_video_of_a_call_are_two_sessions() {
     assert_eq!(endpoint(&stage.at_server()), format!("10.20.0.5:{}", stage.orders().legs[1].local_rtp));
     let calls = stage.proxy.calls(stage.now);
     assert_eq!((calls.len(), calls[0].sessions.len()), (1, 2));
-}
-
-#[test]
-fn ports_that_are_asked_for_first_are_those_of_the_channel() {
-    let mut stage = Stage::registered();
-    stage.phone_sends(1, frame(MessageId::PORT_RESPONSE, 17, &body(44, &[(4, 7), (8, 0x107), (32, 16384)])));
-    assert_eq!(stage.count(Counter::SkinnyStrayChannels), 1, "not before they are asked for");
-    let request = frame(MessageId::PORT_REQUEST, 17, &body(24, &[(0, 7), (4, 7), (8, 0x107)]));
-    stage.server_sends(1, request.clone());
-    assert_eq!(stage.at_phone(), request);
-    stage.phone_sends(1, frame(MessageId::PORT_RESPONSE, 17, &body(44, &[(4, 7), (8, 0x107), (32, 16384)])));
-    let seen = stage.at_server();
-    let named = endpoint(&seen);
-    assert_eq!(named, format!("10.20.0.5:{}", seen.channel().unwrap().rtcp_port().unwrap() - 1));
-    stage.server_sends(1, open(7, None));
-    assert_eq!(named, format!("10.20.0.5:{}", stage.orders().legs[1].local_rtp));
-    let unused = frame(MessageId::PORT_REQUEST, 17, &body(24, &[(0, 8), (4, 8), (8, 0x108)]));
-    stage.server_sends(1, unused);
-    assert_eq!(stage.proxy.ports().in_use, 4);
-    stage.server_sends(1, frame(MessageId::PORT_CLOSE, 17, &body(16, &[(0, 8), (4, 8), (8, 0x108)])));
-    stage.server_sends(1, frame(MessageId::PORT_CLOSE, 17, &body(16, &[(0, 7), (4, 7), (8, 0x107)])));
-    assert_eq!(stage.proxy.ports().in_use, 2, "those of the open channel stay");
-}
-
-#[test]
-fn ports_that_no_channel_uses_are_given_back_after_a_while() {
-    let mut stage = Stage::registered();
-    for call in [7, 8] {
-        let ids = [(0, call), (4, call), (8, call + 0x100)];
-        stage.server_sends(1, frame(MessageId::PORT_REQUEST, 17, &body(24, &ids)));
-    }
-    stage.server_sends(1, open(8, None));
-    stage.pass(Duration::from_secs(179));
-    assert_eq!(stage.proxy.ports().in_use, 4);
-    stage.pass(Duration::from_secs(2));
-    assert_eq!(stage.proxy.ports().in_use, 2, "those of the open channel stay");
-    assert_eq!(stage.proxy.sessions().len(), 1);
 }
 
 #[test]

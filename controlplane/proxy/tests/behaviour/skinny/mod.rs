@@ -7,6 +7,7 @@ mod limits;
 mod loss;
 mod media;
 mod passing;
+mod ports;
 mod registration;
 mod stage;
 mod storm;
