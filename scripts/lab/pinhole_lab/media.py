@@ -14,13 +14,14 @@ FRAME = 160
 
 
 class Stream:
-    """One audio stream of a scripted phone: two UDP sockets, a sender and a receiver."""
+    """One stream of a scripted phone: two UDP sockets, a sender and a receiver. Every 20 ms it sends `size` bytes of its
+    recording, which for audio are 20 ms of it."""
 
-    def __init__(self, namespace, address, recording: numpy.ndarray, mux=False):
-        self.namespace, self.mux = namespace, mux
+    def __init__(self, namespace, address, recording: numpy.ndarray, mux=False, payload_type=0, size=FRAME):
+        self.namespace, self.mux, self.payload_type = namespace, mux, payload_type
         self.rtp, self.rtcp = socket_pair(namespace, address)
         self.port = self.rtp.getsockname()[1]
-        self.frames = split(audio.ulaw_encode(recording))
+        self.frames = split(audio.ulaw_encode(recording), size)
         self.remote = None
         self.remote_rtcp = None
         self._protect = self._unprotect = None
@@ -80,7 +81,7 @@ class Stream:
 
     def next_packet(self, payload) -> bytes:
         """The next RTP packet of this stream, not protected."""
-        packet = srtp.rtp(0, self.sequence, self.timestamp, self.ssrc, payload)
+        packet = srtp.rtp(self.payload_type, self.sequence, self.timestamp, self.ssrc, payload)
         self.sequence = (self.sequence + 1) & 0xFFFF
         self.timestamp = (self.timestamp + FRAME) & 0xFFFFFFFF
         return packet
@@ -182,9 +183,9 @@ def socket_pair(namespace, address):
     raise OSError(f"no pair of ports on {address}")
 
 
-def split(data: bytes) -> list:
-    """Frames of 20 ms."""
-    return [data[at: at + FRAME] for at in range(0, len(data) - FRAME + 1, FRAME)]
+def split(data: bytes, size=FRAME) -> list:
+    """Frames of a size; 20 ms of audio if none is said."""
+    return [data[at: at + size] for at in range(0, len(data) - size + 1, size)]
 
 
 def missing(sender: Stream, receiver: Stream, first: int = 0, last: int | None = None) -> list:

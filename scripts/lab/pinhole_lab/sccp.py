@@ -1,8 +1,8 @@
 """SCCP as the lab's own call managers and phones speak it. Written from published facts, and on purpose without a look at
 Pinhole's codec: what one of the two has wrong, the other shows.
 
-Layouts of messages about media, registration and servers are known well. Those of keys, lamps, tones and displays are
-general knowledge: nothing between phone and call manager may depend on them.
+Layouts of messages about audio, registration and servers are known well, those about video less. Those of keys, lamps, tones
+and displays are general knowledge: nothing between phone and call manager may depend on them.
 """
 
 import dataclasses
@@ -50,6 +50,8 @@ features@41:b3 conferences@44 mac@52:b12 lines@68 load@92:t32
 0028 SoftKeyTemplateReq         0 0
 0029 RegisterTokenReq           0 52 name@0:t16 instance@20 address@24:ip4 type@28
 002D RegisterAvailableLines     0 4 lines@0
+0031 OpenMultimediaReceiveChannelAck  0 20 status@0 address@4:ip4 port@8 party@12 call@16
+0031 OpenMultimediaReceiveChannelAck 17 36 status@0 address@4:ip port@24 party@28 call@32
 0081 RegisterAck                0 20 keep_alive@0 date@4:t8 backup_keep_alive@12 protocol@16:u1 features@17:b3
 0082 StartTone                  0 16 tone@0 line@8 call@12
 0083 StopTone                   0 8 line@0 call@4
@@ -91,18 +93,48 @@ direction@96 address@100:ip port@120 family@124
 011A RegisterTokenAck           0 0
 011B RegisterTokenReject        0 4 wait@0
 011D DialedNumber               0 32 number@0:t24 line@24 call@28
+0131 OpenMultimediaReceiveChannel     0 164 conference@0 party@4 codec@8 line@12 call@16 payload@24 key@108
+0131 OpenMultimediaReceiveChannel    12 172 conference@0 party@4 codec@8 line@12 call@16 payload@24 key@108 \
+address@164:ip4 port@168
+0131 OpenMultimediaReceiveChannel    17 192 conference@0 party@4 codec@8 line@12 call@16 payload@24 key@108 \
+address@164:ip port@184 family@188
+0132 StartMultimediaTransmission      0 168 conference@0 party@4 codec@8 address@12:ip4 port@16 call@20 payload@28 \
+precedence@32 key@112
+0132 StartMultimediaTransmission     17 184 conference@0 party@4 codec@8 address@12:ip port@32 call@36 payload@44 \
+precedence@48 key@128
+0133 StopMultimediaTransmission       0 16 conference@0 party@4 call@8 handling@12
+0136 CloseMultimediaReceiveChannel    0 16 conference@0 party@4 call@8 handling@12
 014A CallInfoDynamic            0 28 line@0 call@4 kind@8 security@24 strings@28:rest
 0154 StartMediaTransmissionAck  0 24 conference@0 party@4 call@8 address@12:ip4 port@16 status@20
 0154 StartMediaTransmissionAck 17 40 conference@0 party@4 call@8 address@12:ip port@32 status@36
+0155 StartMultimediaTransmissionAck  0 24 conference@0 party@4 call@8 address@12:ip4 port@16 status@20
+0155 StartMultimediaTransmissionAck 17 40 conference@0 party@4 call@8 address@12:ip port@32 status@36
 """
 
 UNVERSIONED = {"KeepAliveAck", "RegisterAck", "UnregisterAck", "Register", "RegisterTokenReq"}
 """Sent with header version 0 whatever the protocol; the last two since nothing is negotiated yet."""
 
-PCMU = 4
+PCMU, H264 = 4, 103
 OFF_HOOK, ON_HOOK, RING_OUT, RING_IN, CONNECTED, BUSY, HOLD, PROCEED = 1, 2, 3, 4, 5, 6, 8, 12
 NEW_CALL, HOLD_KEY, TRANSFER, END_CALL, RESUME, ANSWER = 2, 3, 4, 9, 10, 11
 """Soft keys by their events."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Medium:
+    """The messages about one medium of a call."""
+
+    open: str
+    start: str
+    close: str
+    stop: str
+    codec: int
+
+
+AUDIO = Medium("OpenReceiveChannel", "StartMediaTransmission", "CloseReceiveChannel", "StopMediaTransmission", PCMU)
+VIDEO = Medium("OpenMultimediaReceiveChannel", "StartMultimediaTransmission", "CloseMultimediaReceiveChannel",
+               "StopMultimediaTransmission", H264)
+MEDIA = (AUDIO, VIDEO)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,8 @@
     python3 -m pinhole_lab.sccp_callmanager '{"lines": {"SEP0010DB000001": "1001"}}'
 
 It tells what happens on standard error, one line each, and takes commands on standard input: `reset DEVICE KIND`,
-`unregister DEVICE`, `tokens WAIT` (seconds that phones which ask for a token are told to wait; 0 grants it).
+`unregister DEVICE`, `tokens WAIT` (seconds that phones which ask for a token are told to wait; 0 grants it), `video on|off` and
+`ways both|caller|called` (who hears) for the calls to come.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ import time
 from . import sccp
 from .sccp import Key, Link, Message
 from .sccp_calls import Calls
+from .sccp_trunk import Trunk
 
 
 @dataclasses.dataclass
@@ -45,6 +47,14 @@ class Settings:
     """The highest protocol version that is granted."""
     same_party: bool = False
     """Whether a channel that is opened again has the same party id."""
+    video: bool = False
+    """Whether calls have video."""
+    ways: str = "both"
+    """Who hears: `both`, only the `caller`, only the `called`."""
+    trunk: list | None = None
+    """[own port, proxy's address, its port] of a SIP trunk, over which all other numbers are called."""
+    early_offer: bool = False
+    """Whether calls over it begin with an offer."""
     token_wait: int = 0
     servers: list = dataclasses.field(default_factory=list)
     """[name, address, port] of each call manager, as ServerRes has them."""
@@ -52,6 +62,9 @@ class Settings:
 
 class Station:
     """One connection, and the phone at its other end once it has registered."""
+
+    clear = early = False
+    """Whether its media can have no keys; whether it must know where the caller receives before it rings."""
 
     def __init__(self, link: Link, peer, certified=None):
         self.link, self.peer, self.certified = link, peer, certified
@@ -75,6 +88,10 @@ class CallManager:
         self.stations = {}
         self.calls = Calls(self)
         self.token_wait = settings.token_wait
+        self.trunk = None
+        if settings.trunk:
+            own, *proxy = settings.trunk
+            self.trunk = Trunk(self, (settings.address, own), tuple(proxy), settings.early_offer)
 
     # Connections
 
@@ -217,11 +234,11 @@ class CallManager:
 
     # Keys and commands
 
-    def new_block(self):
-        """What stands in an encryption block."""
-        if self.settings.keys == "all":
+    def new_block(self, clear=False):
+        """What stands in an encryption block; `clear` if one of the ends can have no key."""
+        if self.settings.keys == "all" and not clear:
             return Key.new()
-        return bytes(48) if self.settings.keys == "none" else b"\x00\x00\x7f\x42" + os.urandom(44)
+        return bytes(48) if self.settings.keys != "rubbish" else b"\x00\x00\x7f\x42" + os.urandom(44)
 
     def command(self, words):
         with self.lock:
@@ -230,6 +247,10 @@ class CallManager:
                     self.stations[device].send("Reset", kind=int(kind))
                 case ["unregister", device] if device in self.stations:
                     self.stations[device].link.close()
+                case ["ways", ways]:
+                    self.settings.ways = ways
+                case ["video", wanted]:
+                    self.settings.video = wanted == "on"
                 case ["tokens", wait]:
                     self.token_wait = int(wait)
                 case _:

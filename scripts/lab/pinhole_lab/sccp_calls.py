@@ -3,25 +3,32 @@
 import sys
 
 from . import sccp
+from .sccp import AUDIO, MEDIA, VIDEO
+
+
+class Channel:
+    """What a leg receives of one medium."""
+
+    def __init__(self):
+        self.party = 0
+        self.block = None
+        """Its encryption block, while the channel is open."""
 
 
 class Leg:
     """One phone's end of a call."""
 
-    def __init__(self, station, reference):
-        self.station, self.reference = station, reference
+    def __init__(self, station, reference, caller=False):
+        self.station, self.reference, self.caller = station, reference, caller
         self.peer = None
         self.state = 0
         self.digits = ""
-        self.party = 0
-        self.block = None
-        """The encryption block of what this leg receives, while its channel is open."""
+        self.channels = {medium: Channel() for medium in MEDIA}
         self.held = None
         """The leg that this one's call is to be transferred to."""
 
     def send(self, name, /, **values):
-        self.station.send(name, **{"line": 1, "call": self.reference, "conference": self.reference, "party": self.party,
-                                   **values})
+        self.station.send(name, **{"line": 1, "call": self.reference, "conference": self.reference, **values})
 
     def become(self, state):
         """Another state of the call, as the phone shows it."""
@@ -83,21 +90,27 @@ class Calls:
         leg.digits = message.get("number")
         self._dial(leg)
 
-    def on_OpenReceiveChannelAck(self, station, message):
-        leg = self._of_channel(station, message)
-        if leg is None or leg.block is None:
+    def on_OpenReceiveChannelAck(self, station, message, medium=AUDIO):
+        leg = self._of_channel(station, message, medium)
+        block = leg and leg.channels[medium].block
+        if block is None:
             say(f"{station} acknowledges a channel that is not open: {message}")
             return
         at, status = (message.get("address"), message.get("port")), message.get("status")
         say(f"{station} receives at {at[0]}:{at[1]}, status {status}")
         if status != 0:
             self._end(leg)
-        elif leg.peer and leg.peer.block is not None:
-            leg.peer.send("StartMediaTransmission", address=at[0], port=at[1], ms=20, codec=sccp.PCMU, precedence=184,
-                          key=leg.block, event=101)
+        elif leg.peer:
+            leg.peer.send(medium.start, party=leg.peer.channels[medium].party, address=at[0], port=at[1], ms=20,
+                          codec=medium.codec, precedence=184, key=block, event=101, payload=97)
+
+    def on_OpenMultimediaReceiveChannelAck(self, station, message):
+        self.on_OpenReceiveChannelAck(station, message, VIDEO)
 
     def on_StartMediaTransmissionAck(self, station, message):
         say(f"{station} transmits from {message.get('address')}:{message.get('port')}, status {message.get('status')}")
+
+    on_StartMultimediaTransmissionAck = on_StartMediaTransmissionAck
 
     # Calls
 
@@ -107,14 +120,14 @@ class Calls:
             self._end(leg)
 
     def _new_leg(self, station) -> Leg:
-        leg = self._leg(station)
+        leg = self._leg(station, caller=True)
         leg.become(sccp.OFF_HOOK)
         leg.send("StartTone", tone=0x21)
         return leg
 
-    def _leg(self, station) -> Leg:
+    def _leg(self, station, caller=False) -> Leg:
         self.references += 1
-        leg = self.legs[self.references] = Leg(station, self.references)
+        leg = self.legs[self.references] = Leg(station, self.references, caller)
         return leg
 
     def _find(self, station, reference, state=None):
@@ -123,13 +136,15 @@ class Calls:
                 and reference in (0, leg.reference)]
         return legs[-1] if legs else None
 
-    def _of_channel(self, station, message):
+    def _of_channel(self, station, message, medium):
         party = message.get("party")
         return next((leg for leg in self.legs.values() if leg.station is station
-                     and (leg.party == party if party else leg.reference == message.get("call"))), None)
+                     and (leg.channels[medium].party == party if party else leg.reference == message.get("call"))), None)
 
     def _dial(self, leg: Leg):
         called = next((station for station in self.manager.stations.values() if station.number == leg.digits), None)
+        if called is None and len(leg.digits) >= 4 and self.manager.trunk and not leg.station.clear:
+            called = self.manager.trunk.phone(leg.digits)
         if called is None:
             if len(leg.digits) >= 4:
                 leg.become(sccp.BUSY)
@@ -147,6 +162,8 @@ class Calls:
         self._inform(leg.peer, leg, leg.peer)
         leg.peer.send("SetRinger", mode=2, duration=1)
         say(f"{leg.station} calls {called}")
+        if called.early:
+            self._open(leg)
 
     def _inform(self, leg, caller, called, security=0):
         numbers = (caller.station.number, called.station.number)
@@ -162,7 +179,8 @@ class Calls:
             one.become(sccp.CONNECTED)
             self._inform(one, leg.peer, leg, security=3 if self.manager.settings.keys == "all" else 1)
         say(f"{leg.station} answers {leg.peer.station}")
-        self._open(leg)
+        if leg.channels[AUDIO].block is None:
+            self._open(leg)
 
     def _hold(self, leg: Leg):
         self._close(leg)
@@ -206,21 +224,31 @@ class Calls:
     # Media
 
     def _open(self, leg: Leg):
-        """Opens a channel at each end; where one receives, the other is told once it has acknowledged."""
-        for one in (leg, leg.peer):
-            if not (self.manager.settings.same_party and one.party):
-                self.parties += 1
-                one.party = 0x1000000 + self.parties
-            one.block = self.manager.new_block()
-        for one in (leg, leg.peer):
-            one.send("OpenReceiveChannel", ms=20, codec=sccp.PCMU, key=one.block, event=101, address="0.0.0.0")
+        """Opens a channel at each end that is to hear; where one receives, the other is told once it has acknowledged."""
+        ends, settings = (leg, leg.peer), self.manager.settings
+        clear = any(one.station.clear for one in ends)
+        media = MEDIA if settings.video and not clear else (AUDIO,)
+        hearing = [one for one in ends if settings.ways == "both" or one.caller == (settings.ways == "caller")]
+        for medium in media:
+            for one in ends:
+                channel = one.channels[medium]
+                if not (settings.same_party and channel.party):
+                    self.parties += 1
+                    channel.party = 0x1000000 + self.parties
+                channel.block = self.manager.new_block(clear) if one in hearing else None
+            for one in hearing:
+                channel = one.channels[medium]
+                one.send(medium.open, party=channel.party, ms=20, codec=medium.codec, key=channel.block, event=101,
+                         address="0.0.0.0", payload=97)
 
     def _close(self, leg: Leg):
-        for one in (leg, leg.peer):
-            if one and one.block is not None:
-                one.block = None
-                one.send("CloseReceiveChannel")
-                one.send("StopMediaTransmission")
+        for one in filter(None, (leg, leg.peer)):
+            for medium, channel in one.channels.items():
+                if channel.block is not None:
+                    channel.block = None
+                    one.send(medium.close, party=channel.party)
+                    if one.peer:
+                        one.peer.send(medium.stop, party=one.peer.channels[medium].party)
 
 
 def say(text):

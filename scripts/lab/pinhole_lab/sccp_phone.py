@@ -1,9 +1,10 @@
-"""An SCCP phone that does as it is told: registration with fail-over, calls, and media whose every packet is accounted for.
+"""An SCCP phone that does as it is told: registration with fail-over, and calls.
 
 One thread reads both connections, to the primary call manager and to the backup, and keeps them alive. What a user does
 (dial, hold, ...) is a call from the test. Every wait is bounded.
 """
 
+import dataclasses
 import select
 import ssl
 import struct
@@ -11,26 +12,31 @@ import threading
 import time
 
 from . import network, sccp
-from .media import Stream
 from .sccp import Link, Message
+from .sccp_media import Call
 from .state import LabError
 
 REGISTRATION = ("ButtonTemplateReq", "SoftKeyTemplateReq", "SoftKeySetReq", "ConfigStatReq", "LineStatReq", "ServerReq",
                 "RegisterAvailableLines", "TimeDateReq")
 """What a phone asks for once it is registered; the answer to the last completes it."""
+OLDEST = {"Register": 68, "OpenReceiveChannelAck": 16}
+"""Bytes of the body of messages as phones of protocol 3 send them."""
 MISSED = 3
 """Keep-alives without an answer after which a call manager is given up."""
 
 
 class SccpPhone:
     """A phone with one line. `servers` are the call managers in order of preference, as (address, port). `certificate` makes
-    it a TLS phone, which must be told a key for each channel; without, it must be told none: `failures` has what was wrong."""
+    it a TLS phone. An `encrypted` one, as TLS phones are, must be told a key for each channel; another must be told none:
+    `failures` has what was wrong. `keys` are those that phones have been told before: none may be told again."""
 
     def __init__(self, device, servers, namespace=None, address="127.0.0.1", protocol=17, certificate=None,
-                 server_ca=None, recording=None, zero_party=False, register_at_once=True):
+                 server_ca=None, recording=None, zero_party=False, register_at_once=True, encrypted=None, keys=None):
         self.device, self.servers = device, list(servers)
         self.namespace, self.address, self.protocol = namespace, address, protocol
         self.certificate, self.server_ca = certificate, server_ca
+        self.encrypted = certificate is not None if encrypted is None else encrypted
+        self.keys = set() if keys is None else keys
         self.recording = recording
         self.zero_party = zero_party
         """Whether it acknowledges with party id 0, as a 6901 does."""
@@ -114,7 +120,12 @@ class SccpPhone:
         link = self.links[self.active] if self.active is not None else None
         if link is None:
             raise LabError(f"{self.device} is not registered and cannot send {name}")
-        link.send(Message.build(name, self.granted, **values))
+        link.send(self._build(name, **values))
+
+    def _build(self, name, /, **values) -> Message:
+        message = Message.build(name, self.granted, **values)
+        # What the oldest phones send ends where their protocol ends.
+        return dataclasses.replace(message, body=message.body[:OLDEST.get(name)]) if self.protocol <= 3 else message
 
     def close(self, abruptly=False):
         """Ends the phone; `abruptly` as if its plug were pulled."""
@@ -224,7 +235,7 @@ class SccpPhone:
         self._end_all()
         self.links[index].send(Message.build("Alarm", severity=2, text=f"25: Name={self.device} Load=lab",
                                              address=self.address))
-        self.links[index].send(Message.build(
+        self.links[index].send(self._build(
             "Register", name=self.device, instance=1, address=self.address, type=7, streams=5, protocol=self.protocol,
             features=b"\x20\x30\x85", conferences=5, mac=bytes.fromhex(self.device[3:]), lines=1, load="lab"))
 
@@ -234,7 +245,7 @@ class SccpPhone:
 
     def _end(self, call):
         del self.calls[call.reference]
-        call.stop()
+        call.end()
         self.past.append(call)
 
     # Messages
@@ -248,10 +259,8 @@ class SccpPhone:
             return
         if message.name == "CallState" and reference not in self.calls and message.get("state") != sccp.ON_HOOK:
             self.calls[reference] = Call(self, reference)
-        call = self.calls.get(reference)
-        handler = getattr(call, f"on_{message.name}", None)
-        if handler:
-            handler(message)
+        if reference in self.calls:
+            self.calls[reference].handle(message)
 
     def _on_RegisterAck(self, index, message):
         self.granted = message.get("protocol")
@@ -263,8 +272,8 @@ class SccpPhone:
         self.registering, self._wanted = None, False
 
     def _on_CapabilitiesReq(self, index, message):
-        entries = b"".join(struct.pack("<II8x", codec, 40) for codec in (sccp.PCMU, 2, 257))
-        self.send("CapabilitiesRes", count=3, entries=entries)
+        entries = b"".join(struct.pack("<II8x", codec, 40) for codec in (sccp.PCMU, 2, 257, sccp.H264))
+        self.send("CapabilitiesRes", count=4, entries=entries)
         for name in REGISTRATION:
             self.send(name, line=1, lines=1)
 
@@ -297,131 +306,6 @@ class SccpPhone:
         if message.get("state") == sccp.ON_HOOK and message.get("call") in self.calls:
             self.calls[message.get("call")].state = sccp.ON_HOOK
             self._end(self.calls[message.get("call")])
-
-
-class Call:
-    """One call of a phone, and its media."""
-
-    def __init__(self, phone: SccpPhone, reference):
-        self.phone, self.reference = phone, reference
-        self.state = 0
-        self.security = None
-        """What the phone shows of the call's security."""
-        self.stream = None
-        """The stream of the channel that is, or was last, open."""
-        self.streams = []
-        self.receives = self.transmits = False
-        self.receive_keys, self.transmit_keys = [], []
-        """All keys that it was told, in order."""
-        self.remote = None
-
-    def __repr__(self):
-        return f"call {self.reference} in state {self.state}, receives {self.receives}, transmits {self.transmits}"
-
-    # What a user does, and a test waits for
-
-    def press(self, digits):
-        for digit in digits:
-            self.phone.send("KeypadButton", button=int(digit), line=1, call=self.reference)
-
-    def soft_key(self, event):
-        self.phone.send("SoftKeyEvent", event=event, line=1, call=self.reference)
-
-    def answer(self):
-        self.soft_key(sccp.ANSWER)
-
-    def hang_up(self):
-        self.phone.send("OnHook", line=1, call=self.reference)
-
-    def wait_state(self, state, seconds=8):
-        self.phone.wait(lambda: self.state == state, f"state {state} of call {self.reference}", seconds)
-        return self
-
-    def wait_media(self, seconds=8):
-        """Waits until it may send and can receive."""
-        self.phone.wait(lambda: self.receives and self.transmits, f"media of call {self.reference}", seconds)
-        return self
-
-    def wait_silent(self, seconds=8):
-        """Waits until it may neither send nor receive."""
-        self.phone.wait(lambda: not (self.receives or self.transmits), f"the end of call {self.reference}'s media", seconds)
-        return self
-
-    def close(self):
-        for stream in self.streams:
-            stream.close()
-
-    # Messages
-
-    def on_CallState(self, message):
-        self.state = message.get("state")
-
-    def on_CallInfo(self, message):
-        self.security = message.get("security")
-
-    on_CallInfoDynamic = on_CallInfo
-
-    def on_OpenReceiveChannel(self, message):
-        if not (self.receives or self.transmits):
-            self.stream = Stream(self.phone.namespace, self.phone.address, self.phone.recording)
-            self.streams.append(self.stream)
-        self.receives = True
-        self._take_key(message, self.receive_keys)
-        self._configure()
-        self._acknowledge("OpenReceiveChannelAck", message)
-
-    def on_StartMediaTransmission(self, message):
-        if self.stream is None or not (self.receives or self.transmits):
-            self.stream = Stream(self.phone.namespace, self.phone.address, self.phone.recording)
-            self.streams.append(self.stream)
-        self.transmits = True
-        self.remote = (message.get("address"), message.get("port"))
-        self._take_key(message, self.transmit_keys)
-        self._configure()
-        self._acknowledge("StartMediaTransmissionAck", message)
-        self.stream.start()
-
-    def on_CloseReceiveChannel(self, message):
-        self.receives = False
-        self._stopped()
-
-    def on_StopMediaTransmission(self, message):
-        self.transmits = False
-        if self.stream:
-            self.stream.pause()
-        self._stopped()
-
-    def stop(self):
-        """The call is over."""
-        self.receives = self.transmits = False
-        self._stopped()
-
-    def _stopped(self):
-        if self.stream and not (self.receives or self.transmits):
-            self.stream.pause()
-            self.remote = None
-
-    def _take_key(self, message, keys):
-        try:
-            key = message.get("key")
-        except ValueError as error:
-            key = None
-            self.phone.failures.append(f"{message}: {error}")
-        if (key is not None) != (self.phone.certificate is not None):
-            self.phone.failures.append(f"{message} {'with' if key else 'without'} a key")
-        if key in self.receive_keys + self.transmit_keys and key is not None:
-            self.phone.failures.append(f"{message} with a key that was used before")
-        keys.append(key)
-
-    def _configure(self):
-        def crypto(keys):
-            return keys[-1].crypto() if keys and keys[-1] else None
-        self.stream.configure(self.remote, crypto(self.transmit_keys) if self.transmits else None,
-                              crypto(self.receive_keys) if self.receives else None)
-
-    def _acknowledge(self, name, message):
-        self.phone.send(name, status=0, address=self.phone.address, port=self.stream.port, conference=self.reference,
-                        party=0 if self.phone.zero_party else message.get("party"), call=self.reference)
 
 
 def call(one: SccpPhone, two: SccpPhone):

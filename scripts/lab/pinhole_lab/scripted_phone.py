@@ -320,13 +320,17 @@ class Call:
             self.phone.send(acknowledgement)
 
     def accept(self):
-        """Answers with 200."""
-        answer = self.answer_to(self.invitation)
+        """Answers with 200; to an INVITE without an offer with one, which the ACK answers."""
+        self.offered = [] if self.invitation.body else [self.crypto] if self.crypto else self.new_cryptos()
+        answer = self.answer_to(self.invitation) if self.invitation.body else self.describe(self.offered)
         self.phone.respond(self.invitation, 200, "OK", tag=self.local_tag, body=answer,
                            extra=[("Contact", self.phone.contact()), ("Content-Type", "application/sdp")])
 
     def wait_acknowledged(self, seconds=8):
-        self.phone.expect(lambda m: m.request and m.method == "ACK" and m.call_id == self.call_id, "the ACK", seconds)
+        acknowledgement = self.phone.expect(lambda m: m.request and m.method == "ACK" and m.call_id == self.call_id, "the ACK",
+                                            seconds)
+        if not self.invitation.body:
+            self.learn(Description.parse(acknowledgement.body), self.offered)
 
     def reject(self, code=486, reason="Busy Here"):
         self.phone.respond(self.invitation, code, reason, tag=self.local_tag)

@@ -38,6 +38,12 @@ def appliance(lab):
     yield made
 
 
+@pytest.fixture(scope="session")
+def keys_ever():
+    """All keys that SCCP phones have been told in this run: none may be told twice."""
+    return set()
+
+
 @pytest.fixture
 def phones(lab, appliance):
     """Makes registered scripted phones, and ends them after the test. No session may be left then."""

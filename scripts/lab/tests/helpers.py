@@ -3,7 +3,10 @@
 import threading
 import time
 
-from pinhole_lab import audio, media
+from pinhole_lab import audio, media, network, sccp, srtp
+from pinhole_lab.capture import streams
+from pinhole_lab.certificates import DEVICES
+from pinhole_lab.sccp_phone import SccpPhone
 from pinhole_lab.scripted_phone import plug
 
 
@@ -72,3 +75,95 @@ def in_background(function):
         return outcome.get("value")
 
     return wait
+
+
+class SccpPhones:
+    """Makes registered SCCP phones of call managers on some ports. `keys` are all that phones have been told before."""
+
+    def __init__(self, lab, ports, keys):
+        self.lab, self.ports, self.keys = lab, ports, keys
+        self.made = []
+
+    def outside(self, which=0, registered=True, **options):
+        namespace = "ph-home" if which == 0 else "ph-home2"
+        settings = {"certificate": self.lab.certificates.phone(DEVICES[which]), "device": DEVICES[which], **options}
+        made = SccpPhone(servers=[(network.OUTSIDE, 443 + port) for port in self.ports], namespace=namespace,
+                         address=network.HOMES[namespace], server_ca=self.lab.certificates.server_ca,
+                         recording=self.lab.recording(which + 1)[0], keys=self.keys, **settings)
+        self.made.append(made)
+        return made.wait_registered() if registered else made
+
+    def inside(self, **options):
+        self.made.append(SccpPhone("SEP0010DB000004", [(network.CALL_MANAGER, port) for port in self.ports],
+                                   namespace="ph-desk", address=network.DESKS["ph-desk"],
+                                   recording=self.lab.recording(9)[0], keys=self.keys, **options))
+        return self.made[-1].wait_registered()
+
+    def close(self):
+        """Ends them. None may have been told what it must not be told, and no session may be left."""
+        for phone in self.made:
+            phone.close()
+        assert [phone.failures for phone in self.made if phone.failures] == []
+        left = self.lab.appliance.wait_idle(25)
+        assert not any(left.values()), f"left after the test: {left}"
+
+
+def name_of(phone) -> str:
+    return getattr(phone, "device", None) or phone.user
+
+
+def converse(one, two, seconds=1.5, ways=2):
+    """Both talk, or `one` alone. From when each has heard the other, every packet arrives, once, unchanged, and nothing else
+    does."""
+    directions = [(one, two), (two, one)][:ways]
+    eventually(lambda: all(listener.stream.heard for _, listener in directions), what="audio")
+    before = [len(speaker.stream.sent) for speaker, _ in directions]
+    time.sleep(seconds)
+    settle(*(speaker for speaker, _ in directions))
+    for (speaker, listener), first in zip(directions, before):
+        way = f"{name_of(speaker.phone)} to {name_of(listener.phone)}"
+        assert media.missing(speaker.stream, listener.stream, first) == [], way
+        assert listener.stream.refused == [] and listener.stream.repeated == 0, way
+        if speaker.stream.payload_type == 0:
+            match = audio.compare(speaker.phone.recording, listener.stream.heard_audio(speaker.stream.ssrc))
+            assert match.correlation > 0.9 and match.seconds > seconds - 0.5, f"{way}: {match}"
+    for speaker, _ in directions:
+        speaker.stream.start()
+
+
+def sccp_hang_up(one, two):
+    one.hang_up()
+    for each in (one, two):
+        each.wait_state(sccp.ON_HOOK)
+
+
+def sccp_cryptos(*calls) -> list:
+    """All keys that SCCP phones were told for their calls."""
+    return [key.crypto() for call in calls for key in call.receive_keys + call.transmit_keys if key]
+
+
+def assert_encrypted(captured, cryptos):
+    """There is RTP on a wire, and each packet of it authenticates under one of these keys."""
+    seen = streams(captured.datagrams())
+    assert seen
+    for where, datagrams in seen.items():
+        refused = set(range(len(datagrams)))
+        for crypto in cryptos:
+            context = srtp.Context(crypto, outbound=False)
+            refused -= {n for n in refused if authentic(context, datagrams[n].payload)}
+        assert not refused, f"{len(refused)} of {len(datagrams)} packets from {where} have none of {len(cryptos)} keys"
+
+
+def authentic(context, packet) -> bool:
+    try:
+        context.unprotect(packet)
+        return True
+    except srtp.Failed:
+        return False
+
+
+def assert_plain(captured):
+    """There is RTP on a wire, all of it 20 ms of G.711."""
+    seen = [datagram for datagram in captured.datagrams() if datagram.looks_like_rtp]
+    assert seen
+    assert {(datagram.payload_type, len(datagram.payload)) for datagram in seen} == {(0, 172)}

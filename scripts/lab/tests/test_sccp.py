@@ -1,14 +1,14 @@
 """SCCP phones outside, over TLS and SRTP, through the appliance to call managers and phones that speak neither."""
 
-import time
-
 import pytest
-from helpers import eventually, settle
+from helpers import SccpPhones, eventually
+from helpers import converse as talk
+from helpers import sccp_hang_up as hang_up
 
-from pinhole_lab import audio, media, network, sccp
+from pinhole_lab import network, sccp
 from pinhole_lab.certificates import DEVICES
 from pinhole_lab.sccp_callmanager import SccpCallManager
-from pinhole_lab.sccp_phone import SccpPhone, call, connected
+from pinhole_lab.sccp_phone import call, connected
 
 NUMBERS = dict(zip((*DEVICES, "SEP0010DB000004"), ("1001", "1002", "1003", "2001")))
 PORTS = (2000, 2001)
@@ -27,56 +27,12 @@ def managers(lab, appliance):
 
 
 @pytest.fixture
-def phones(lab, appliance, managers):
+def phones(lab, appliance, managers, keys_ever):
     """Makes registered phones, and ends them after the test. No session may be left then, and no phone may have been told
     what it must not be told."""
-    made = []
-
-    class Phones:
-        @staticmethod
-        def outside(which=0, registered=True, **options):
-            namespace = "ph-home" if which == 0 else "ph-home2"
-            settings = {"certificate": lab.certificates.phone(DEVICES[which]), "device": DEVICES[which], **options}
-            made.append(SccpPhone(servers=[(network.OUTSIDE, 2443), (network.OUTSIDE, 2444)], namespace=namespace,
-                                  address=network.HOMES[namespace], server_ca=lab.certificates.server_ca,
-                                  recording=lab.recording(which + 1)[0], **settings))
-            return made[-1].wait_registered() if registered else made[-1]
-
-        @staticmethod
-        def inside(**options):
-            made.append(SccpPhone("SEP0010DB000004", [(network.CALL_MANAGER, port) for port in PORTS],
-                                  namespace="ph-desk", address=network.DESKS["ph-desk"],
-                                  recording=lab.recording(9)[0], **options))
-            return made[-1].wait_registered()
-
-    yield Phones
-    for phone in made:
-        phone.close()
-    assert [phone.failures for phone in made if phone.failures] == []
-    left = appliance.wait_idle(25)
-    assert not any(left.values()), f"left after the test: {left}"
-
-
-def talk(one, two, seconds=1.5):
-    """Both talk. From when each has heard the other, every packet arrives, once, unchanged, and nothing else does."""
-    eventually(lambda: one.stream.heard and two.stream.heard, what="audio both ways")
-    before = len(one.stream.sent), len(two.stream.sent)
-    time.sleep(seconds)
-    settle(one, two)
-    for speaker, listener, first in ((one, two, before[0]), (two, one, before[1])):
-        way = f"{speaker.phone.device} to {listener.phone.device}"
-        assert media.missing(speaker.stream, listener.stream, first) == [], way
-        assert listener.stream.refused == [] and listener.stream.repeated == 0, way
-        match = audio.compare(speaker.phone.recording, listener.stream.heard_audio(speaker.stream.ssrc))
-        assert match.correlation > 0.9 and match.seconds > seconds - 0.5, f"{way}: {match}"
-    for each in (one, two):
-        each.stream.start()
-
-
-def hang_up(one, two):
-    one.hang_up()
-    for each in (one, two):
-        each.wait_state(sccp.ON_HOOK)
+    made = SccpPhones(lab, PORTS, keys_ever)
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize("protocol", [5, 11, 17, 22])
