@@ -9,7 +9,7 @@ DEVICES = ("SEP0010DB000001", "SEP0010DB000002", "SEP0010DB000003")
 
 class Certificates:
     """Made with openssl in a directory. `server.crt`, `server.key`, `phones-ca.crt`, `server-ca.crt`, and for each
-    device NAME.pem (certificate and key in one file, as phones take it)."""
+    device NAME.pem (certificate and key in one file, as phones take it), for others than the usual ones when it is asked for."""
 
     def __init__(self, directory: pathlib.Path):
         self.directory = directory
@@ -29,7 +29,10 @@ class Certificates:
 
     def phone(self, device: str) -> pathlib.Path:
         """The certificate and key of a device, or of `nobody`: a known device name from an unknown authority."""
-        return self.directory / f"{device}.pem"
+        path = self.directory / f"{device}.pem"
+        if not path.exists():
+            self._issue(device, "phones-ca", device)
+        return path
 
     def _authority(self, name):
         run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",

@@ -93,15 +93,15 @@ direction@96 address@100:ip port@120 family@124
 011A RegisterTokenAck           0 0
 011B RegisterTokenReject        0 4 wait@0
 011D DialedNumber               0 32 number@0:t24 line@24 call@28
-0131 OpenMultimediaReceiveChannel     0 164 conference@0 party@4 codec@8 line@12 call@16 payload@24 key@108
-0131 OpenMultimediaReceiveChannel    12 172 conference@0 party@4 codec@8 line@12 call@16 payload@24 key@108 \
+0131 OpenMultimediaReceiveChannel     0 164 conference@0 party@4 codec@8 line@12 call@16 payload@24 key@108:key
+0131 OpenMultimediaReceiveChannel    12 172 conference@0 party@4 codec@8 line@12 call@16 payload@24 key@108:key \
 address@164:ip4 port@168
-0131 OpenMultimediaReceiveChannel    17 192 conference@0 party@4 codec@8 line@12 call@16 payload@24 key@108 \
+0131 OpenMultimediaReceiveChannel    17 192 conference@0 party@4 codec@8 line@12 call@16 payload@24 key@108:key \
 address@164:ip port@184 family@188
 0132 StartMultimediaTransmission      0 168 conference@0 party@4 codec@8 address@12:ip4 port@16 call@20 payload@28 \
-precedence@32 key@112
+precedence@32 key@112:key
 0132 StartMultimediaTransmission     17 184 conference@0 party@4 codec@8 address@12:ip port@32 call@36 payload@44 \
-precedence@48 key@128
+precedence@48 key@128:key
 0133 StopMultimediaTransmission       0 16 conference@0 party@4 call@8 handling@12
 0136 CloseMultimediaReceiveChannel    0 16 conference@0 party@4 call@8 handling@12
 014A CallInfoDynamic            0 28 line@0 call@4 kind@8 security@24 strings@28:rest

@@ -25,6 +25,16 @@ class Channels:
         for stream in self.streams:
             stream.close()
 
+    def wait_media(self, receives=True, transmits=True, seconds=8):
+        """Waits until it can receive and may send, or either alone."""
+        self.phone.wait(lambda: (self.receives, self.transmits) == (receives, transmits),
+                        f"media of call {self.reference}", seconds)
+        return self
+
+    def wait_silent(self, seconds=8):
+        """Waits until it may neither send nor receive."""
+        return self.wait_media(False, False, seconds)
+
     def opened(self, message):
         """The call manager opens a channel to receive."""
         self._begin()
@@ -125,16 +135,6 @@ class Call(Channels):
     def wait_state(self, state, seconds=8):
         self.phone.wait(lambda: self.state == state, f"state {state} of call {self.reference}", seconds)
         return self
-
-    def wait_media(self, receives=True, transmits=True, seconds=8):
-        """Waits until it can receive and may send, or either alone."""
-        self.phone.wait(lambda: (self.receives, self.transmits) == (receives, transmits),
-                        f"media of call {self.reference}", seconds)
-        return self
-
-    def wait_silent(self, seconds=8):
-        """Waits until it may neither send nor receive."""
-        return self.wait_media(False, False, seconds)
 
     # What the phone passes on
 

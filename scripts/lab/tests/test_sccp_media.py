@@ -1,0 +1,119 @@
+"""Media of SCCP phones through the appliance: video, keys on both sides, all protocol generations."""
+
+import types
+
+import pytest
+from helpers import SccpPhones, assert_encrypted, assert_plain, converse, in_background, sccp_cryptos, sccp_hang_up
+
+from pinhole_lab import network, sccp
+from pinhole_lab.certificates import DEVICES
+from pinhole_lab.sccp_callmanager import SccpCallManager
+from pinhole_lab.sccp_phone import call, connected
+
+GENERATIONS = {version: f"SEP0010DB0001{version:02d}" for version in (3, 5, 8, 11, 15, 16, 17, 19, 20, 22)}
+NUMBERS = {**dict(zip((*DEVICES, "SEP0010DB000004"), ("1001", "1002", "1003", "2001"))),
+           **{device: f"11{version:02d}" for version, device in GENERATIONS.items()}}
+
+
+@pytest.fixture
+def manage(lab, appliance):
+    """Starts the call manager."""
+    made = []
+
+    def start(**settings):
+        made.append(SccpCallManager(lab.processes, "sccp-media", namespace="ph-inside", address=network.CALL_MANAGER, port=2000,
+                                    lines=NUMBERS, keep_alive=2, **{"keys": "rubbish", **settings}).start())
+        return made[-1]
+
+    yield start
+    for manager in made:
+        manager.process.stop()
+
+
+@pytest.fixture
+def phones(lab, appliance, manage, keys_ever):
+    made = SccpPhones(lab, [2000], keys_ever)
+    yield made
+    made.close()
+
+
+def video(call):
+    """A call's video, as what talks and listens."""
+    return types.SimpleNamespace(phone=call.phone, stream=call.video.stream)
+
+
+def at_once(*actions):
+    """Does all of it at the same time; returns what came of each."""
+    return [wait() for wait in [in_background(action) for action in actions]]
+
+
+def test_phones_of_all_generations_call_each_other_at_once(manage, phones, lab, appliance):
+    manager = manage()
+    made = {version: phones.outside(number % 2, registered=False, protocol=version, device=device,
+                                    certificate=lab.certificates.phone(device))
+            for number, (version, device) in enumerate(GENERATIONS.items())}
+    for version, phone in made.items():
+        phone.wait_registered()
+        assert phone.granted == version and phone.user == NUMBERS[phone.device]
+        manager.wait_for(f"{phone.device} registers as {phone.user} with protocol {version} from {network.INSIDE}")
+    versions = list(made)
+    pairs = [(made[one], made[two]) for one, two in zip(versions[:5], reversed(versions[5:]))]
+    calls = at_once(*(lambda pair=pair: call(*pair) for pair in pairs))
+    at_once(*(lambda pair=pair: converse(*pair) for pair in calls))
+    assert len(appliance.ctl("sessions")) == len(GENERATIONS)
+    for pair in calls:
+        sccp_hang_up(*pair)
+
+
+@pytest.mark.parametrize("protocol", [11, 17])
+def test_video_is_carried_beside_audio(manage, phones, lab, appliance, protocol):
+    manage(video=True)
+    captures = [lab.capture(f"video-{name}", wire)
+                for name, wire in (("outside", network.OUTSIDE_WIRE), ("inside", network.INSIDE_WIRE))]
+    one, two = call(phones.outside(protocol=protocol), phones.inside())
+    for each in (one, two):
+        each.video.wait_media()
+    at_once(lambda: converse(one, two), lambda: converse(video(one), video(two)))
+    assert len(appliance.ctl("sessions")) == 2
+    assert one.video.remote[0] == network.OUTSIDE and two.video.remote[0] == network.INSIDE
+    assert one.video.remote != one.remote
+    one.soft_key(sccp.HOLD_KEY)
+    for each in (one, one.video, two, two.video):
+        each.wait_silent()
+    one.soft_key(sccp.RESUME)
+    for each in connected(one, two):
+        each.video.wait_media()
+    at_once(lambda: converse(one, two), lambda: converse(video(one), video(two)))
+    sccp_hang_up(one, two)
+    for capture in captures:
+        capture.stop()
+    keys = sccp_cryptos(one, one.video)
+    assert len({crypto.key for crypto in keys}) == 8
+    assert_encrypted(captures[0], keys)
+    assert_plain(captures[1], {(0, 172), (97, 1112)})
+
+
+def test_encrypted_cluster_has_other_keys_inside(manage, phones, lab, appliance):
+    manage(keys="all")
+    captures = [lab.capture(f"keyed-{name}", wire)
+                for name, wire in (("outside", network.OUTSIDE_WIRE), ("inside", network.INSIDE_WIRE))]
+    outside, inside = phones.outside(), phones.inside(encrypted=True)
+    one, two = call(outside, inside)
+    converse(one, two)
+    one.soft_key(sccp.HOLD_KEY)
+    one.wait_silent()
+    two.wait_silent()
+    one.soft_key(sccp.RESUME)
+    connected(one, two)
+    converse(one, two)
+    sccp_hang_up(one, two)
+    three, four = call(inside, outside)
+    converse(three, four)
+    sccp_hang_up(three, four)
+    for capture in captures:
+        capture.stop()
+    ends = [sccp_cryptos(one, four), sccp_cryptos(two, three)]
+    assert not {crypto.key for crypto in ends[0]} & {crypto.key for crypto in ends[1]}
+    for capture, keys in zip(captures, ends):
+        assert len({crypto.key for crypto in keys}) == 6
+        assert_encrypted(capture, keys)
