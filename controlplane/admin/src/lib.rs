@@ -13,7 +13,10 @@ mod view;
 
 pub use client::{Client, ClientError};
 pub use event::{Event, EventKind, Severity};
-pub use view::{Call, CallState, Counters, DataPlane, Direction, Leg, Phone, Ports, Session, Status, Worker};
+pub use view::{
+    Call, CallState, Counters, DataPlane, Direction, Leg, Phone, Ports, SecurityClass, Session, Status,
+    Worker,
+};
 
 use serde::{Deserialize, Serialize};
 

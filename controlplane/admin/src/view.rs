@@ -84,6 +84,44 @@ impl std::ops::AddAssign for Ports {
     }
 }
 
+/// How a phone protects its signalling and its media (`deviceSecurityMode`). There is no class for phones in clear.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecurityClass {
+    /// Mode 3: TLS with encryption, SRTP.
+    #[default]
+    Encrypted,
+    /// Mode 2: TLS, if need be with the NULL cipher, and plain RTP: for soft phones that can do no more.
+    Authenticated,
+}
+
+impl SecurityClass {
+    /// The value of `deviceSecurityMode`.
+    pub const fn mode(self) -> &'static str {
+        match self {
+            Self::Encrypted => "3",
+            Self::Authenticated => "2",
+        }
+    }
+
+    /// Its name, as it is written and read.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Encrypted => "encrypted",
+            Self::Authenticated => "authenticated",
+        }
+    }
+}
+
+impl std::str::FromStr for SecurityClass {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, &'static str> {
+        let known = [Self::Encrypted, Self::Authenticated].into_iter().find(|class| class.name() == name);
+        known.ok_or("a security class is \"encrypted\" or \"authenticated\"")
+    }
+}
+
 /// A phone that is connected or registered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Phone {

@@ -1,7 +1,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The device name of a phone: `SEP` and the twelve upper-case hexadecimal digits of its MAC address (asa 1.1 P3,
@@ -69,26 +68,5 @@ impl fmt::Display for Device {
 impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-/// How a phone protects its signalling (`deviceSecurityMode`, provisioning 2.5). There is no class for phones in clear.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SecurityClass {
-    /// Mode 3: TLS with encryption, SRTP.
-    #[default]
-    Encrypted,
-    /// Mode 2: TLS with the NULL cipher, for soft phones that can do no more.
-    Authenticated,
-}
-
-impl SecurityClass {
-    /// The value of `deviceSecurityMode`.
-    pub const fn mode(self) -> &'static str {
-        match self {
-            Self::Encrypted => "3",
-            Self::Authenticated => "2",
-        }
     }
 }

@@ -22,8 +22,9 @@ pub mod xml;
 
 pub use cache::Cache;
 pub use counters::{Counter, Counters};
-pub use device::{BadDevice, Device, SecurityClass};
+pub use device::{BadDevice, Device};
 pub use failure::Failure;
 pub use names::FileName;
 pub use phones::Phones;
+pub use pinhole_admin::SecurityClass;
 pub use service::Service;

@@ -50,9 +50,9 @@ impl Call {
         !self.streams.is_empty() && self.streams.values().all(|stream| stream.held)
     }
 
-    /// The suite of the first stream.
-    pub(crate) fn suite(&self) -> Option<Suite> {
-        self.streams.values().find_map(|stream| stream.crypto.as_ref().map(|crypto| crypto.suite))
+    /// The suite of the first stream; "RTP" if that is in the clear.
+    pub(crate) fn suite(&self) -> Option<&'static str> {
+        self.streams.values().find_map(|stream| stream.keying.as_ref().map(Keying::name))
     }
 }
 
@@ -62,9 +62,9 @@ pub(crate) struct Stream {
     pub(crate) slot: u32,
     /// `m=` kind.
     pub(crate) kind: String,
-    /// Profile outside: RTP/SAVP or RTP/SAVPF.
     pub(crate) profile: Profile,
-    pub(crate) crypto: Option<StreamCrypto>,
+    /// How its outside leg is keyed.
+    pub(crate) keying: Option<Keying>,
     /// Whether the phone's description says that it shares a port for RTP and RTCP, and we agreed.
     pub(crate) mux: bool,
     /// Whether either side has taken it off both ways.
@@ -85,17 +85,46 @@ impl Profile {
         if proto.ends_with("AVPF") { Self::Feedback } else { Self::Plain }
     }
 
-    pub(crate) fn outside(self) -> &'static str {
+    /// Its name with SRTP.
+    pub(crate) fn secure(self) -> &'static str {
         match self {
             Self::Plain => "RTP/SAVP",
             Self::Feedback => "RTP/SAVPF",
         }
     }
 
-    pub(crate) fn inside(self) -> &'static str {
+    /// Its name with plain RTP.
+    pub(crate) fn clear(self) -> &'static str {
         match self {
             Self::Plain => "RTP/AVP",
             Self::Feedback => "RTP/AVPF",
+        }
+    }
+}
+
+/// How a stream's outside leg is keyed. Where there is none, there is no stream: nothing is in the clear that was not
+/// said to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all have keys, which are wiped where they stand")]
+pub(crate) enum Keying {
+    /// SRTP.
+    Sdes(StreamCrypto),
+    /// Plain RTP, of a device whose class allows it.
+    Clear,
+}
+
+impl Keying {
+    /// The suite's name.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Sdes(crypto) => crypto.suite.name(),
+            Self::Clear => "RTP",
+        }
+    }
+
+    fn wipe(&mut self) {
+        if let Self::Sdes(crypto) = self {
+            crypto.wipe();
         }
     }
 }
@@ -123,13 +152,13 @@ impl StreamCrypto {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.crypto.iter_mut().for_each(StreamCrypto::wipe);
+        self.keying.iter_mut().for_each(Keying::wipe);
     }
 }
 
 impl Drop for OfferedLine {
     fn drop(&mut self) {
-        self.crypto.iter_mut().for_each(StreamCrypto::wipe);
+        self.keying.iter_mut().for_each(Keying::wipe);
     }
 }
 
@@ -153,7 +182,7 @@ pub(crate) struct OfferedLine {
     pub(crate) mux: bool,
     /// Whether it flows both ways.
     pub(crate) two_way: bool,
-    pub(crate) crypto: Option<StreamCrypto>,
+    pub(crate) keying: Option<Keying>,
 }
 
 /// Where a description says that media is to be sent.

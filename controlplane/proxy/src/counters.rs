@@ -132,6 +132,8 @@ pinhole_admin::counters! {
     SessionsLost = "sessions_lost",
     /// Media sessions opened.
     SessionsOpened = "sessions_opened",
+    /// Media sessions opened with plain RTP outside, for devices of the class *authenticated*.
+    SessionsClear = "sessions_clear",
     /// Media sessions closed.
     SessionsClosed = "sessions_closed",
     /// SCCP messages from phones.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
+use pinhole_admin::SecurityClass;
 use pinhole_flow::{Command, Event as MediaEvent, Session};
 use pinhole_sip::Message;
 
@@ -68,6 +69,8 @@ pub enum Input {
         peer: SocketAddr,
         /// TLS version and cipher suite, for operators.
         tls: String,
+        /// What the device's media must be like outside.
+        class: SecurityClass,
     },
     /// A phone sent a message.
     PhoneMessage {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use pinhole_admin::{Event, EventKind};
-use pinhole_flow::{LegFlags, MasterKey, Session, slot::NOTE_MAX};
+use pinhole_flow::{Leg, LegFlags, MasterKey, Session, slot::NOTE_MAX};
 use pinhole_sip::NameAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::DeviceName;
-use crate::calls::{Call, Profile, Stream, StreamCrypto};
+use crate::calls::{Call, Keying, Profile, Stream, StreamCrypto};
 use crate::counters::Counter;
 use crate::dialogs::{Dialog, DialogSet, End, SetId};
 use crate::io::Output;
@@ -106,7 +106,10 @@ impl Proxy {
                 m: *line,
                 k: stream.kind.clone(),
                 f: stream.profile == Profile::Feedback,
-                t: stream.crypto.as_ref().map_or(1, |crypto| crypto.tag),
+                t: match &stream.keying {
+                    Some(Keying::Sdes(crypto)) => crypto.tag,
+                    Some(Keying::Clear) | None => 1,
+                },
                 h: stream.held,
                 p: EndNote::of(&dialog.phone),
                 q: EndNote::of(&dialog.cluster),
@@ -218,17 +221,11 @@ impl Proxy {
         if outside.port != self.config.outside.port || inside.port != ours {
             return None;
         }
-        let crypto = StreamCrypto {
-            tag: note.t,
-            suite: outside.outbound.suite()?,
-            phone: Some((outside.inbound, outside.mki)).filter(|(key, _)| *key != MasterKey::NONE),
-            ours: outside.outbound,
-        };
         let stream = Stream {
             slot,
             kind: note.k,
             profile: if note.f { Profile::Feedback } else { Profile::Plain },
-            crypto: Some(crypto),
+            keying: Some(keying_of(outside, note.t)?),
             mux: outside.has(LegFlags::RTCP_MUX),
             held: note.h,
             tentative: false,
@@ -352,6 +349,24 @@ impl Proxy {
         );
         self.end_call(set, crate::teardown::Ending::ByUs { code: 408, reason: "Request Timeout" }, now);
     }
+}
+
+/// How a leg that was found open is keyed; `None`: it is none of ours.
+fn keying_of(outside: &Leg, tag: u32) -> Option<Keying> {
+    if in_the_clear(outside) {
+        return Some(Keying::Clear);
+    }
+    Some(Keying::Sdes(StreamCrypto {
+        tag,
+        suite: outside.outbound.suite()?,
+        phone: Some((outside.inbound, outside.mki)).filter(|(key, _)| *key != MasterKey::NONE),
+        ours: outside.outbound,
+    }))
+}
+
+/// Whether a leg was ordered to carry plain RTP.
+pub(crate) fn in_the_clear(leg: &Leg) -> bool {
+    !leg.has(LegFlags::LEARN) && [leg.inbound, leg.outbound] == [MasterKey::NONE; 2]
 }
 
 /// Calls by device, for the view of phones.

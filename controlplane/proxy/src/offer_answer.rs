@@ -1,7 +1,8 @@
 //! Offer and answer (RFC 3264) with security descriptions (RFC 4568): which description is an offer,
 //! which its answer, and what becomes of the streams.
 //!
-//! Outside there is RTP/SAVP with exactly one crypto line in what we send; inside RTP/AVP without.
+//! Outside there is RTP/SAVP with exactly one crypto line in what we send, or RTP/AVP for devices of the class
+//! *authenticated*; inside RTP/AVP without.
 //! Audio and video over RTP are carried, each stream as one session. Other media lines (application,
 //! image, DTLS-keyed RTP) go on with port 0: the far end sees them and cannot use them.
 
@@ -14,7 +15,7 @@ use pinhole_sdp::{Direction, Limits as SdpLimits, SdpError, SessionDescription, 
 use pinhole_sip::{Message, Method, name};
 use zeroize::Zeroizing;
 
-use crate::calls::{Offer, OfferedLine, Profile, Remote, Stream, StreamCrypto};
+use crate::calls::{Keying, Offer, OfferedLine, Profile, Remote, Stream};
 use crate::counters::Counter;
 use crate::description::{LineShape, remote_of, reshape};
 use crate::dialogs::SetId;
@@ -185,7 +186,7 @@ impl Proxy {
             lines
                 .get(at)
                 .filter(|line| line.carried)
-                .map(|line| (line.profile, line.crypto, false, line.remote.zero))
+                .map(|line| (line.profile, line.keying, false, line.remote.zero))
         });
         self.write(by.other(), set, &mut sdp, &shapes, message);
         if let Some(call) = self.sets.call_mut(set) {
@@ -221,7 +222,7 @@ impl Proxy {
             slot,
             kind,
             profile: line.profile,
-            crypto: line.crypto,
+            keying: line.keying,
             mux: false,
             held: false,
             tentative: true,
@@ -251,9 +252,9 @@ impl Proxy {
         for (at, line) in offer.lines.iter().enumerate() {
             let section = sdp.media().get(at).filter(|section| line.carried && section.port() != 0);
             let Some(section) = section else { continue };
-            let mut crypto = line.crypto.ok_or(Counter::AnswerMalformed)?;
-            match by {
-                Side::Phone => {
+            let mut keying = line.keying.ok_or(Counter::AnswerMalformed)?;
+            match (by, &mut keying) {
+                (Side::Phone, Keying::Sdes(crypto)) => {
                     if !section.is_srtp() {
                         return Err(Counter::AnswerNotSecure);
                     }
@@ -264,14 +265,12 @@ impl Proxy {
                     let chosen = lines.iter().find(|line| fits(line)).ok_or(Counter::AnswerCryptoRefused)?;
                     crypto.phone = Some(key_of(chosen).ok_or(Counter::AnswerCryptoRefused)?);
                 }
-                Side::Cluster if !section.is_rtp() || section.is_srtp() => {
-                    return Err(Counter::AnswerMalformed);
-                }
-                Side::Cluster => {}
+                _ if !section.is_rtp() || section.is_srtp() => return Err(Counter::AnswerMalformed),
+                _ => {}
             }
             let remote = remote_of(&sdp, at, false).ok_or(Counter::AnswerMalformed)?;
             let two_way = sdp.direction_of(at) == Direction::SendRecv && !remote.zero;
-            agreed.push((at, crypto, remote, line.two_way && two_way));
+            agreed.push((at, keying, remote, line.two_way && two_way));
         }
         // Several responses may bring the answer to one offer.
         let anew = !std::mem::replace(&mut offer.answered, true);
@@ -287,23 +286,23 @@ impl Proxy {
                 self.close_stream(set, at, now);
             }
         }
-        for (at, crypto, answered, two_way) in &agreed {
+        for (at, keying, answered, two_way) in &agreed {
             let Some(line) = offer.lines.get(*at) else { continue };
             let (phone, cluster) = match by {
                 Side::Phone => (*answered, line.remote),
                 Side::Cluster => (line.remote, *answered),
             };
             let mux = by == Side::Cluster && line.mux;
-            self.apply(set, *at, *crypto, (phone, cluster), mux, peer, anew);
+            self.apply(set, *at, *keying, (phone, cluster), mux, peer, anew);
             if let Some(stream) = self.sets.call_mut(set).and_then(|call| call.streams.get_mut(at)) {
                 stream.held = !two_way;
                 stream.profile = line.profile;
             }
         }
         let shapes = self.shapes(set, by.other(), &sdp, |at| {
-            let (_, crypto, remote, _) = agreed.iter().find(|(other, ..)| *other == at)?;
+            let (_, keying, remote, _) = agreed.iter().find(|(other, ..)| *other == at)?;
             let line = offer.lines.get(at)?;
-            Some((line.profile, Some(*crypto), line.mux && by == Side::Cluster, remote.zero))
+            Some((line.profile, Some(*keying), line.mux && by == Side::Cluster, remote.zero))
         });
         self.write(by.other(), set, &mut sdp, &shapes, message);
         if let Some(call) = self.sets.call_mut(set) {
@@ -319,14 +318,14 @@ impl Proxy {
         &mut self,
         set: SetId,
         at: usize,
-        crypto: StreamCrypto,
+        keying: Keying,
         (phone, cluster): (Remote, Remote),
         mux: bool,
         peer: Option<IpAddr>,
         anew: bool,
     ) {
         let Some(stream) = self.sets.call_mut(set).and_then(|call| call.streams.get_mut(&at)) else { return };
-        stream.crypto = Some(crypto);
+        stream.keying = Some(keying);
         stream.mux = mux;
         stream.tentative = false;
         let (slot, kind) = (stream.slot, stream.kind.clone());
@@ -334,19 +333,32 @@ impl Proxy {
         let opened = session.opened;
         let mut orders: Session = session.orders;
         let [outside, inside] = &mut orders.legs;
-        outside.flags = LegFlags::LEARN | if mux { LegFlags::RTCP_MUX } else { 0 };
-        (outside.inbound, outside.mki) = crypto.phone.unwrap_or((MasterKey::NONE, Mki::NONE));
-        outside.outbound = crypto.ours;
-        // A phone says where it thinks it is. Until it has sent an authentic packet we send only to where
-        // its TLS connection comes from: nobody can have media sent to a third party.
-        let plausible = phone.ip.is_some() && phone.ip == peer;
-        set_remote(outside, &phone, mux, plausible);
+        outside.flags = if mux { LegFlags::RTCP_MUX } else { 0 };
+        // A phone says where it thinks it is. We send only to where its TLS connection comes from: nobody can have
+        // media sent to a third party.
+        match keying {
+            Keying::Sdes(crypto) => {
+                outside.flags |= LegFlags::LEARN;
+                (outside.inbound, outside.mki) = crypto.phone.unwrap_or((MasterKey::NONE, Mki::NONE));
+                outside.outbound = crypto.ours;
+                // Otherwise an authentic packet will tell.
+                set_remote(outside, &phone, mux, phone.ip.is_some() && phone.ip == peer);
+            }
+            Keying::Clear => {
+                (outside.inbound, outside.outbound) = (MasterKey::NONE, MasterKey::NONE);
+                outside.mki = Mki::NONE;
+                set_remote(outside, &at_peer(phone, peer), mux, true);
+            }
+        }
         set_remote(inside, &cluster, false, true);
         if let Some(command) = self.sessions.order(slot, orders, [anew; 2]) {
             self.command(command);
             if !opened {
                 self.count(Counter::SessionsOpened);
-                let text = format!("{kind} in slot {slot}, {}", crypto.suite.name());
+                if keying == Keying::Clear {
+                    self.count(Counter::SessionsClear);
+                }
+                let text = format!("{kind} in slot {slot}, {}", keying.name());
                 self.call_event(set, EventKind::SessionOpened, text);
             }
         }
@@ -361,63 +373,58 @@ impl Proxy {
         message: &mut Message,
     ) -> Result<(), Counter> {
         if by == Side::Phone {
-            let plain = |section: &pinhole_sdp::MediaSection| {
-                section.port() != 0 && section.is_rtp() && !section.is_srtp()
+            let clear = |at: usize| {
+                let stream = self.sets.call(set).and_then(|call| call.streams.get(&at));
+                stream.is_some_and(|stream| stream.keying == Some(Keying::Clear))
             };
-            if sdp.media().iter().any(plain) {
+            let plain = |(at, section): (usize, &pinhole_sdp::MediaSection)| {
+                section.port() != 0 && section.is_rtp() && !section.is_srtp() && !clear(at)
+            };
+            if sdp.media().iter().enumerate().any(plain) {
                 return Err(Counter::AnswerNotSecure);
             }
         }
         let shapes = self.shapes(set, by.other(), &sdp, |at| {
             let stream = self.sets.call(set)?.streams.get(&at)?;
             let zero = remote_of(&sdp, at, false).is_some_and(|remote| remote.zero);
-            Some((stream.profile, stream.crypto, stream.mux && by == Side::Cluster, zero))
+            Some((stream.profile, stream.keying, stream.mux && by == Side::Cluster, zero))
         });
         self.write(by.other(), set, &mut sdp, &shapes, message);
         Ok(())
     }
 
-    /// What each media line becomes towards a side. `carried` gives profile, crypto, rtcp-mux and whether
+    /// What each media line becomes towards a side. `carried` gives profile, keying, rtcp-mux and whether
     /// the address is the all-zero one.
     fn shapes(
         &self,
         set: SetId,
         to: Side,
         sdp: &SessionDescription,
-        carried: impl Fn(usize) -> Option<(Profile, Option<StreamCrypto>, bool, bool)>,
+        carried: impl Fn(usize) -> Option<(Profile, Option<Keying>, bool, bool)>,
     ) -> Vec<LineShape> {
+        let clear = to == Side::Phone && self.may_be_clear(set);
         let shape = |at: usize, section: &pinhole_sdp::MediaSection| {
-            let off = LineShape::Off { proto: other_profile(section.proto(), to) };
+            let proto = if clear { section.proto().to_owned() } else { other_profile(section.proto(), to) };
+            let off = LineShape::Off { proto };
             if section.port() == 0 {
                 return off;
             }
-            let Some((profile, crypto, mux, zero)) = carried(at) else { return off };
+            let Some((profile, keying, mux, zero)) = carried(at) else { return off };
             let slot = self.sets.call(set).and_then(|call| call.streams.get(&at)).map(|stream| stream.slot);
             let Some(session) = slot.and_then(|slot| self.sessions.get(slot)) else { return off };
             let [outside, inside] = &session.orders.legs;
-            match to {
-                Side::Phone => {
-                    let line = crypto.and_then(|crypto| {
-                        let key = Zeroizing::new([crypto.ours.key(), crypto.ours.salt()].concat());
-                        crypto::Attribute::new(crypto.tag, crypto.suite.name(), &key).ok()
-                    });
-                    let Some(line) = line else { return off };
-                    LineShape::On {
-                        port: outside.local_rtp,
-                        proto: profile.outside(),
-                        crypto: Some(line),
-                        mux,
-                        zero,
-                    }
+            let (port, proto, crypto, mux) = match (to, keying) {
+                (Side::Phone, Some(Keying::Sdes(crypto))) => {
+                    let key = Zeroizing::new([crypto.ours.key(), crypto.ours.salt()].concat());
+                    let line = crypto::Attribute::new(crypto.tag, crypto.suite.name(), &key);
+                    let Ok(line) = line else { return off };
+                    (outside.local_rtp, profile.secure(), Some(line), mux)
                 }
-                Side::Cluster => LineShape::On {
-                    port: inside.local_rtp,
-                    proto: profile.inside(),
-                    crypto: None,
-                    mux: false,
-                    zero,
-                },
-            }
+                (Side::Phone, Some(Keying::Clear)) => (outside.local_rtp, profile.clear(), None, mux),
+                (Side::Phone, None) => return off,
+                (Side::Cluster, _) => (inside.local_rtp, profile.clear(), None, false),
+            };
+            LineShape::On { port, proto, crypto, mux, zero }
         };
         sdp.media().iter().enumerate().map(|(at, section)| shape(at, section)).collect()
     }
@@ -491,6 +498,12 @@ fn other_profile(proto: &str, to: Side) -> String {
         (_, other) => other,
     }
     .to_owned()
+}
+
+/// Where a phone is whose media is in the clear: at the port that it says, where its TLS connection comes from, whatever
+/// address it says. Nothing in its packets proves that they are its own, so that nothing is learned from them.
+fn at_peer(phone: Remote, peer: Option<IpAddr>) -> Remote {
+    Remote { ip: peer.filter(|_| !phone.zero), ..phone }
 }
 
 pub(crate) fn set_remote(leg: &mut pinhole_flow::Leg, remote: &Remote, mux: bool, plausible: bool) {

@@ -1,19 +1,20 @@
 //! Reading an offer: what of it can be carried, and under which keys.
 
-use pinhole_admin::EventKind;
+use pinhole_admin::{EventKind, SecurityClass};
 use pinhole_flow::{MasterKey, Mki, Suite};
 use pinhole_sdp::{Direction, SessionDescription, crypto};
 use zeroize::Zeroizing;
 
 use crate::DeviceName;
-use crate::calls::{OfferedLine, Profile, Remote, StreamCrypto};
+use crate::calls::{Keying, OfferedLine, Profile, Remote, StreamCrypto};
 use crate::counters::Counter;
 use crate::description::remote_of;
 use crate::dialogs::SetId;
 use crate::proxy::Proxy;
 
 impl Proxy {
-    /// Reads a phone's offer: SRTP only, one of its crypto lines is chosen.
+    /// Reads a phone's offer: SRTP, one of its crypto lines is chosen; or plain RTP, of a device whose class allows it,
+    /// on a line that is not SRTP already.
     pub(crate) fn lines_of_phone(
         &mut self,
         set: SetId,
@@ -25,20 +26,23 @@ impl Proxy {
             let mut line = blank_line(section.proto());
             let media = matches!(section.kind(), "audio" | "video");
             if section.port() != 0 && media && section.is_rtp() {
-                if !section.is_srtp() {
+                line.keying = Some(if section.is_srtp() {
+                    let read = section.cryptos();
+                    let why = read.iter().find_map(|line| line.as_ref().err()).map(ToString::to_string);
+                    let cryptos: Vec<crypto::Attribute> = read.into_iter().flatten().collect();
+                    seen.extend(cryptos.iter().filter_map(|line| Suite::from_name(&line.suite)));
+                    let Some(chosen) = self.choose(set, at, &cryptos) else {
+                        let why = why.unwrap_or_else(|| "none of a configured suite".to_owned());
+                        let text = format!("the offer has no crypto line that can be used: {why}");
+                        self.call_event(set, EventKind::CallRefused, text);
+                        return Err(Counter::OfferWithoutSuite);
+                    };
+                    Keying::Sdes(chosen)
+                } else if self.may_be_clear(set) && self.stream_crypto(set, at).is_none() {
+                    Keying::Clear
+                } else {
                     return Err(Counter::OfferNotSecure);
-                }
-                let read = section.cryptos();
-                let why = read.iter().find_map(|line| line.as_ref().err()).map(ToString::to_string);
-                let cryptos: Vec<crypto::Attribute> = read.into_iter().flatten().collect();
-                seen.extend(cryptos.iter().filter_map(|line| Suite::from_name(&line.suite)));
-                line.crypto = self.choose(set, at, &cryptos);
-                if line.crypto.is_none() {
-                    let why = why.unwrap_or_else(|| "none of a configured suite".to_owned());
-                    let text = format!("the offer has no crypto line that can be used: {why}");
-                    self.call_event(set, EventKind::CallRefused, text);
-                    return Err(Counter::OfferWithoutSuite);
-                }
+                });
                 line.carried = true;
                 line.mux = section.rtcp_mux();
                 line.remote = remote_of(sdp, at, line.mux).ok_or(Counter::OfferMalformed)?;
@@ -59,7 +63,8 @@ impl Proxy {
         Ok(lines)
     }
 
-    /// Reads a call manager's offer: plain RTP only, each stream gets one crypto line of ours.
+    /// Reads a call manager's offer: plain RTP only, each stream gets one crypto line of ours, or stays as it is where the
+    /// device's class has it so.
     pub(crate) fn lines_of_cluster(
         &mut self,
         set: SetId,
@@ -76,7 +81,11 @@ impl Proxy {
                 line.carried = true;
                 line.remote = remote_of(sdp, at, false).ok_or(Counter::OfferMalformed)?;
                 line.two_way = sdp.direction_of(at) == Direction::SendRecv && !line.remote.zero;
-                line.crypto = Some(self.own_crypto(set, at));
+                line.keying = Some(if self.may_be_clear(set) && self.stream_crypto(set, at).is_none() {
+                    Keying::Clear
+                } else {
+                    Keying::Sdes(self.own_crypto(set, at))
+                });
             } else if section.port() != 0 {
                 self.count(Counter::StreamsNotCarried);
             }
@@ -134,7 +143,16 @@ impl Proxy {
     }
 
     fn stream_crypto(&self, set: SetId, at: usize) -> Option<StreamCrypto> {
-        self.sets.call(set)?.streams.get(&at).filter(|stream| !stream.tentative)?.crypto
+        match self.sets.call(set)?.streams.get(&at).filter(|stream| !stream.tentative)?.keying? {
+            Keying::Sdes(crypto) => Some(crypto),
+            Keying::Clear => None,
+        }
+    }
+
+    /// Whether the device of a call may have its media in the clear. Not if it was never here.
+    pub(crate) fn may_be_clear(&self, set: SetId) -> bool {
+        let device = self.sets.get(set).and_then(|set| self.devices.get(&set.device));
+        device.is_some_and(|device| device.class == SecurityClass::Authenticated)
     }
 
     fn new_key(&mut self, suite: Suite) -> MasterKey {
@@ -151,7 +169,7 @@ fn blank_line(proto: &str) -> OfferedLine {
         remote: Remote { ip: None, rtp: 0, rtcp: 0, zero: false },
         mux: false,
         two_way: false,
-        crypto: None,
+        keying: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use pinhole_admin::{Event, EventKind};
+use pinhole_admin::{Event, EventKind, SecurityClass};
 
 use crate::counters::Counter;
 use crate::dialogs::SetId;
@@ -19,8 +19,8 @@ impl Proxy {
         &mut self,
         conn: ConnId,
         device: DeviceName,
-        peer: SocketAddr,
-        tls: String,
+        (peer, tls): (SocketAddr, String),
+        class: SecurityClass,
         now: Instant,
     ) {
         let matches = |name: &str, at: usize| {
@@ -72,7 +72,8 @@ impl Proxy {
             }
         }
         let offered = old.map(|old| old.offered).unwrap_or_default();
-        self.devices.insert(device, Device { cluster, conn: Some(conn), peer, tls, since: now, offered });
+        self.devices
+            .insert(device, Device { cluster, conn: Some(conn), peer, tls, class, since: now, offered });
     }
 
     pub(crate) fn phone_closed(&mut self, conn: ConnId, now: Instant) {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use pinhole_admin::{Event, EventKind};
+use pinhole_admin::{Event, EventKind, SecurityClass};
 use pinhole_flow::{Command, Suite};
 use pinhole_sip::Message;
 
@@ -43,6 +43,7 @@ pub(crate) struct Device {
     pub(crate) conn: Option<ConnId>,
     pub(crate) peer: SocketAddr,
     pub(crate) tls: String,
+    pub(crate) class: SecurityClass,
     /// When the connection was made, or lost.
     pub(crate) since: Instant,
     /// Suites that the phone offered last.
@@ -74,8 +75,8 @@ impl Proxy {
     /// Takes one input. Afterwards drain [`Proxy::poll_output`].
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::PhoneConnected { conn, device, peer, tls } => {
-                self.phone_connected(conn, device, peer, tls, now);
+            Input::PhoneConnected { conn, device, peer, tls, class } => {
+                self.phone_connected(conn, device, (peer, tls), class, now);
             }
             Input::PhoneMessage { conn, message } => self.phone_message(conn, message, now),
             Input::PhoneClosed { conn } => self.phone_closed(conn, now),

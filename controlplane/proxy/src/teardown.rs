@@ -42,7 +42,7 @@ impl Proxy {
         }
         call.invite = None;
         call.media_seen = now;
-        let suite = call.suite().map_or("no media yet", pinhole_flow::Suite::name);
+        let suite = call.suite().unwrap_or("no media yet");
         self.count(Counter::CallsAnswered);
         self.call_event(set, EventKind::CallAnswered, format!("answered, {suite}"));
         self.watch_media(set, now);

@@ -73,7 +73,7 @@ impl Proxy {
                 from: uri_of(&set.origin.address),
                 to: far,
                 state,
-                suite: call.suite().map(|suite| suite.name().to_owned()),
+                suite: call.suite().map(str::to_owned),
                 since_s: now.saturating_duration_since(call.since).as_secs(),
                 sessions: call.streams.values().map(|stream| stream.slot).collect(),
             })

@@ -120,10 +120,16 @@ impl Shard {
         now: Instant,
     ) {
         match self.phones.get(&conn).and_then(|phone| phone.speech.skinny()) {
-            None => self.input(Input::PhoneConnected { conn: ConnId(conn), device, peer, tls }, now),
+            None => self.input(
+                Input::PhoneConnected { conn: ConnId(conn), device, peer, tls, class: Default::default() },
+                now,
+            ),
             Some(listener) => {
                 let conn = ConnId(conn);
-                self.skinny_input(SkinnyInput::Connected { conn, device, peer, tls, listener }, now);
+                self.skinny_input(
+                    SkinnyInput::Connected { conn, device, peer, tls, class: Default::default(), listener },
+                    now,
+                );
             }
         }
         self.phone_readable(conn, now);

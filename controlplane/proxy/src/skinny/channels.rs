@@ -105,8 +105,14 @@ impl Proxy {
         self.skinny_settle(conn, (party, call), medium);
         let id = self.skinny_stream(conn, call, medium, now)?;
         self.skinny_matches(id, way, &theirs)?;
-        let (ours, encryption) = self.skinny_key();
-        let written = self.skinny_write(id, frame, way, &encryption);
+        let (ours, encryption) = match self.skinny.streams.get(&id) {
+            Some(stream) if stream.clear => (MasterKey::NONE, None),
+            _ => {
+                let (ours, encryption) = self.skinny_key();
+                (ours, Some(encryption))
+            }
+        };
+        let written = self.skinny_write(id, frame, way, encryption.as_ref());
         let Some(stream) = self.skinny.streams.get_mut(&id) else { return Err(Counter::SkinnyMalformed) };
         if written.is_err() {
             if stream.unused() {
@@ -143,13 +149,14 @@ impl Proxy {
         if open && keyed(others) != keyed(theirs) { Err(Counter::SkinnyKeysMixed) } else { Ok(()) }
     }
 
-    /// Puts our key and outside address into a message to the phone. A channel whose sender is not named stays so.
+    /// Puts our key, or none, and our outside address into a message to the phone. A channel whose sender is not named stays
+    /// so.
     fn skinny_write(
         &mut self,
         id: StreamId,
         frame: &mut Frame,
         way: Way,
-        encryption: &Encryption,
+        encryption: Option<&Encryption>,
     ) -> Result<(), Counter> {
         let [outside, _] = self.skinny_ends(id).ok_or(Counter::SkinnyMalformed)?;
         let mut channel = frame.channel_mut().ok_or(Counter::SkinnyMalformed)?;
@@ -160,7 +167,11 @@ impl Proxy {
             Way::Receive if named => channel.set_endpoint(outside)?,
             Way::Receive => blank(&mut channel)?,
         }
-        Ok(channel.insert_encryption(encryption)?)
+        let written = match encryption {
+            Some(encryption) => channel.insert_encryption(encryption),
+            None => channel.clear_encryption(),
+        };
+        Ok(written?)
     }
 
     /// The key of the inside leg that a call manager's block orders; [`MasterKey::NONE`] for none.
@@ -212,13 +223,21 @@ impl Proxy {
         let claimed = channel.endpoint().ok().and_then(pinhole_sccp::Endpoint::socket_address);
         let [_, inside] = self.skinny_ends(id).ok_or(Counter::SkinnyStrayChannels)?;
         channel.set_endpoint(inside)?;
-        let half = self.skinny.streams.get_mut(&id).and_then(|stream| stream.half(way).as_mut());
+        let peer = self.skinny_peer(conn);
+        let Some(stream) = self.skinny.streams.get_mut(&id) else { return Err(Counter::SkinnyStrayChannels) };
         // Only the first counts: a phone could have us change our orders as often as it likes.
+        let half = stream.half(way).as_mut();
         let first = half.is_some_and(|half| !std::mem::replace(&mut half.acknowledged, true));
-        // A phone says where it thinks it is. Until it has sent an authentic packet we send only to where its TLS
-        // connection comes from: nobody can have media sent to a third party.
-        let plausible = claimed.filter(|claimed| Some(claimed.ip()) == self.skinny_peer(conn));
-        if let Some(claimed) = plausible.filter(|_| first && way == Way::Receive) {
+        // A phone says where it thinks it is. We send only to where its TLS connection comes from: nobody can have media sent
+        // to a third party. Of a phone with keys an authentic packet will tell; in the clear, the port is taken as it is said,
+        // and nothing is learned.
+        let plausible = match (claimed, peer) {
+            (Some(claimed), Some(peer)) if stream.clear => Some(SocketAddr::new(peer, claimed.port())),
+            (claimed, peer) => claimed.filter(|claimed| Some(claimed.ip()) == peer),
+        };
+        // Who only speaks in the clear is heard from where it says that it sends.
+        let counts = way == Way::Receive || (stream.clear && stream.receive.is_none());
+        if let Some(claimed) = plausible.filter(|_| first && counts) {
             self.skinny_order(id, false, |orders| {
                 let [outside, _] = &mut orders.legs;
                 direct(outside, claimed);

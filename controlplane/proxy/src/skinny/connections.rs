@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use pinhole_admin::{Event, EventKind};
+use pinhole_admin::{Event, EventKind, SecurityClass};
 use pinhole_sccp::{Frame, MessageId};
 
 use super::SkinnyOutput;
@@ -24,6 +24,7 @@ pub(super) struct Connection {
     pub(super) encrypted: bool,
     pub(super) peer: SocketAddr,
     pub(super) tls: String,
+    pub(super) class: SecurityClass,
     pub(super) since: Instant,
     pub(super) stage: Stage,
     pub(super) streams: Vec<StreamId>,
@@ -45,8 +46,8 @@ impl Proxy {
         &mut self,
         conn: ConnId,
         device: DeviceName,
-        peer: SocketAddr,
-        tls: String,
+        (peer, tls): (SocketAddr, String),
+        class: SecurityClass,
         listener: SocketAddr,
         now: Instant,
     ) {
@@ -71,7 +72,7 @@ impl Proxy {
         self.event(Event::new(EventKind::PhoneConnected, text).device(device.as_str()));
         self.skinny.devices.change(&device, |held| held.connections.push(conn));
         let (stage, streams) = (Stage::Standby, Vec::new());
-        let connection = Connection { device, cluster, to, encrypted, peer, tls, since: now, stage, streams };
+        let connection = Connection { device, cluster, to, encrypted, peer, tls, class, since: now, stage, streams };
         self.skinny.connections.insert(conn, connection);
         self.skinny_output(SkinnyOutput::Connect { conn, cluster, to });
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use pinhole_admin::SecurityClass;
 use pinhole_sccp::Frame;
 
 use crate::DeviceName;
@@ -21,6 +22,8 @@ pub enum SkinnyInput {
         peer: SocketAddr,
         /// TLS version and cipher suite, for operators.
         tls: String,
+        /// What the device's media must be like outside.
+        class: SecurityClass,
         /// The listener that it came to, as phones see it.
         listener: SocketAddr,
     },

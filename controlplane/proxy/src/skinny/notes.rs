@@ -10,6 +10,7 @@ use super::streams::{Medium, Stream, StreamId};
 use crate::DeviceName;
 use crate::counters::Counter;
 use crate::io::Output;
+use crate::notes::in_the_clear;
 use crate::proxy::Proxy;
 use crate::sessions::Owner;
 use crate::timers::Timer;
@@ -77,7 +78,8 @@ impl Proxy {
         let cluster = self.config.clusters.iter().position(|cluster| cluster.name == note.c)?;
         let [outside, inside] = &orders.legs;
         let ours = [self.config.outside.port, self.config.clusters.get(cluster)?.port];
-        if [outside.port, inside.port] != ours || outside.outbound.suite().is_none() {
+        let clear = in_the_clear(outside);
+        if [outside.port, inside.port] != ours || (outside.outbound.suite().is_none() && !clear) {
             return None;
         }
         let id = self.skinny.next_id();
@@ -87,7 +89,7 @@ impl Proxy {
         self.event(Event::new(EventKind::CallAdopted, text).device(device.as_str()));
         self.skinny.devices.change(&device, |held| held.orphans.push(id));
         let medium = if note.m { Medium::Video } else { Medium::Audio };
-        let stream = Stream::new((device, cluster, None), (note.r, medium), slot, now);
+        let stream = Stream::new((device, cluster, None), (note.r, medium), (slot, clear), now);
         self.skinny.streams.insert(id, stream);
         let timers = &self.config.timers;
         self.timers.set(Timer::Orphan(id), now + timers.adopt_grace.max(timers.phone_lost_grace));

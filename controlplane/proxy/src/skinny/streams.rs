@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use pinhole_admin::{Event, EventKind};
+use pinhole_admin::{Event, EventKind, SecurityClass};
 use pinhole_flow::{LegFlags, MasterKey, Session, Suite};
 use pinhole_sccp::{Encryption, Frame, MasterKey as SccpKey, MasterSalt, MessageId};
 use zeroize::Zeroizing;
@@ -59,6 +59,8 @@ pub(super) struct Stream {
     pub(super) call: u32,
     pub(super) medium: Medium,
     pub(super) slot: u32,
+    /// Its outside leg is plain RTP.
+    pub(super) clear: bool,
     pub(super) receive: Option<Half>,
     pub(super) transmit: Option<Half>,
     /// What ports were asked for, if they were before a channel.
@@ -73,7 +75,7 @@ impl Stream {
     pub(super) fn new(
         (device, cluster, conn): (DeviceName, usize, Option<ConnId>),
         (call, medium): (u32, Medium),
-        slot: u32,
+        (slot, clear): (u32, bool),
         now: Instant,
     ) -> Self {
         Self {
@@ -83,6 +85,7 @@ impl Stream {
             call,
             medium,
             slot,
+            clear,
             receive: None,
             transmit: None,
             asked: None,
@@ -175,7 +178,8 @@ impl Skinny {
 }
 
 impl Proxy {
-    /// The stream of a call, made if there is none: with keys that nobody has, so that nothing passes until a half opens.
+    /// The stream of a call, made if there is none: with keys that nobody has, so that nothing passes until a half opens. In
+    /// the clear, nothing passes until an address is known.
     pub(super) fn skinny_stream(
         &mut self,
         conn: ConnId,
@@ -188,6 +192,7 @@ impl Proxy {
         };
         let (device, cluster, held) =
             (connection.device.clone(), connection.cluster, connection.streams.len());
+        let clear = connection.class == SecurityClass::Authenticated;
         if let Some(id) = self.skinny.of_call(conn, call, medium) {
             return Ok(id);
         }
@@ -202,12 +207,12 @@ impl Proxy {
             NoRoom::Ports => Counter::PortsExhausted,
         })?;
         let nobodys = [self.skinny_key().0, self.skinny_key().0];
-        if let Some(session) = self.sessions.get_mut(slot) {
+        if let Some(session) = self.sessions.get_mut(slot).filter(|_| !clear) {
             let [outside, _] = &mut session.orders.legs;
             outside.flags = LegFlags::LEARN | LegFlags::FRESH_KEYS;
             [outside.inbound, outside.outbound] = nobodys;
         }
-        let stream = Stream::new((device, cluster, Some(conn)), (call, medium), slot, now);
+        let stream = Stream::new((device, cluster, Some(conn)), (call, medium), (slot, clear), now);
         self.skinny.streams.insert(id, stream);
         if let Some(connection) = self.skinny.connections.get_mut(&conn) {
             connection.streams.push(id);
@@ -219,7 +224,7 @@ impl Proxy {
     /// has been given another key.
     pub(super) fn skinny_order(&mut self, id: StreamId, anew: bool, change: impl FnOnce(&mut Session)) {
         let Some(stream) = self.skinny.streams.get(&id) else { return };
-        let (slot, device) = (stream.slot, stream.device.clone());
+        let (slot, clear, device) = (stream.slot, stream.clear, stream.device.clone());
         let Some(session) = self.sessions.get(slot) else { return };
         let (mut orders, opened) = (session.orders, session.opened);
         change(&mut orders);
@@ -227,7 +232,10 @@ impl Proxy {
             self.command(command);
             if !opened {
                 self.count(Counter::SessionsOpened);
-                let text = format!("SCCP in slot {slot}, {}", SUITE.name());
+                if clear {
+                    self.count(Counter::SessionsClear);
+                }
+                let text = format!("SCCP in slot {slot}, {}", if clear { "RTP" } else { SUITE.name() });
                 self.event(Event::new(EventKind::SessionOpened, text).device(device.as_str()));
                 self.skinny_write_note(id);
             }
@@ -255,14 +263,15 @@ impl Proxy {
         Some([end(outside.port, outside.local_rtp)?, end(inside.port, inside.local_rtp)?])
     }
 
-    /// Closes one way of a stream: its key gives way to one that nobody has. With the second way the stream ends.
+    /// Closes one way of a stream: its key gives way to one that nobody has. With the second way the stream ends. In the
+    /// clear one way cannot be closed alone: the far end has been told to stop, and does.
     pub(super) fn skinny_close_half(&mut self, id: StreamId, way: Way, now: Instant) {
         let Some(stream) = self.skinny.streams.get_mut(&id) else { return };
         *stream.half(way) = None;
         if stream.unused() {
             return self.skinny_close_stream(id, "both ways are closed", now);
         }
-        let (nobodys, _) = self.skinny_key();
+        let nobodys = if stream.clear { MasterKey::NONE } else { self.skinny_key().0 };
         self.skinny_order(id, false, |orders| {
             let [outside, inside] = &mut orders.legs;
             match way {

@@ -57,7 +57,8 @@ impl Proxy {
                 },
                 suite: self.sessions.get(stream.slot).and_then(|session| {
                     let [outside, _] = &session.orders.legs;
-                    outside.outbound.suite().map(|suite| suite.name().to_owned())
+                    let suite = outside.outbound.suite().map(pinhole_flow::Suite::name);
+                    suite.or(stream.clear.then_some("RTP")).map(str::to_owned)
                 }),
                 since_s: now.saturating_duration_since(stream.since).as_secs(),
                 sessions: Vec::new(),

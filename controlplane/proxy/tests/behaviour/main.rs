@@ -5,6 +5,7 @@
 mod adopt;
 mod arbitrary;
 mod attacks;
+mod authenticated;
 mod calls;
 mod downgrade;
 mod identity;

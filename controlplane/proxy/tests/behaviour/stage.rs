@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use pinhole_admin::EventKind;
+use pinhole_admin::{EventKind, SecurityClass};
 use pinhole_flow::steering::{worker_of, worker_of_slot};
 use pinhole_flow::{Command, CommandKind, Event, EventKind as MediaEventKind, Suite};
 use pinhole_proxy::{
@@ -173,11 +173,16 @@ impl Stage {
     }
 
     pub fn connect(&mut self, device: &str, conn: u64) {
+        self.connect_as(device, conn, SecurityClass::Encrypted);
+    }
+
+    pub fn connect_as(&mut self, device: &str, conn: u64, class: SecurityClass) {
         self.input(Input::PhoneConnected {
             conn: ConnId(conn),
             device: DeviceName::new(device).unwrap(),
             peer: peer(conn),
             tls: "TLSv1.3".to_owned(),
+            class,
         });
     }
 
@@ -264,7 +269,12 @@ impl Stage {
 
     /// An answered call from phone A to 2001; returns the INVITE that the call manager saw.
     pub fn call_from_phone(&mut self) -> Message {
-        let invite = self.invite_of_phone("call-1", &offer_outside(KEY_A));
+        self.call_from_phone_with(&offer_outside(KEY_A))
+    }
+
+    /// The same with another offer.
+    pub fn call_from_phone_with(&mut self, offer: &str) -> Message {
+        let invite = self.invite_of_phone("call-1", offer);
         self.phone_sends(1, invite);
         let at_cm = self.at_cm();
         assert_eq!(self.at_phone().code(), Some(100));
@@ -466,6 +476,11 @@ pub fn offer_inside() -> String {
 
 pub fn answer_inside() -> String {
     sdp("10.20.0.20", "m=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n")
+}
+
+/// The same offer in the clear.
+pub fn plain_offer_outside() -> String {
+    sdp("192.168.77.11", "m=audio 30000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\n")
 }
 
 pub fn sdp(address: &str, media: &str) -> String {

@@ -64,6 +64,7 @@ fn sip_calls_find_no_room_where_streams_have_taken_it() {
         device: DeviceName::new(PHONE_B).unwrap(),
         peer: stage::peer(2),
         tls: "TLSv1.2".to_owned(),
+        class: Default::default(),
         listener: PRIMARY.parse().unwrap(),
     };
     let opened = SkinnyInput::FromServer { conn, frame: open(7, None) };

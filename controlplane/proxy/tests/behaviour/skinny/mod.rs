@@ -2,6 +2,7 @@
 
 mod adopt;
 mod arbitrary;
+mod authenticated;
 mod indicator;
 mod limits;
 mod loss;

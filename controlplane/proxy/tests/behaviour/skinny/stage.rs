@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use pinhole_admin::SecurityClass;
 use pinhole_flow::{Command, CommandKind, EventKind as MediaEventKind, MasterKey, Suite};
 use pinhole_proxy::{
     ConnId, Counter, DeviceName, Input, Output, Proxy, ProxyConfig, SkinnyCalls, SkinnyInput, SkinnyOutput,
@@ -134,11 +135,16 @@ impl Stage {
     }
 
     pub fn connect(&mut self, device: &str, conn: u64, listener: &str) {
+        self.connect_as(device, conn, SecurityClass::Encrypted, listener);
+    }
+
+    pub fn connect_as(&mut self, device: &str, conn: u64, class: SecurityClass, listener: &str) {
         self.skinny(SkinnyInput::Connected {
             conn: ConnId(conn),
             device: DeviceName::new(device).unwrap(),
             peer: stage::peer(conn),
             tls: "TLSv1.2".to_owned(),
+            class,
             listener: listener.parse().unwrap(),
         });
     }
