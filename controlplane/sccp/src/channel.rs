@@ -215,6 +215,10 @@ impl<F: Borrow<Frame>> Channel<F> {
         key::read(self.frame(), self.encryption_place()?)
     }
 
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
+    }
+
     fn frame(&self) -> &Frame {
         self.frame.borrow()
     }

@@ -6,7 +6,7 @@ use crate::{Frame, MessageId};
 /// From this protocol version an address is a type and 16 bytes [V].
 const TYPED: u32 = 17;
 /// "A few messages switch at 16" [V], which ones is not known: at this version the frame itself decides.
-const TYPED_PERHAPS: u32 = 16;
+pub(crate) const TYPED_PERHAPS: u32 = 16;
 
 /// A layout and the frames that it is for.
 pub(crate) struct Generation<T> {

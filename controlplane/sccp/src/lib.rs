@@ -46,6 +46,7 @@ mod originate;
 mod registration;
 mod servers;
 mod session;
+mod shown;
 mod text;
 mod user_data;
 

@@ -72,7 +72,8 @@ impl Proxy {
         self.event(Event::new(EventKind::PhoneConnected, text).device(device.as_str()));
         self.skinny.devices.change(&device, |held| held.connections.push(conn));
         let (stage, streams) = (Stage::Standby, Vec::new());
-        let connection = Connection { device, cluster, to, encrypted, peer, tls, class, since: now, stage, streams };
+        let connection =
+            Connection { device, cluster, to, encrypted, peer, tls, class, since: now, stage, streams };
         self.skinny.connections.insert(conn, connection);
         self.skinny_output(SkinnyOutput::Connect { conn, cluster, to });
     }
