@@ -1,6 +1,8 @@
 //! The process as a whole: its threads, started and stopped together.
 
+use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use pinhole_admin::{Event, EventKind};
 use pinhole_devices::{Listener, SettingsError, Verifier};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::sign::CertifiedKey;
 use signal_hook::consts::SIGTERM;
 use thiserror::Error;
 
@@ -21,7 +24,7 @@ use crate::neighbours::{Interface, Resolver};
 use crate::provisioning::{Office, Provisioning, ProvisioningError};
 use crate::shard::{Mailbox, Shard, Shared, ToShard};
 use crate::sockets::{self, BindError};
-use crate::tls::{Acceptor, Acceptors, Files, FilesError, Pinned, Trust};
+use crate::tls::{Acceptor, Acceptors, Caller, Files, FilesError, Known, KnownError, Pinned, Trust};
 
 /// Descriptors that are neither phones nor handshakes: sockets of clusters, rings, log, admin clients.
 const OTHER_FILES: u64 = 256;
@@ -49,6 +52,14 @@ pub enum StartError {
     /// An authority or a revocation list cannot be used.
     #[error(transparent)]
     Identity(#[from] SettingsError),
+    /// A call manager cannot be reached by TLS.
+    #[error("{key}: {source}")]
+    CallManager {
+        /// The configuration key that names the file.
+        key: String,
+        /// What is wrong.
+        source: KnownError,
+    },
     /// The configuration was not validated.
     #[error("the configuration names a data-plane port that does not exist; run check")]
     NotChecked,
@@ -305,7 +316,25 @@ fn trust(config: &Config, office: Option<&Arc<Office>>, events: &Events) -> Resu
         let trust = Trust::new(Arc::clone(&verifier), listener, Arc::clone(&pinned));
         Acceptor::new(ours.clone(), config.outside.tls_min, trust)
     };
-    Ok(Acceptors { sip: at(Listener::Sip), sccp: at(Listener::Sccp) })
+    let callers = callers(config, &ours)?;
+    Ok(Acceptors { sip: at(Listener::Sip), sccp: at(Listener::Sccp), callers })
+}
+
+/// How call managers are reached that are reached by TLS.
+fn callers(config: &Config, ours: &CertifiedKey) -> Result<HashMap<(usize, SocketAddr), Caller>, StartError> {
+    let mut callers = HashMap::new();
+    for (n, cluster) in config.clusters.iter().enumerate() {
+        for (m, sccp) in cluster.sccp.iter().enumerate() {
+            let Some(authority) = &sccp.authority else { continue };
+            let known = Known::read(authority, sccp.certificate_name.as_deref()).map_err(|source| {
+                StartError::CallManager { key: format!("cluster[{n}].sccp[{m}].{}", source.key), source }
+            })?;
+            let caller = Caller::new(known, ours.clone());
+            let caller = caller.map_err(|error| refused("TLS to a call manager")(io::Error::other(error)))?;
+            callers.insert((n, sccp.call_manager), caller);
+        }
+    }
+    Ok(callers)
 }
 
 fn bad_files(source: FilesError) -> StartError {

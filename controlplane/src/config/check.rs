@@ -417,6 +417,17 @@ fn sccp(config: &Config, cluster: &Cluster, n: usize, found: &mut Found) {
         if sccp.call_manager.port() == 0 || sccp.call_manager.ip().is_unspecified() {
             found.add(key("call_manager"), "needs an address and a port, for example 10.20.0.10:2000");
         }
+        match (&sccp.authority, &sccp.certificate_name) {
+            (None, None) => {}
+            (None, Some(_)) => {
+                found.add(key("certificate_name"), "is of no use without authority: that makes it TLS");
+            }
+            (Some(authority), name) => {
+                if let Err(error) = tls::Known::read(authority, name.as_deref()) {
+                    found.add(key(error.key), error.to_string());
+                }
+            }
+        }
         if sccp.call_manager.is_ipv4() != cluster.local.is_ipv4() {
             found.add(key("call_manager"), "is not of the same address family as local");
         }

@@ -308,8 +308,14 @@ pub struct Sccp {
     pub name: String,
     /// Address and TCP port outside, usually port 2443.
     pub listen: SocketAddr,
-    /// Where it is, usually port 2000.
+    /// Where it is, usually port 2000, by TLS 2443.
     pub call_manager: SocketAddr,
+    /// A file with its certificate, or with the authority's that signed it: it is reached by TLS. Absent: in the clear.
+    #[serde(default)]
+    pub authority: Option<PathBuf>,
+    /// The name that its certificate has, if that is not in `authority` itself.
+    #[serde(default)]
+    pub certificate_name: Option<String>,
 }
 
 impl Cluster {

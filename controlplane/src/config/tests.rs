@@ -92,6 +92,21 @@ fn each_mistake_is_one_line_with_its_key() {
         ("203.0.113.5:2443", "203.0.113.5:5061", "cluster[0].sccp[0].listen: is the listener for SIP"),
         ("203.0.113.5:2443", "203.0.113.5:17000", "cluster[0].sccp[0].listen: lies within the media ports"),
         ("203.0.113.5:2443", "203.0.113.5:0", "cluster[0].sccp[0].listen: needs our address and a port"),
+        (
+            "call_manager = \"10.20.0.10:2000\"",
+            "call_manager = \"10.20.0.10:2443\"\nauthority = \"/nonexistent\"",
+            "cluster[0].sccp[0].authority: /nonexistent: cannot be read",
+        ),
+        (
+            "call_manager = \"10.20.0.10:2000\"",
+            "call_manager = \"10.20.0.10:2443\"\nauthority = \"/nonexistent\"\ncertificate_name = \"no name\"",
+            "cluster[0].sccp[0].certificate_name: \"no name\" is neither",
+        ),
+        (
+            "call_manager = \"10.20.0.10:2000\"",
+            "call_manager = \"10.20.0.10:2443\"\ncertificate_name = \"cm.example\"",
+            "cluster[0].sccp[0].certificate_name: is of no use without authority",
+        ),
         ("10.20.0.11:2000", "0.0.0.0:2000", "cluster[0].sccp[1].call_manager: needs an address and a port"),
         (
             "port = \"outside\"",

@@ -33,7 +33,7 @@ impl Config {
                         name: sccp.name.clone(),
                         outside: sccp.listen,
                         inside: sccp.call_manager,
-                        encrypted: false,
+                        encrypted: sccp.authority.is_some(),
                     })
                     .collect(),
                 skinny_calls: proxy::SkinnyCalls { secure_indicator: cluster.secure_indicator },

@@ -1,18 +1,17 @@
 //! Connections to call managers for SCCP phones: one for each connection of a phone, ended together with it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::{self, Read as _};
+use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use mio::Interest;
-use mio::net::TcpStream;
 use pinhole_admin::{Event, EventKind};
 use pinhole_proxy::{ConnId, SkinnyInput, SkinnyOutput};
 use pinhole_sccp::{Framer, Limits};
 use zeroize::Zeroizing;
 
-use super::outgoing::{CONNECT_TIME, connecting, has_connected, send_waiting};
+use super::outgoing::{CONNECT_TIME, Line, connecting};
 use super::{Shard, tokens};
 use crate::counters::Counter;
 
@@ -32,12 +31,11 @@ pub(super) struct Servers {
 struct Server {
     /// The phone's connection.
     conn: u64,
-    stream: TcpStream,
+    line: Line,
     peer: SocketAddr,
-    connected: bool,
+    /// Whether it has come up.
+    up: bool,
     framer: Framer,
-    /// To be sent.
-    waiting: Zeroizing<Vec<u8>>,
 }
 
 impl Shard {
@@ -59,18 +57,17 @@ impl Shard {
     }
 
     fn server_connect(&mut self, conn: u64, cluster: usize, peer: SocketAddr, now: Instant) {
-        let local = self.shared.config.clusters.get(cluster).map(|cluster| cluster.local.ip());
-        let made = local.map_or_else(|| Err(io::ErrorKind::NotFound.into()), |local| connecting(peer, local));
+        let made = self.line_to(cluster, peer);
         let id = self.next_id();
-        let registered = made.and_then(|mut stream| {
+        let registered = made.and_then(|mut line| {
             let interest = Interest::READABLE | Interest::WRITABLE;
-            self.poll.registry().register(&mut stream, tokens::connection(id), interest)?;
-            Ok(stream)
+            self.poll.registry().register(&mut line.stream, tokens::connection(id), interest)?;
+            Ok(line)
         });
         match registered {
-            Ok(stream) => {
-                let (framer, waiting) = (Framer::new(Limits::default()), Zeroizing::default());
-                let server = Server { conn, stream, peer, connected: false, framer, waiting };
+            Ok(line) => {
+                let framer = Framer::new(Limits::default());
+                let server = Server { conn, line, peer, up: false, framer };
                 self.servers.by_id.insert(id, server);
                 self.servers.of_phone.insert(conn, id);
                 self.deadlines.insert((now + CONNECT_TIME, id));
@@ -82,18 +79,31 @@ impl Shard {
         }
     }
 
-    fn server_send(&mut self, conn: u64, bytes: &[u8], now: Instant) {
+    /// A connection to a call manager, as the configuration has it: never in the clear where that says TLS.
+    fn line_to(&self, cluster: usize, peer: SocketAddr) -> io::Result<Line> {
         let limit = self.shared.config.limits.write_buffer_bytes as usize;
+        let settings = self.shared.config.clusters.get(cluster).ok_or(io::ErrorKind::NotFound)?;
+        let server = settings.sccp.iter().find(|server| server.call_manager == peer);
+        let stream = || connecting(peer, settings.local.ip());
+        if server.ok_or(io::ErrorKind::NotFound)?.authority.is_none() {
+            return Ok(Line::clear(stream()?, limit));
+        }
+        let tls = self.shared.tls();
+        let caller = tls.callers.get(&(cluster, peer)).ok_or(io::ErrorKind::NotFound)?;
+        let tls = caller.call(limit).map_err(io::Error::other)?;
+        Ok(Line::tls(stream()?, tls))
+    }
+
+    fn server_send(&mut self, conn: u64, bytes: &[u8], now: Instant) {
         let id = self.servers.of_phone.get(&conn).copied();
         let Some((id, server)) = id.and_then(|id| Some((id, self.servers.by_id.get_mut(&id)?))) else {
             return self.counters.count(Counter::SkinnyServerGone);
         };
-        if server.waiting.len() + bytes.len() > limit {
+        if !server.line.take(bytes) {
             self.counters.count(Counter::WriteLimit);
             return self.server_ended(id, Some("it does not read what is sent to it"), now);
         }
-        server.waiting.extend_from_slice(bytes);
-        if server.connected {
+        if server.up {
             self.server_writable(id, now);
         }
     }
@@ -101,24 +111,23 @@ impl Shard {
     /// The socket is connected, or takes more.
     pub(super) fn server_writable(&mut self, id: u64, now: Instant) {
         let Some(server) = self.servers.by_id.get_mut(&id) else { return };
-        if !server.connected {
-            match has_connected(&server.stream) {
-                Ok(true) => {
-                    server.connected = true;
-                    let peer = server.peer;
-                    self.counters.count(Counter::SkinnyConnected);
-                    if self.servers.down.remove(&peer) {
-                        let text = format!("call manager {peer} takes SCCP connections again");
-                        self.emit(Event::new(EventKind::CallManagerUp, text));
-                    }
-                }
-                Ok(false) => return,
-                Err(error) => return self.server_ended(id, Some(&error.to_string()), now),
-            }
+        match server.line.flush() {
+            Ok(()) => self.server_comes_up(id),
+            Err(error) => self.server_ended(id, Some(&error.to_string()), now),
         }
+    }
+
+    /// Takes note of a connection that has come up.
+    fn server_comes_up(&mut self, id: u64) {
         let Some(server) = self.servers.by_id.get_mut(&id) else { return };
-        if let Err(error) = send_waiting(&mut server.stream, &mut server.waiting) {
-            self.server_ended(id, Some(&error.to_string()), now);
+        if !server.line.is_up() || std::mem::replace(&mut server.up, true) {
+            return;
+        }
+        let peer = server.peer;
+        self.counters.count(Counter::SkinnyConnected);
+        if self.servers.down.remove(&peer) {
+            let text = format!("call manager {peer} takes SCCP connections again");
+            self.emit(Event::new(EventKind::CallManagerUp, text));
         }
     }
 
@@ -126,11 +135,12 @@ impl Shard {
     pub(super) fn server_readable(&mut self, id: u64, now: Instant) {
         let mut chunk = Zeroizing::new([0; 16_384]);
         for _ in 0..BUDGET {
-            let Some(server) = self.servers.by_id.get_mut(&id).filter(|server| server.connected) else {
-                return;
-            };
+            let Some(server) = self.servers.by_id.get_mut(&id) else { return };
             let conn = ConnId(server.conn);
-            match server.stream.read(&mut chunk[..]) {
+            let read = server.line.read(&mut chunk[..]);
+            self.server_comes_up(id);
+            let Some(server) = self.servers.by_id.get_mut(&id) else { return };
+            match read {
                 Ok(0) => return self.server_ended(id, None, now),
                 Ok(length) => server.framer.push(chunk.get(..length).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -152,14 +162,14 @@ impl Shard {
 
     /// A connection did not come up in time.
     pub(super) fn server_deadline(&mut self, id: u64, now: Instant) {
-        if self.servers.by_id.get(&id).is_some_and(|server| !server.connected) {
+        if self.servers.by_id.get(&id).is_some_and(|server| !server.up) {
             self.server_ended(id, Some("no answer"), now);
         }
     }
 
     fn server_ended(&mut self, id: u64, reason: Option<&str>, now: Instant) {
         let Some(server) = self.server_drop(id) else { return };
-        if !server.connected {
+        if !server.up {
             self.server_refuses(server.peer, reason.unwrap_or("it closed the connection"));
         } else if let Some(reason) = reason {
             let text = format!("the connection to call manager {} ended: {reason}", server.peer);
@@ -180,7 +190,8 @@ impl Shard {
     fn server_drop(&mut self, id: u64) -> Option<Server> {
         let mut server = self.servers.by_id.remove(&id)?;
         self.servers.of_phone.remove(&server.conn);
-        let _ = self.poll.registry().deregister(&mut server.stream);
+        server.line.close();
+        let _ = self.poll.registry().deregister(&mut server.line.stream);
         Some(server)
     }
 }

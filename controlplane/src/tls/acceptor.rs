@@ -1,5 +1,7 @@
 //! What new connections begin with: our certificate, and who is trusted.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pinhole_devices::{CertificateId, Listener, Verifier};
@@ -9,7 +11,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{DistinguishedName, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
 use super::witness::Witness;
-use super::{Modern, Refusal};
+use super::{Caller, Modern, Refusal};
 use crate::config::TlsVersion;
 
 static BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
@@ -26,12 +28,14 @@ pub struct Acceptor {
     trust: Arc<Trust>,
 }
 
-/// What connections begin with at each of the signalling listeners.
+/// What connections begin with at each of the signalling listeners, and to call managers.
 pub struct Acceptors {
     /// For SIP.
     pub sip: Acceptor,
     /// For SCCP.
     pub sccp: Acceptor,
+    /// To the call managers of a cluster that are reached by TLS.
+    pub callers: HashMap<(usize, SocketAddr), Caller>,
 }
 
 /// Who is trusted at a listener.

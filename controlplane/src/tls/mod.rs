@@ -1,15 +1,17 @@
-//! TLS towards the phones: mutual, certificate to device name, every refusal with its cause.
+//! TLS towards the phones, and towards call managers where that is wanted. Towards phones: mutual, certificate to device name, every refusal with its cause.
 //!
 //! The rest of the process sees a [`TlsSession`] and does not know which library is behind it, so
 //! that a stack for old phones (TLS 1.0, SHA-1) can stand beside rustls without touching it.
 
 mod acceptor;
+mod caller;
 mod files;
 mod modern;
 mod ours;
 mod witness;
 
 pub use acceptor::{Acceptor, Acceptors, Pinned, Trust};
+pub use caller::{Caller, Known, KnownError};
 pub use files::{Files, FilesError, first_certificate};
 pub use modern::Modern;
 pub use ours::server_config;

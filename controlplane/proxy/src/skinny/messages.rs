@@ -148,9 +148,12 @@ impl Proxy {
         let known = |place| {
             let listed = servers.get(place).ok()?;
             let inside = SocketAddr::new(listed.address, listed.port);
-            // A port of 0 is the usual one.
-            let is = |known: SocketAddr| inside == known || (inside.port() == 0 && inside.ip() == known.ip());
-            cluster.skinny.iter().find(|known| is(known.inside))
+            // A port of 0 is the usual one; one that phones reach by TLS may be listed with its port for those that do not [I].
+            let exactly = cluster.skinny.iter().find(|known| known.inside == inside);
+            exactly.or_else(|| {
+                let mut same = cluster.skinny.iter().filter(|known| known.inside.ip() == inside.ip());
+                same.find(|known| inside.port() == 0 || known.encrypted)
+            })
         };
         let mut shown: Vec<Server> = (0..Server::PLACES)
             .filter_map(known)
