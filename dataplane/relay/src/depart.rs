@@ -39,7 +39,14 @@ pub fn depart<B: PacketBuffer>(
     let len = work.datagram.payload_len + overhead;
     work.departure = Some(route(work, len, leg, network)?);
     let mut phase = Phase::Ready;
-    if leg.outbound.is_some() {
+    if let Some(guess) = work.guess.filter(|_| leg.orders.keeps_index) {
+        // Under the key before, its index may be another packet's of today.
+        if work.old_key {
+            return Err(DropCause::TooOld);
+        }
+        work.index = guess.kept();
+        phase = Phase::Indexed;
+    } else if leg.outbound.is_some() {
         leg.resume(work.ssrc, &mut live.outbound);
         work.index = match &mut work.header {
             Some(header) => {

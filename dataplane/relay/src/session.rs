@@ -103,6 +103,9 @@ pub struct LegOrders {
     /// SRTP. A leg that learns is secure even while it has no keys yet: it accepts and sends nothing
     /// then, rather than plain RTP.
     pub secure: bool,
+    /// What is sent goes out under the key that it came under on the other leg: as it came, so that no index is used
+    /// for two packets.
+    pub keeps_index: bool,
     /// DSCP of what is sent; `None`: that of what came in.
     pub dscp: Option<u8>,
     /// Local port for RTP.
@@ -136,6 +139,7 @@ impl LegOrders {
             port: leg.port,
             learn,
             mux,
+            keeps_index: false,
             secure: learn || leg.inbound.suite != 0 || leg.outbound.suite != 0,
             dscp: (leg.dscp < 64).then_some(leg.dscp),
             local_rtp: leg.local_rtp,
@@ -168,7 +172,9 @@ pub fn never_remote(address: Ipv4Addr) -> bool {
 /// The checked orders of both legs; `None` if something is out of range.
 pub fn parse(session: &Session) -> Option<[LegOrders; 2]> {
     let [first, second] = &session.legs;
-    Some([LegOrders::parse(first)?, LegOrders::parse(second)?])
+    let keeps_index = |leg: &Leg, other: &Leg| leg.outbound.suite != 0 && leg.outbound == other.inbound;
+    let first_orders = LegOrders { keeps_index: keeps_index(first, second), ..LegOrders::parse(first)? };
+    Some([first_orders, LegOrders { keeps_index: keeps_index(second, first), ..LegOrders::parse(second)? }])
 }
 
 impl Context {

@@ -25,6 +25,8 @@ pub struct Guess {
     pub ssrc: u32,
     /// SRTP or SRTCP.
     pub kind: Kind,
+    /// Whether an SRTCP packet has the E bit.
+    encrypted: bool,
     attempts: u8,
     /// The ROCs that were tried.
     tried: [u32; ATTEMPTS],
@@ -43,12 +45,22 @@ impl Guess {
     /// packet is too short for its trailer.
     pub fn rtcp(direction: &Direction, packet: &[u8], header: &rtcp::Header) -> Option<Self> {
         let word = direction.keys().srtcp_word(packet)?;
-        Some(Self::first(Kind::Rtcp, header.ssrc, u64::from(word & !E_BIT)))
+        let first = Self::first(Kind::Rtcp, header.ssrc, u64::from(word & !E_BIT));
+        Some(Self { encrypted: word & E_BIT != 0, ..first })
+    }
+
+    /// The index for a [`Job`](crate::kernels::Job) that protects the packet as it was: of RTCP with the E bit if it
+    /// had that.
+    pub fn kept(&self) -> u64 {
+        match (self.kind, self.encrypted) {
+            (Kind::Rtcp, true) => self.index | u64::from(E_BIT),
+            _ => self.index,
+        }
     }
 
     #[inline]
     fn first(kind: Kind, ssrc: u32, index: u64) -> Self {
-        Self { kind, ssrc, index, tried: [roc(index); ATTEMPTS], attempts: 1 }
+        Self { kind, ssrc, index, encrypted: false, tried: [roc(index); ATTEMPTS], attempts: 1 }
     }
 
     /// Another index to try after the tag did not match, or `None`. It is

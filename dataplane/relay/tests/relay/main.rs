@@ -14,6 +14,7 @@ mod learning;
 mod properties;
 mod rekey;
 mod reset;
+mod same_key;
 mod srtp;
 mod ssrcs;
 mod statistics;
