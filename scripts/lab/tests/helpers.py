@@ -86,10 +86,10 @@ class SccpPhones:
 
     def outside(self, which=0, registered=True, **options):
         namespace = "ph-home" if which == 0 else "ph-home2"
-        settings = {"certificate": self.lab.certificates.phone(DEVICES[which]), "device": DEVICES[which], **options}
-        made = SccpPhone(servers=[(network.OUTSIDE, 443 + port) for port in self.ports], namespace=namespace,
-                         address=network.HOMES[namespace], server_ca=self.lab.certificates.server_ca,
-                         recording=self.lab.recording(which + 1)[0], keys=self.keys, **settings)
+        settings = {"certificate": self.lab.certificates.phone(DEVICES[which]), "device": DEVICES[which],
+                    "namespace": namespace, "address": network.HOMES[namespace], **options}
+        made = SccpPhone(servers=[(network.OUTSIDE, 443 + port) for port in self.ports],
+                         server_ca=self.lab.certificates.server_ca, recording=self.lab.recording(which + 1)[0], keys=self.keys, **settings)
         self.made.append(made)
         return made.wait_registered() if registered else made
 

@@ -1,4 +1,4 @@
-"""Media of SCCP phones through the appliance: video, keys on both sides, all protocol generations."""
+"""Media of SCCP phones through the appliance: video, one way only, keys on both sides, all protocol generations."""
 
 import types
 
@@ -91,6 +91,25 @@ def test_video_is_carried_beside_audio(manage, phones, lab, appliance, protocol)
     assert len({crypto.key for crypto in keys}) == 8
     assert_encrypted(captures[0], keys)
     assert_plain(captures[1], {(0, 172), (97, 1112)})
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["clear-inside", "keys-inside"])
+def test_one_way_calls_are_heard(manage, phones, appliance, encrypted):
+    manager = manage(keys="all" if encrypted else "none")
+    # Not behind a NAT: one that only listens has never sent anything that would open its NAT.
+    outside = phones.outside(namespace="ph-internet", address=network.STRANGER)
+    inside = phones.inside(encrypted=encrypted)
+    for ways, caller, called in (("called", outside, inside), ("called", inside, outside), ("caller", outside, inside)):
+        manager.command(f"ways {ways}")
+        one = caller.dial(called.user)
+        two = called.wait_call(sccp.RING_IN)
+        two.answer()
+        speaker, listener = (one, two) if ways == "called" else (two, one)
+        speaker.wait_state(sccp.CONNECTED).wait_media(receives=False)
+        listener.wait_state(sccp.CONNECTED).wait_media(transmits=False)
+        converse(speaker, listener, ways=1)
+        assert speaker.stream.received == 0 and len(appliance.ctl("sessions")) == 1
+        sccp_hang_up(one, two)
 
 
 def test_encrypted_cluster_has_other_keys_inside(manage, phones, lab, appliance):

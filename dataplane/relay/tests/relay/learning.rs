@@ -147,3 +147,76 @@ fn a_secure_leg_that_does_not_learn_accepts_the_signalled_address_alone() {
     assert_eq!(bench.send(&from(phone(), &mut peer, &rtp(7, 2))).sent.len(), 1);
     assert_eq!(answer(&mut bench, 1), (phone(), HOP_MACS[0], None));
 }
+
+/// A session whose inside leg has no signalled address and latches.
+fn latching(bench: &mut Bench) -> pinhole_flow::Session {
+    bench.call(1, Suite::AeadAes128Gcm);
+    let mut orders = bench.slots[1].session;
+    let inside = &mut orders.legs[1];
+    (inside.flags, inside.remote_ip) = (LegFlags::LATCH, [0; 16]);
+    (inside.remote_rtp, inside.remote_rtcp) = (0, 0);
+    bench.update(1, orders);
+    orders
+}
+
+#[test]
+fn a_leg_that_latches_hears_the_first_source_and_no_other() {
+    let mut bench = Bench::new();
+    latching(&mut bench);
+    let (first, second) = (at("10.20.0.30:7000"), at("10.20.0.31:7000"));
+    let rtp_from = |source, sequence| Packet::new(source, ours_inside(1), &rtp(8, sequence));
+    let rtcp_from = |source| Packet::new(source, next(ours_inside(1)), &rtcp(8));
+    bench.refuses(&rtcp_from(next(first)), DropCause::WrongSource, Some((1, 1)));
+    let out = bench.send(&rtp_from(first, 1));
+    assert_eq!((out.sent.len(), out.events[0].kind), (1, EventKind::Learned as u32));
+    let live = &bench.slots[1].live[1];
+    assert_eq!((live.remote_ip, live.remote_rtp), (mapped((*first.ip()).into()), 7000));
+    bench.refuses(&rtp_from(second, 2), DropCause::WrongSource, Some((1, 1)));
+    bench.refuses(&rtp_from(next(first), 2), DropCause::WrongSource, Some((1, 1)));
+    bench.refuses(&rtcp_from(next(second)), DropCause::WrongSource, Some((1, 1)));
+    assert_eq!(bench.send(&rtp_from(first, 2)).sent.len(), 1);
+    assert_eq!(bench.send(&rtcp_from(next(first))).sent.len(), 1);
+}
+
+#[test]
+fn of_a_burst_from_two_sources_a_leg_latches_to_the_first() {
+    let mut bench = Bench::new();
+    latching(&mut bench);
+    let sources = [at("10.20.0.30:7000"), at("10.20.0.31:7000")];
+    let packets = [sources[0], sources[1], sources[0]].into_iter().zip(1..);
+    let burst = packets.map(|(source, n)| Packet::new(source, ours_inside(1), &rtp(8, n)).buffer());
+    let out = bench.burst(INSIDE, burst);
+    assert_eq!((out.sent.len(), out.dropped, out.events.len()), (2, 1, 1));
+}
+
+#[test]
+fn a_latch_opens_with_a_new_offer_and_gives_way_to_a_signalled_address() {
+    let mut bench = Bench::new();
+    let mut orders = latching(&mut bench);
+    let (first, second) = (at("10.20.0.30:7000"), at("10.20.0.31:7000"));
+    let rtp_from = |source, sequence| Packet::new(source, ours_inside(1), &rtp(8, sequence));
+    bench.send(&rtp_from(first, 1));
+    bench.change(pinhole_flow::Command::update(1, 1, 0, orders));
+    bench.refuses(&rtp_from(second, 2), DropCause::WrongSource, Some((1, 1)));
+    bench.update(1, orders);
+    assert_eq!(bench.send(&rtp_from(second, 2)).sent.len(), 1);
+    let inside_leg = &mut orders.legs[1];
+    inside_leg.remote_ip = mapped((*inside().ip()).into());
+    (inside_leg.remote_rtp, inside_leg.remote_rtcp) = (inside().port(), inside().port() + 1);
+    bench.update(1, orders);
+    bench.refuses(&rtp_from(second, 3), DropCause::WrongSource, Some((1, 1)));
+    assert_eq!(bench.send(&rtp_from(inside(), 3)).sent.len(), 1);
+}
+
+#[test]
+fn what_a_plain_leg_latched_to_is_not_where_a_phone_is() {
+    let mut bench = Bench::new();
+    let mut orders = latching(&mut bench);
+    bench.send(&Packet::new(at("10.20.0.30:7000"), ours_inside(1), &rtp(8, 1)));
+    let suite = Suite::AeadAes128Gcm;
+    let inside_leg = &mut orders.legs[1];
+    inside_leg.flags = LegFlags::LEARN;
+    (inside_leg.inbound, inside_leg.outbound) = (master(suite, 60), master(suite, 61));
+    bench.update(1, orders);
+    assert_eq!((bench.slots[1].live[1].learned, bench.slots[1].live[1].remote_rtp), (0, 0));
+}
