@@ -293,7 +293,8 @@ pub struct Worker {
     pub drops: u64,
 }
 
-/// Counters by group: `process`, `tls`, `proxy`, `dataplane` and `dataplane.drops`, `dataplane.port.NAME`.
+/// Counters by group: `process`, `tls`, `proxy`, `dataplane` and `dataplane.drops`, `dataplane.port.NAME`, `sip.from_phone` and its
+/// like for messages by name.
 /// Names and values never shrink while a process lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

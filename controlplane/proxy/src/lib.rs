@@ -14,6 +14,7 @@ mod description;
 mod dialogs;
 mod identity;
 mod io;
+mod messages;
 mod notes;
 mod offer_answer;
 mod offered;
@@ -42,5 +43,6 @@ pub use config::{
 pub use counters::{Counter, Counters};
 pub use identity::{BadDeviceName, DEVICE_NAME_MAX, DeviceName, DeviceNameRule, Identity};
 pub use io::{ConnId, Input, Output, Random, Route, Source, UpstreamId};
+pub use messages::Messages;
 pub use proxy::Proxy;
 pub use skinny::{SkinnyInput, SkinnyOutput};

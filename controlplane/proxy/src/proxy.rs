@@ -11,6 +11,7 @@ use pinhole_sip::Message;
 use crate::counters::{Counter, Counters};
 use crate::dialogs::{DialogSets, SetId};
 use crate::io::{ConnId, Input, Output, Random};
+use crate::messages::{Messages, Way};
 use crate::registrations::Registrations;
 use crate::sessions::{MediaSessions, Outcome};
 use crate::skinny::Skinny;
@@ -26,6 +27,7 @@ pub struct Proxy {
     pub(crate) config: ProxyConfig,
     rng: Box<dyn Random + Send>,
     pub(crate) counters: Counters,
+    pub(crate) messages: Messages,
     outputs: VecDeque<Output>,
     pub(crate) timers: TimerQueue,
     pub(crate) devices: HashMap<DeviceName, Device>,
@@ -60,6 +62,7 @@ impl Proxy {
             config,
             rng,
             counters: Counters::default(),
+            messages: Messages::default(),
             outputs: VecDeque::new(),
             timers: TimerQueue::default(),
             devices: HashMap::new(),
@@ -132,11 +135,17 @@ impl Proxy {
         &self.counters
     }
 
+    /// Messages by name.
+    pub fn messages(&self) -> &Messages {
+        &self.messages
+    }
+
     fn phone_message(&mut self, conn: ConnId, message: Message, now: Instant) {
         let Some(device) = self.conns.get(&conn).cloned() else {
             self.count(Counter::UnknownConnections);
             return;
         };
+        self.messages.sip(Way::FromPhone, &message);
         if message.is_request() {
             self.count(Counter::PhoneRequests);
             self.phone_request(&device, message, now);
@@ -156,6 +165,7 @@ impl Proxy {
             self.count(Counter::UnknownSources);
             return;
         }
+        self.messages.sip(Way::FromCallManager, &message);
         if message.is_request() {
             self.count(Counter::ClusterRequests);
             self.cluster_request(cluster, source, message, now);

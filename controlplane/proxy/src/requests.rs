@@ -8,6 +8,7 @@ use pinhole_sip::{Message, Method, NameAddr, Uri, name};
 use crate::counters::Counter;
 use crate::dialogs::{DialogSet, End, SetId};
 use crate::io::{Output, Source};
+use crate::messages::Way;
 use crate::proxy::Proxy;
 use crate::relay::Forward;
 use crate::rewriting::{mark_source, without_tag};
@@ -176,11 +177,13 @@ impl Proxy {
         match side {
             Side::Phone => {
                 if let Some(conn) = device.and_then(|device| self.conn_of(device)) {
+                    self.messages.sip_bytes(Way::ToPhone, &bytes);
                     self.output(Output::ToPhone { conn, bytes });
                 }
             }
             Side::Cluster => {
                 if let Some(route) = route.cloned() {
+                    self.messages.sip_bytes(Way::ToCallManager, &bytes);
                     self.output(Output::ToCluster { cluster, route, bytes });
                 }
             }

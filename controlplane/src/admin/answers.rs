@@ -122,6 +122,7 @@ impl Answers {
         for view in views {
             view.process.add_to(&mut counters);
             view.proxy.iter().for_each(|(name, value)| counters.add("proxy", name, *value));
+            view.messages.iter().for_each(|(group, name, value)| counters.add(group, name, *value));
         }
         for (name, value) in self.shared.office.iter().flat_map(|office| office.counters.iter()) {
             counters.add("provisioning", name, value);

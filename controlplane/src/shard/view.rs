@@ -1,5 +1,6 @@
 //! What can be seen of a shard.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -25,6 +26,8 @@ pub struct View {
     pub process: Counters,
     /// What the proxy counted.
     pub proxy: Vec<(&'static str, u64)>,
+    /// Messages by name, with their groups.
+    pub messages: Vec<(&'static str, Cow<'static, str>, u64)>,
     /// Commands not yet acknowledged, and waiting for room.
     pub commands: (usize, usize),
 }
@@ -38,6 +41,7 @@ impl Shard {
             ports: self.proxy.ports(),
             process: self.counters.clone(),
             proxy: self.proxy.counters().iter().collect(),
+            messages: self.proxy.messages().iter().collect(),
             commands: self.media.backlog(),
         }
     }

@@ -11,6 +11,7 @@ use super::streams::Way;
 use crate::config::SecureIndicator;
 use crate::counters::Counter;
 use crate::io::ConnId;
+use crate::messages::Way as Counted;
 use crate::proxy::Proxy;
 
 /// What a phone may say before it has asked to be registered.
@@ -39,18 +40,28 @@ const NOT_CARRIED: [MessageId; 2] =
 
 impl Proxy {
     pub(super) fn skinny_from_phone(&mut self, conn: ConnId, mut frame: Frame, now: Instant) {
+        let id = frame.id();
         self.count(Counter::SkinnyPhoneMessages);
+        self.messages.sccp(Counted::FromPhone, id);
         match self.skinny_to_server(conn, &mut frame, now) {
             Ok(()) => self.skinny_output(SkinnyOutput::ToServer { conn, frame }),
-            Err(counter) => self.count(counter),
+            Err(counter) => {
+                self.count(counter);
+                self.messages.sccp(Counted::DroppedFromPhone, id);
+            }
         }
     }
 
     pub(super) fn skinny_from_server(&mut self, conn: ConnId, mut frame: Frame, now: Instant) {
+        let id = frame.id();
         self.count(Counter::SkinnyServerMessages);
+        self.messages.sccp(Counted::FromCallManager, id);
         match self.skinny_to_phone(conn, &mut frame, now) {
             Ok(()) => self.skinny_output(SkinnyOutput::ToPhone { conn, frame }),
-            Err(counter) => self.count(counter),
+            Err(counter) => {
+                self.count(counter);
+                self.messages.sccp(Counted::DroppedFromCallManager, id);
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Instant;
 
 use crate::io::ConnId;
+use crate::messages::Way;
 use crate::proxy::Proxy;
 
 use connections::Connection;
@@ -60,6 +61,11 @@ impl Proxy {
     }
 
     fn skinny_output(&mut self, output: SkinnyOutput) {
+        match &output {
+            SkinnyOutput::ToPhone { frame, .. } => self.messages.sccp(Way::ToPhone, frame.id()),
+            SkinnyOutput::ToServer { frame, .. } => self.messages.sccp(Way::ToCallManager, frame.id()),
+            _ => {}
+        }
         self.skinny.outputs.push_back(output);
     }
 }
