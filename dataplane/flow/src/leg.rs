@@ -107,7 +107,7 @@ pub struct LegFlags;
 
 impl LegFlags {
     /// The remote address is learned from the first authenticated packet and follows later ones
-    /// (needs an inbound key). Without it, and without [`Self::LATCH`], only the signalled address is accepted.
+    /// (needs an inbound key). Without it only the signalled address is accepted.
     pub const LEARN: u8 = 1;
     /// RTP and RTCP share the RTP port on this leg (RFC 5761).
     pub const RTCP_MUX: u8 = 2;
@@ -115,11 +115,8 @@ impl LegFlags {
     /// (phones that speak SCCP do). So the states of what was sent under the key before are forgotten when
     /// the key changes. Whoever sets this vouches that no key is ordered twice.
     pub const FRESH_KEYS: u8 = 4;
-    /// A plain leg whose far end's address is not signalled accepts the first source that sends RTP, and from
-    /// then on no other, until a new offer. It has no meaning on a leg with a key or a signalled address.
-    pub const LATCH: u8 = 8;
     /// All bits that have a meaning.
-    pub const ALL: u8 = Self::LEARN | Self::RTCP_MUX | Self::FRESH_KEYS | Self::LATCH;
+    pub const ALL: u8 = Self::LEARN | Self::RTCP_MUX | Self::FRESH_KEYS;
 }
 
 /// One side of a session, as the control plane orders it.

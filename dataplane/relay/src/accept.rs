@@ -91,8 +91,6 @@ fn settle_one<B: PacketBuffer>(
         if !work.old_key && learn_source(work, guess, hole, near, slot, now_ns) {
             learned(slot.generation);
         }
-    } else if near.orders.latch && latch_source(work, hole, near, slot, now_ns)? {
-        learned(slot.generation);
     }
     let (live, far_live) = sides(slot, hole.leg());
     count(work, near, live, now_ns);
@@ -164,27 +162,6 @@ fn learn_source(
     }
     slot.change(|slot| leg.publish(sides(slot, hole.leg()).0));
     true
-}
-
-/// Takes the source of the first RTP for the one; true if this was it. Of a burst from several the others came too late.
-#[cold]
-fn latch_source(
-    work: &Work,
-    hole: Pinhole,
-    leg: &mut LegContext,
-    slot: &mut SessionSlot,
-    now_ns: u64,
-) -> Result<bool, DropCause> {
-    let datagram = &work.datagram;
-    if !leg.latches(datagram.source, work.is_rtcp()) {
-        return Err(DropCause::WrongSource);
-    }
-    let seen = Seen { address: datagram.source, mac: datagram.mac, vlan: datagram.vlan, rank: Rank::Late };
-    if leg.rtp_source.is_some() || !learn(&mut leg.rtp_source, &seen, now_ns) {
-        return Ok(false);
-    }
-    slot.change(|slot| leg.publish(sides(slot, hole.leg()).0));
-    Ok(true)
 }
 
 #[cold]

@@ -29,7 +29,7 @@ pub struct Context {
 pub struct LegContext {
     /// The orders.
     pub orders: LegOrders,
-    /// Where authenticated RTP came from, on a leg that learns; where RTP first came from, on one that latches.
+    /// Where authenticated RTP came from, on a leg that learns.
     pub rtp_source: Option<Source>,
 
     /// Keys of packets that arrive; `None`: none yet, or plain RTP.
@@ -98,8 +98,6 @@ pub struct LegOrders {
     pub port: u8,
     /// The source is learned.
     pub learn: bool,
-    /// The leg is plain, its far end is not signalled, and the first source is the one.
-    pub latch: bool,
     /// RTCP shares the RTP port.
     pub mux: bool,
     /// SRTP. A leg that learns is secure even while it has no keys yet: it accepts and sends nothing
@@ -137,14 +135,12 @@ impl LegOrders {
             |port| (port != 0 && !address.is_unspecified()).then(|| SocketAddrV4::new(address, port));
         let mux = leg.has(LegFlags::RTCP_MUX);
         let learn = leg.has(LegFlags::LEARN);
-        let secure = learn || leg.inbound.suite != 0 || leg.outbound.suite != 0;
         sane.then_some(Self {
             port: leg.port,
             learn,
-            latch: leg.has(LegFlags::LATCH) && !secure && remote(leg.remote_rtp).is_none(),
             mux,
             keeps_index: false,
-            secure,
+            secure: learn || leg.inbound.suite != 0 || leg.outbound.suite != 0,
             dscp: (leg.dscp < 64).then_some(leg.dscp),
             local_rtp: leg.local_rtp,
             local_rtcp: leg.local_rtcp,
@@ -227,8 +223,8 @@ impl LegContext {
     }
 
     /// Takes over from `old`, whose orders this leg's replace, what outlives an update. `same_key`: of
-    /// packets that arrive. `anew`: after a new offer.
-    pub fn inherit(&mut self, old: &mut Self, same_key: bool, anew: bool) {
+    /// packets that arrive.
+    pub fn inherit(&mut self, old: &mut Self, same_key: bool) {
         self.reception = old.reception;
         self.recent_inbound = old.recent_inbound;
         self.recent_outbound = old.recent_outbound;
@@ -241,9 +237,7 @@ impl LegContext {
         // The same phone under a new key, or with a new address before it has sent from there, is still
         // where it was; a new address with a new key is another phone.
         let same_phone = same_key || self.orders.remote_rtp == old.orders.remote_rtp;
-        let learned = self.orders.learn && old.orders.learn && same_phone;
-        let latched = self.orders.latch && old.orders.latch && !anew;
-        if (learned || latched) && self.orders.port == old.orders.port {
+        if self.orders.learn && self.orders.port == old.orders.port && same_phone {
             self.rtp_source = old.rtp_source;
             self.rtcp_source = old.rtcp_source;
         }
@@ -329,19 +323,6 @@ impl LegContext {
             self.last_sent = ssrc;
             self.recent_outbound.touch(ssrc);
         }
-    }
-
-    /// Whether a leg that latches accepts packets of a kind from a source: RTP from any until there is a first, then from that
-    /// one alone, and RTCP from its address.
-    #[inline]
-    pub fn latches(&self, source: SocketAddrV4, rtcp: bool) -> bool {
-        let first = self.rtp_source.as_ref().map(|first| first.address);
-        self.orders.latch
-            && match first {
-                None => !rtcp,
-                Some(first) if rtcp => first.ip() == source.ip(),
-                Some(first) => first == source,
-            }
     }
 
     /// The source that packets of a kind are sent back to; under rtcp-mux RTCP follows RTP.

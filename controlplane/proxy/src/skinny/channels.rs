@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use pinhole_flow::{Leg, LegFlags, MasterKey, Suite};
+use pinhole_flow::{Leg, MasterKey, Suite};
 use pinhole_sccp::{Algorithm, Channel, Encryption, FieldError, Frame, KeyBlock, MediaStatus, MessageId};
 
 use super::SkinnyOutput;
@@ -58,19 +58,6 @@ fn remote(at: SocketAddr) -> Remote {
 
 fn direct(leg: &mut Leg, at: SocketAddr) {
     set_remote(leg, &remote(at), false, true);
-}
-
-/// The inside leg's far end: where it is sent to or, if only it sends, who it is said to be, or else whoever does.
-fn far_end(inside: &mut Leg, far: Option<SocketAddr>) {
-    inside.flags &= !(LegFlags::LEARN | LegFlags::LATCH);
-    match far {
-        Some(far) => direct(inside, far),
-        None => {
-            set_remote(inside, &Remote { ip: None, rtp: 0, rtcp: 0, zero: false }, false, true);
-            let keyed = inside.inbound != MasterKey::NONE;
-            inside.flags |= if keyed { LegFlags::LEARN } else { LegFlags::LATCH };
-        }
-    }
 }
 
 impl Proxy {
@@ -142,8 +129,8 @@ impl Proxy {
                 Way::Transmit => (outside.inbound, inside.outbound) = (ours, theirs),
             }
             // Where a channel's media comes from is said by few; where it goes to is where it comes from.
-            if way == Way::Transmit || !transmits {
-                far_end(inside, usable);
+            if let Some(far) = usable.filter(|_| way == Way::Transmit || !transmits) {
+                direct(inside, far);
             }
         });
         Ok(())

@@ -225,45 +225,6 @@ fn sender_that_is_named_is_heard_inside_and_hidden_outside() {
 }
 
 #[test]
-fn sender_that_is_not_named_is_whoever_sends_until_the_far_end_is_known() {
-    let mut stage = Stage::registered();
-    stage.server_sends(1, open(7, None));
-    let inside = |stage: &Stage| stage.orders().legs[1];
-    assert!(inside(&stage).has(LegFlags::LATCH) && !inside(&stage).has(LegFlags::LEARN));
-    assert_eq!((inside(&stage).remote_ip, inside(&stage).remote_rtp), ([0; 16], 0));
-    stage.phone_sends(1, open_ack(7, 0x107, CLAIMED, 0));
-    assert!(
-        stage.commands_of(CommandKind::Update).iter().all(|update| update.anew & 2 == 0),
-        "only the call manager names another sender"
-    );
-    stage.server_sends(1, start(7, FAR, None));
-    assert_eq!((inside(&stage).flags, inside(&stage).remote_rtp), (0, 24000));
-    stage.server_sends(1, open(7, None));
-    assert_eq!(
-        (inside(&stage).flags, inside(&stage).remote_rtp),
-        (0, 24000),
-        "where it is sent to, it comes from"
-    );
-    stage.server_sends(1, end(MessageId::STOP_MEDIA_TRANSMISSION, 7));
-    assert_eq!((inside(&stage).flags, inside(&stage).remote_rtp), (0, 24000));
-    stage.server_sends(1, open(7, None));
-    assert!(
-        inside(&stage).has(LegFlags::LATCH) && inside(&stage).remote_rtp == 0,
-        "another may play music now"
-    );
-}
-
-#[test]
-fn sender_that_has_a_key_and_is_not_named_is_learned() {
-    let mut stage = Stage::registered();
-    stage.server_sends(1, open(7, Some(theirs(1))));
-    let [_, inside] = stage.orders().legs;
-    assert_eq!((inside.flags, inside.remote_rtp), (LegFlags::LEARN, 0));
-    stage.server_sends(1, start(7, FAR, Some(theirs(2))));
-    assert_eq!((stage.orders().legs[1].flags, stage.orders().legs[1].remote_rtp), (0, 24000));
-}
-
-#[test]
 fn sender_that_is_no_valid_address_is_not_shown_either() {
     let inside = u32::from_le_bytes([10, 20, 0, 30]);
     // A port that is none; an address that the message cuts off; an address without its port.
