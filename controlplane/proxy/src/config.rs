@@ -90,6 +90,19 @@ pub struct ClusterConfig {
 pub struct SkinnyCalls {
     /// What decides whether phones show a call as secure.
     pub secure_indicator: SecureIndicator,
+    /// Whose keys phones get.
+    pub keys: SkinnyKeys,
+}
+
+/// Whose keys the SCCP phones of an encrypted call manager get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkinnyKeys {
+    /// Ours: what the call manager gives is used inside alone.
+    #[default]
+    Rewrite,
+    /// The call manager's, where it gives one: it is used on both sides, and media passes as it is.
+    Relay,
 }
 
 /// What decides whether SCCP phones show a call as secure.

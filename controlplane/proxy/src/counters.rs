@@ -168,6 +168,8 @@ pinhole_admin::counters! {
     SkinnyKeysUnusable = "skinny_keys_unusable",
     /// SCCP channels refused: inside one way of the call would be keyed and the other in the clear.
     SkinnyKeysMixed = "skinny_keys_mixed",
+    /// SCCP channels refused: the call manager's key is to reach the phone, and is that of the other way too.
+    SkinnyKeysSame = "skinny_keys_same",
     /// SCCP encryption blocks without a sensible algorithm, taken for none.
     SkinnyKeysUnreadable = "skinny_keys_unreadable",
     /// Calls that a call manager shows as secure and that SCCP phones were told are not: part of the way is in the clear.

@@ -9,6 +9,7 @@ use pinhole_flow::Suite;
 use pinhole_flow::settings::PortSettings;
 use pinhole_provisioning::service::Encryption;
 use pinhole_provisioning::xml::Server;
+use pinhole_proxy::SkinnyKeys;
 use regex::Regex;
 
 use super::{Cluster, Config, ConnectionLimits, Http, Problem, Provisioning, REPLY_PORTS};
@@ -387,6 +388,11 @@ const SCCP_NAME_MAX: usize = 47;
 fn sccp(config: &Config, cluster: &Cluster, n: usize, found: &mut Found) {
     if cluster.sccp.len() > SCCP_MAX {
         found.add(format!("cluster[{n}].sccp"), format!("phones know {SCCP_MAX} call managers at most"));
+    }
+    if cluster.sccp_keys == SkinnyKeys::Relay && cluster.sccp.iter().any(|sccp| sccp.authority.is_none()) {
+        let message =
+            "a key that phones get must not be in the clear inside: each [[cluster.sccp]] needs an authority";
+        found.add(format!("cluster[{n}].sccp_keys"), message);
     }
     let mut listeners = BTreeSet::new();
     for (m, sccp) in cluster.sccp.iter().enumerate() {

@@ -17,7 +17,7 @@ use pinhole_devices::{AuthoritySettings, Overdue};
 use pinhole_flow::settings::DataplaneSettings;
 use pinhole_provisioning::service::Encryption;
 use pinhole_provisioning::xml::RewriteRules;
-use pinhole_proxy::SecureIndicator;
+use pinhole_proxy::{SecureIndicator, SkinnyKeys};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -277,6 +277,9 @@ pub struct Cluster {
     /// What decides whether its SCCP phones show a call as secure.
     #[serde(default)]
     pub secure_indicator: SecureIndicator,
+    /// Whose keys its SCCP phones get.
+    #[serde(default)]
+    pub sccp_keys: SkinnyKeys,
     /// Its TFTP server, usually port 69. Neither this nor `http_server`: its phones fetch nothing from us.
     #[serde(default)]
     pub tftp_server: Option<SocketAddr>,

@@ -107,6 +107,11 @@ fn each_mistake_is_one_line_with_its_key() {
             "call_manager = \"10.20.0.10:2443\"\ncertificate_name = \"cm.example\"",
             "cluster[0].sccp[0].certificate_name: is of no use without authority",
         ),
+        (
+            "devices = \"^SEP\"",
+            "sccp_keys = \"relay\"",
+            "cluster[0].sccp_keys: a key that phones get must not be",
+        ),
         ("10.20.0.11:2000", "0.0.0.0:2000", "cluster[0].sccp[1].call_manager: needs an address and a port"),
         (
             "port = \"outside\"",

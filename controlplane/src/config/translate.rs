@@ -36,7 +36,10 @@ impl Config {
                         encrypted: sccp.authority.is_some(),
                     })
                     .collect(),
-                skinny_calls: proxy::SkinnyCalls { secure_indicator: cluster.secure_indicator },
+                skinny_calls: proxy::SkinnyCalls {
+                    secure_indicator: cluster.secure_indicator,
+                    keys: cluster.sccp_keys,
+                },
             })
         });
         let media = self.dataplane.port.iter().map(|port| proxy::MediaPort {

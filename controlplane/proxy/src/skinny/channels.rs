@@ -9,6 +9,7 @@ use pinhole_sccp::{Algorithm, Channel, Encryption, FieldError, Frame, KeyBlock, 
 use super::SkinnyOutput;
 use super::streams::{Half, Medium, StreamId, Way};
 use crate::calls::Remote;
+use crate::config::SkinnyKeys;
 use crate::counters::Counter;
 use crate::io::ConnId;
 use crate::offer_answer::{reachable, set_remote};
@@ -98,15 +99,19 @@ impl Proxy {
         let far = channel.endpoint().ok().and_then(pinhole_sccp::Endpoint::socket_address);
         let usable = far.filter(|far| reachable(far.ip()) && far.port() != 0);
         let block = channel.encryption();
-        let theirs = self.skinny_inside_key(block)?;
+        let theirs = self.skinny_inside_key(&block)?;
         if way == Way::Transmit && usable.is_none() {
             return Err(Counter::SkinnyUnreachable);
         }
         self.skinny_settle(conn, (party, call), medium);
         let id = self.skinny_stream(conn, call, medium, now)?;
         self.skinny_matches(id, way, &theirs)?;
-        let (ours, encryption) = match self.skinny.streams.get(&id) {
-            Some(stream) if stream.clear => (MasterKey::NONE, None),
+        let (ours, encryption) = match block {
+            _ if self.skinny.streams.get(&id).is_some_and(|stream| stream.clear) => (MasterKey::NONE, None),
+            Ok(KeyBlock::Keyed(encryption)) if self.skinny_relays(conn) => {
+                self.skinny_differs(id, way, &theirs)?;
+                (theirs, Some(encryption))
+            }
             _ => {
                 let (ours, encryption) = self.skinny_key();
                 (ours, Some(encryption))
@@ -149,6 +154,23 @@ impl Proxy {
         if open && keyed(others) != keyed(theirs) { Err(Counter::SkinnyKeysMixed) } else { Ok(()) }
     }
 
+    /// Whether the call manager's keys are to reach the phone.
+    fn skinny_relays(&self, conn: ConnId) -> bool {
+        let cluster = self.skinny.connections.get(&conn).map(|connection| connection.cluster);
+        let cluster = cluster.and_then(|at| self.config.clusters.get(at));
+        cluster.is_some_and(|cluster| cluster.skinny_calls.keys == SkinnyKeys::Relay)
+    }
+
+    /// Whether a key that is to reach the phone is not the other way's: else what was sent to the phone could be sent back to
+    /// us, and would pass for the phone's.
+    fn skinny_differs(&self, id: StreamId, way: Way, theirs: &MasterKey) -> Result<(), Counter> {
+        let slot = self.skinny.streams.get(&id).map(|stream| stream.slot);
+        let session = slot.and_then(|slot| self.sessions.get(slot)).ok_or(Counter::SkinnyMalformed)?;
+        let [outside, _] = &session.orders.legs;
+        let others = if way == Way::Receive { &outside.inbound } else { &outside.outbound };
+        if others == theirs { Err(Counter::SkinnyKeysSame) } else { Ok(()) }
+    }
+
     /// Puts our key, or none, and our outside address into a message to the phone. A channel whose sender is not named stays
     /// so.
     fn skinny_write(
@@ -175,7 +197,7 @@ impl Proxy {
     }
 
     /// The key of the inside leg that a call manager's block orders; [`MasterKey::NONE`] for none.
-    fn skinny_inside_key(&mut self, block: Result<KeyBlock, FieldError>) -> Result<MasterKey, Counter> {
+    fn skinny_inside_key(&mut self, block: &Result<KeyBlock, FieldError>) -> Result<MasterKey, Counter> {
         let encryption = match block {
             Ok(KeyBlock::Keyed(encryption)) => encryption,
             Ok(KeyBlock::Unreadable { .. }) => {

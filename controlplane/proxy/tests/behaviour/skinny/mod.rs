@@ -10,5 +10,6 @@ mod media;
 mod passing;
 mod ports;
 mod registration;
+mod relay;
 mod stage;
 mod storm;

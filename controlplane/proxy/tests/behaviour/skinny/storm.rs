@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pinhole_proxy::{ConnId, Counter, SkinnyInput};
+use pinhole_proxy::{ConnId, Counter, SecureIndicator, SkinnyCalls, SkinnyInput, SkinnyKeys};
 use pinhole_sccp::{Encryption, Framer, Limits, MasterKey, MasterSalt, MessageId, Sender};
 
 use super::stage::*;
@@ -130,10 +130,11 @@ fn spoilt(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Plays a storm out. Returns how often a stream ended for which reason.
-fn storm(seed: u64) -> BTreeMap<&'static str, u32> {
+fn storm(seed: u64, calls: SkinnyCalls) -> BTreeMap<&'static str, u32> {
     let corpus = corpus();
     let mut config = config();
     config.max_sessions = SESSIONS;
+    config.clusters[0].skinny_calls = calls;
     let mut stage = Stage::with(config);
     let mut dice = Dice(seed);
     let mut place = Place { seed, connection: 0, frame: 0 };
@@ -235,8 +236,8 @@ fn storm(seed: u64) -> BTreeMap<&'static str, u32> {
     reasons
 }
 
-fn is_survived(seed: u64) {
-    let reasons = storm(seed);
+fn is_survived(seed: u64, calls: SkinnyCalls) {
+    let reasons = storm(seed, calls);
     let known = ["frame_too_short", "frame_too_long", "frame_version"];
     assert_eq!(reasons.keys().filter(|reason| !known.contains(reason)).count(), 0, "{reasons:?}");
     assert!(reasons.len() == known.len(), "{reasons:?}");
@@ -244,20 +245,23 @@ fn is_survived(seed: u64) {
 
 #[test]
 fn first_quarter_of_a_million_frames_is_survived() {
-    is_survived(0x5EED_0001);
+    is_survived(0x5EED_0001, SkinnyCalls::default());
 }
 
 #[test]
 fn second_quarter_of_a_million_frames_is_survived() {
-    is_survived(0x5EED_0002);
+    is_survived(0x5EED_0002, SkinnyCalls::default());
 }
 
 #[test]
 fn third_quarter_of_a_million_frames_is_survived() {
-    is_survived(0x5EED_0003);
+    is_survived(0x5EED_0003, SkinnyCalls { keys: SkinnyKeys::Relay, ..SkinnyCalls::default() });
 }
 
 #[test]
 fn last_quarter_of_a_million_frames_is_survived() {
-    is_survived(0x5EED_0004);
+    is_survived(
+        0x5EED_0004,
+        SkinnyCalls { secure_indicator: SecureIndicator::CallManager, ..SkinnyCalls::default() },
+    );
 }

@@ -1,0 +1,114 @@
+//! The call manager's own keys for phones: media passes as it is.
+
+use pinhole_flow::{CommandKind, MasterKey, Suite};
+use pinhole_proxy::{Counter, SkinnyCalls, SkinnyKeys};
+use pinhole_sccp::{
+    Algorithm, Encryption, Frame, KeyBlock, MasterKey as SccpKey, MasterSalt, MediaStatus, MessageId,
+};
+
+use super::stage::*;
+
+fn stage() -> Stage {
+    Stage::encrypted(SkinnyCalls { keys: SkinnyKeys::Relay, ..SkinnyCalls::default() })
+}
+
+fn theirs(fill: u8) -> Encryption {
+    Encryption::new(SccpKey::new([fill; 16]), MasterSalt::new([fill; 14]))
+}
+
+fn flow_key(suite: Suite, fill: u8) -> MasterKey {
+    MasterKey::new(suite, &[fill; 30]).unwrap()
+}
+
+fn refused(stage: &mut Stage, frame: Frame) {
+    stage.server_sends(1, frame);
+    assert_eq!(stage.at_server().channel().unwrap().status(), Ok(MediaStatus::UNKNOWN));
+    assert!(stage.phone.is_empty());
+}
+
+#[test]
+fn call_managers_keys_reach_the_phone_and_both_sides_of_the_session() {
+    let mut stage = stage();
+    let eighty = Encryption { algorithm: Algorithm::AesCm128HmacSha1_80, ..theirs(2) };
+    stage.server_sends(1, open(7, Some(theirs(1))));
+    let opened = stage.at_phone();
+    assert_eq!(opened, open(7, Some(theirs(1))), "a channel without a sender passes as it is");
+    stage.server_sends(1, start(7, FAR, Some(eighty.clone())));
+    let mut started = stage.at_phone();
+    let [outside, inside] = stage.orders().legs;
+    assert_eq!(endpoint(&started), format!("203.0.113.5:{}", outside.local_rtp));
+    started.channel_mut().unwrap().set_endpoint(FAR.parse().unwrap()).unwrap();
+    assert_eq!(started, start(7, FAR, Some(eighty)), "only the address is ours");
+    let (one, two) = (flow_key(Suite::AesCm128HmacSha1_32, 1), flow_key(Suite::AesCm128HmacSha1_80, 2));
+    assert_eq!((outside.outbound, inside.inbound), (one, one));
+    assert_eq!((outside.inbound, inside.outbound), (two, two));
+}
+
+#[test]
+fn way_that_is_not_open_has_a_key_that_nobody_has() {
+    let mut stage = stage();
+    stage.server_sends(1, open(7, Some(theirs(1))));
+    let [outside, inside] = stage.orders().legs;
+    assert!(outside.inbound.suite().is_some() && inside.outbound == MasterKey::NONE);
+    stage.server_sends(1, start(7, FAR, Some(theirs(2))));
+    stage.server_sends(1, end(MessageId::CLOSE_RECEIVE_CHANNEL, 7));
+    let [outside, inside] = stage.orders().legs;
+    let one = flow_key(Suite::AesCm128HmacSha1_32, 1);
+    assert!(outside.outbound.suite().is_some() && outside.outbound != one);
+    assert_eq!(inside.inbound, MasterKey::NONE);
+    // The same channel once more, with its own key or another.
+    for fill in [1, 3, 1] {
+        stage.server_sends(1, open(7, Some(theirs(fill))));
+        assert_eq!(stage.orders().legs[0].outbound, flow_key(Suite::AesCm128HmacSha1_32, fill));
+        assert_eq!(stage.orders().legs[1].inbound, flow_key(Suite::AesCm128HmacSha1_32, fill));
+    }
+    assert_eq!(stage.commands_of(CommandKind::Open).len(), 1);
+}
+
+#[test]
+fn call_in_the_clear_inside_has_keys_of_ours_outside() {
+    let mut stage = stage();
+    let (opened, started) = stage.talk(1, 7);
+    let [outside, inside] = stage.orders().legs;
+    assert_eq!((outside.outbound, outside.inbound), (key_in(&opened), key_in(&started)));
+    assert_eq!((inside.inbound, inside.outbound), (MasterKey::NONE, MasterKey::NONE));
+}
+
+#[test]
+fn key_of_the_other_way_is_refused() {
+    for (first, second) in [
+        (open(7, Some(theirs(1))), start(7, FAR, Some(theirs(1)))),
+        (start(7, FAR, Some(theirs(1))), open(7, Some(theirs(1)))),
+    ] {
+        let mut stage = stage();
+        stage.server_sends(1, first);
+        stage.phone.clear();
+        let before = stage.orders();
+        refused(&mut stage, second);
+        assert_eq!(stage.count(Counter::SkinnyKeysSame), 1);
+        assert_eq!((stage.orders(), stage.proxy.sessions().len()), (before, 1));
+    }
+}
+
+#[test]
+fn key_that_cannot_be_checked_is_not_relayed_either() {
+    let gcm = Encryption { algorithm: Algorithm::AeadAes128Gcm, ..theirs(1) };
+    let mut stage = stage();
+    refused(&mut stage, open(7, Some(gcm)));
+    assert_eq!(stage.count(Counter::SkinnyKeysUnusable), 1);
+    stage.server_sends(1, open(7, Some(theirs(1))));
+    stage.phone.clear();
+    refused(&mut stage, start(7, FAR, None));
+    assert_eq!(stage.count(Counter::SkinnyKeysMixed), 1);
+}
+
+#[test]
+fn what_stands_behind_the_salt_does_not_pass() {
+    let mut stage = stage();
+    let mut bytes = open(7, Some(theirs(1))).body().to_vec();
+    bytes[66..68].copy_from_slice(&[0xA5; 2]);
+    stage.server_sends(1, frame(MessageId::OPEN_RECEIVE_CHANNEL, 17, &bytes));
+    let seen = stage.at_phone();
+    assert_eq!(seen.channel().unwrap().encryption(), Ok(KeyBlock::Keyed(theirs(1))));
+    assert_eq!(seen.body()[66..68], [0; 2]);
+}
