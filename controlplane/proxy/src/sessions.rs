@@ -288,7 +288,7 @@ fn blank_leg() -> Leg {
         port: 0,
         flags: 0,
         dscp: 255,
-        reserved: 0,
+        latch_prefix: 0,
         local_rtp: 0,
         local_rtcp: 0,
         remote_rtp: 0,

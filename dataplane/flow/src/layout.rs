@@ -26,7 +26,7 @@ use crate::{
 /// `PINHOLE` and a zero byte.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"PINHOLE\0");
 /// Version of the contract: what the fields mean. Raised when the meaning changes but the layout doesn't.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 /// Most signalling shards.
 pub const MAX_SHARDS: usize = 16;
 /// Most workers that a region has room for.
@@ -280,7 +280,7 @@ describe! {
     MasterKey { suite, reserved, salt, key }
     Mki { len, bytes }
     Leg {
-        port, flags, dscp, reserved, local_rtp, local_rtcp, remote_rtp, remote_rtcp, next_hop, remote_ip,
+        port, flags, dscp, latch_prefix, local_rtp, local_rtcp, remote_rtp, remote_rtcp, next_hop, remote_ip,
         inbound, outbound, mki, reserved2,
     }
     Session { legs }

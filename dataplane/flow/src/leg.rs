@@ -115,8 +115,12 @@ impl LegFlags {
     /// (phones that speak SCCP do). So the states of what was sent under the key before are forgotten when
     /// the key changes. Whoever sets this vouches that no key is ordered twice.
     pub const FRESH_KEYS: u8 = 4;
+    /// A plain leg whose sender is not signalled: the first one that sends RTP from the network `remote_ip` /
+    /// `latch_prefix` is the only one that is accepted, until an update says otherwise or a new offer stands behind it
+    /// ([`Command::anew`](crate::Command::anew)). Nothing is sent to it. Not with keys, nor with signalled ports.
+    pub const LATCH: u8 = 8;
     /// All bits that have a meaning.
-    pub const ALL: u8 = Self::LEARN | Self::RTCP_MUX | Self::FRESH_KEYS;
+    pub const ALL: u8 = Self::LEARN | Self::RTCP_MUX | Self::FRESH_KEYS | Self::LATCH;
 }
 
 /// One side of a session, as the control plane orders it.
@@ -130,8 +134,8 @@ pub struct Leg {
     pub flags: u8,
     /// DSCP of packets sent on this leg, 0 to 63; 255: copied from the packet that came in.
     pub dscp: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// With [`LegFlags::LATCH`] the length of the network's prefix in bits of `remote_ip`, 96 to 128; else zero.
+    pub latch_prefix: u8,
     /// Local UDP port for RTP: even, in the port's media range.
     pub local_rtp: u16,
     /// Local UDP port for RTCP, `local_rtp + 1`; kept allocated under rtcp-mux.
@@ -142,7 +146,7 @@ pub struct Leg {
     pub remote_rtcp: u16,
     /// Index into the next-hop table, for packets to the signalled address.
     pub next_hop: u32,
-    /// Signalled remote address; IPv4 as an IPv4-mapped IPv6 address.
+    /// Signalled remote address; IPv4 as an IPv4-mapped IPv6 address. With [`LegFlags::LATCH`] a network's.
     pub remote_ip: [u8; 16],
     /// Key of packets that arrive on this leg.
     pub inbound: MasterKey,

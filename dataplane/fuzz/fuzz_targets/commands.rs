@@ -47,6 +47,10 @@ impl Side {
         let pair = (slot as u16 % 4 * 4 + 2 * u16::from(number) + u16::from(self.shift)) % 18;
         let mut leg = leg(number ^ u8::from(self.port), MEDIA.start() + 2 * pair, remote);
         leg.flags = self.flags & LegFlags::ALL;
+        if leg.has(LegFlags::LATCH) {
+            (leg.remote_rtp, leg.remote_rtcp) = (0, 0);
+            leg.latch_prefix = 96 + self.shift % 33;
+        }
         leg.next_hop = u32::from(self.next_hop % 9);
         for (key, suite) in [&mut leg.inbound, &mut leg.outbound].into_iter().zip(self.suites) {
             *key = Suite::from_code(suite % 9).map_or(MasterKey::NONE, |suite| master(suite, number));

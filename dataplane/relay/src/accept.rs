@@ -1,6 +1,8 @@
 //! The middle of the way: replay, commit, learn, count, and the way out. State changes here, and only for
 //! packets that are authentic, or come from the signalled address of a plain leg.
 
+use std::num::NonZeroU64;
+
 use arrayvec::ArrayVec;
 use pinhole_flow::{DropCause, Event, EventKind, LegLive, SessionSlot};
 use pinhole_srtp::kernels::Kind;
@@ -9,7 +11,7 @@ use pinhole_srtp::{Guess, highest};
 use crate::admit::check_inside;
 use crate::buffer::PacketBuffer;
 use crate::depart::depart;
-use crate::learn::{Rank, Seen, learn};
+use crate::learn::{Rank, Seen, Source, learn};
 use crate::network::Network;
 use crate::output::{BURST_EVENTS, Frames};
 use crate::pinhole::Pinhole;
@@ -85,12 +87,19 @@ fn settle_one<B: PacketBuffer>(
     let hole = work.pinhole.ok_or(DropCause::ClosedPinhole)?;
     let (near, far) = context.sides(hole.leg());
     let guess = work.guess;
+    let mut moved = false;
     if let Some(guess) = &guess {
         commit(work, guess, near, sides(slot, hole.leg()).0)?;
         // A phone that is elsewhere may have the new key already.
         if !work.old_key && learn_source(work, guess, hole, near, slot, now_ns) {
-            learned(slot.generation);
+            moved = true;
         }
+    }
+    if near.orders.latch {
+        moved = latch(work, hole, near, slot, now_ns)?;
+    }
+    if moved {
+        learned(slot.generation);
     }
     let (live, far_live) = sides(slot, hole.leg());
     count(work, near, live, now_ns);
@@ -162,6 +171,35 @@ fn learn_source(
     }
     slot.change(|slot| leg.publish(sides(slot, hole.leg()).0));
     true
+}
+
+/// Latches a plain leg to the first who sends RTP. Others of the same burst were let in before; here they are not. True if it
+/// was latched.
+#[cold]
+fn latch(
+    work: &Work,
+    hole: Pinhole,
+    leg: &mut LegContext,
+    slot: &mut SessionSlot,
+    now_ns: u64,
+) -> Result<bool, DropCause> {
+    let datagram = &work.datagram;
+    if !leg.may_latch(datagram.source, work.is_rtcp()) {
+        return Err(DropCause::WrongSource);
+    }
+    if leg.rtp_source.is_some() {
+        return Ok(false);
+    }
+    leg.rtp_source = Some(Source {
+        address: datagram.source,
+        mac: datagram.mac,
+        vlan: datagram.vlan,
+        restarted: 0,
+        moved_ns: NonZeroU64::new(now_ns).unwrap_or(NonZeroU64::MIN),
+        heard_ns: now_ns,
+    });
+    slot.change(|slot| leg.publish(sides(slot, hole.leg()).0));
+    Ok(true)
 }
 
 #[cold]

@@ -133,13 +133,15 @@ fn kind(packet: &[u8], rtcp_port: bool, mux: bool) -> Result<Kind, DropCause> {
     }
 }
 
-/// A leg that does not learn accepts the signalled address alone. One that learns accepts any that a
+/// A leg that does not learn accepts the signalled address alone, or whom it is latched to. One that learns accepts any that a
 /// sender on the wire can have, for the tag decides.
 #[inline]
 fn check_source(work: &Work, leg: &LegContext, network: &Network) -> Result<(), DropCause> {
     let source = work.datagram.source;
     let spoofed = work.hops == 0 && network.is_own(*source.ip()).is_some();
-    let expected = leg.orders.learn || leg.orders.signalled(work.is_rtcp()) == Some(source);
+    let expected = leg.orders.learn
+        || leg.orders.signalled(work.is_rtcp()) == Some(source)
+        || (leg.orders.latch && leg.may_latch(source, work.is_rtcp()));
     let possible = source.port() != 0 && !source.ip().is_unspecified() && !never_remote(*source.ip());
     if spoofed || !expected || !possible { Err(DropCause::WrongSource) } else { Ok(()) }
 }

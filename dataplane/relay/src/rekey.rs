@@ -59,7 +59,7 @@ pub fn renew(
 ) -> Renewed {
     let (key_was, key_is) = (fingerprint(&was.inbound), fingerprint(&is.inbound));
     let same_key = key_was.is_some() && key_was == key_is;
-    new.inherit(old, same_key);
+    new.inherit(old, same_key, anew);
     if same_key {
         new.windows = take(&mut old.windows);
         new.before = old.before.take();

@@ -29,7 +29,7 @@ pub struct Context {
 pub struct LegContext {
     /// The orders.
     pub orders: LegOrders,
-    /// Where authenticated RTP came from, on a leg that learns.
+    /// Where authenticated RTP came from, on a leg that learns; or the first RTP, on one that latches.
     pub rtp_source: Option<Source>,
 
     /// Keys of packets that arrive; `None`: none yet, or plain RTP.
@@ -55,9 +55,13 @@ pub struct LegContext {
     last_sent: u32,
     /// Whether there are `retired` that were sent.
     retired_outbound: bool,
+    /// How much of `network` counts.
+    network_bits: u8,
 
     /// SSRCs that were sent lately.
     pub recent_outbound: Recent,
+    /// Where the source may be, on a leg that latches.
+    network: u32,
     /// SSRCs that made room for others.
     retired: Option<Box<RetiredStreams>>,
     /// Where authenticated RTCP came from, on a leg that learns and has no rtcp-mux.
@@ -106,6 +110,8 @@ pub struct LegOrders {
     /// What is sent goes out under the key that it came under on the other leg: as it came, so that no index is used
     /// for two packets.
     pub keeps_index: bool,
+    /// The source is the first that sends from the leg's network.
+    pub latch: bool,
     /// DSCP of what is sent; `None`: that of what came in.
     pub dscp: Option<u8>,
     /// Local port for RTP.
@@ -135,12 +141,23 @@ impl LegOrders {
             |port| (port != 0 && !address.is_unspecified()).then(|| SocketAddrV4::new(address, port));
         let mux = leg.has(LegFlags::RTCP_MUX);
         let learn = leg.has(LegFlags::LEARN);
-        sane.then_some(Self {
+        let latch = leg.has(LegFlags::LATCH);
+        let secure = learn || leg.inbound.suite != 0 || leg.outbound.suite != 0;
+        let latch_is_sane = match latch {
+            true => {
+                (96..=128).contains(&leg.latch_prefix)
+                    && !secure
+                    && (leg.remote_rtp, leg.remote_rtcp) == (0, 0)
+            }
+            false => leg.latch_prefix == 0,
+        };
+        (sane && latch_is_sane).then_some(Self {
             port: leg.port,
             learn,
             mux,
+            secure,
             keeps_index: false,
-            secure: learn || leg.inbound.suite != 0 || leg.outbound.suite != 0,
+            latch,
             dscp: (leg.dscp < 64).then_some(leg.dscp),
             local_rtp: leg.local_rtp,
             local_rtcp: leg.local_rtcp,
@@ -210,6 +227,8 @@ impl LegContext {
             before: None,
             rtp_source: None,
             rtcp_source: None,
+            network: unmapped_v4(leg.remote_ip).map_or(0, u32::from),
+            network_bits: leg.latch_prefix.saturating_sub(96).min(32),
             reception: Reception::default(),
             windows: Windows::new(if leg.inbound.suite == 0 { 0 } else { window }),
             recent_inbound: Recent::default(),
@@ -223,8 +242,8 @@ impl LegContext {
     }
 
     /// Takes over from `old`, whose orders this leg's replace, what outlives an update. `same_key`: of
-    /// packets that arrive.
-    pub fn inherit(&mut self, old: &mut Self, same_key: bool) {
+    /// packets that arrive; `anew`: a new offer stands behind the update.
+    pub fn inherit(&mut self, old: &mut Self, same_key: bool, anew: bool) {
         self.reception = old.reception;
         self.recent_inbound = old.recent_inbound;
         self.recent_outbound = old.recent_outbound;
@@ -240,6 +259,28 @@ impl LegContext {
         if self.orders.learn && self.orders.port == old.orders.port && same_phone {
             self.rtp_source = old.rtp_source;
             self.rtcp_source = old.rtcp_source;
+        }
+        let same_network = self.orders.port == old.orders.port && self.network == old.network;
+        let same_network = same_network && self.network_bits == old.network_bits;
+        if self.orders.latch && old.orders.latch && same_network && !anew {
+            self.rtp_source = old.rtp_source;
+        }
+    }
+
+    /// Whether a packet may come from there, on a leg that latches: from whom it is latched to, RTCP from the port above, or
+    /// the first from anybody in the network. It is RTP that counts, so RTCP is never first.
+    #[cold]
+    pub fn may_latch(&self, from: SocketAddrV4, rtcp: bool) -> bool {
+        let above = |port: u16| port.checked_add(1);
+        match &self.rtp_source {
+            Some(source) if rtcp && !self.orders.mux => {
+                from.ip() == source.address.ip() && Some(from.port()) == above(source.address.port())
+            }
+            Some(source) => from == source.address,
+            None => {
+                let other_bits = u32::from(*from.ip()) ^ self.network;
+                !rtcp && other_bits.checked_shr(32 - u32::from(self.network_bits)).unwrap_or(0) == 0
+            }
         }
     }
 
@@ -328,6 +369,10 @@ impl LegContext {
     /// The source that packets of a kind are sent back to; under rtcp-mux RTCP follows RTP.
     #[inline]
     pub fn learned(&self, rtcp: bool) -> Option<&Source> {
+        if !self.orders.learn {
+            // Whom a leg is latched to is heard, and never sent to.
+            return None;
+        }
         if rtcp && !self.orders.mux { self.rtcp_source.as_ref() } else { self.rtp_source.as_ref() }
     }
 
@@ -337,17 +382,18 @@ impl LegContext {
         self.learned(rtcp).map(|source| source.address).or(self.orders.signalled(rtcp))
     }
 
-    /// Shows readers where this leg sends to. One address is shown, that of RTP.
+    /// Shows readers where this leg sends to, or, if it is latched, whom it hears. One address is shown, that of RTP.
     pub fn publish(&self, live: &mut LegLive) {
-        let rtp = self.destination(false);
+        let latched = self.rtp_source.as_ref().filter(|_| self.orders.latch);
+        let rtp = self.destination(false).or(latched.map(|source| source.address));
         let rtcp = self.destination(true);
         let address = rtp.or(rtcp).map_or(Ipv4Addr::UNSPECIFIED, |remote| *remote.ip());
         live.remote_ip = mapped(IpAddr::V4(address));
         live.remote_rtp = rtp.map_or(0, |remote| remote.port());
         live.remote_rtcp = rtcp.map_or(0, |remote| remote.port());
-        live.learned =
-            u32::from(self.learned(false).is_some()) | u32::from(self.learned(true).is_some()) << 1;
-        let shown = self.learned(false).or(self.learned(true));
+        live.learned = u32::from(self.learned(false).or(latched).is_some())
+            | u32::from(self.learned(true).is_some()) << 1;
+        let shown = self.learned(false).or(self.learned(true)).or(latched);
         live.mac = shown.map_or([0; 6], |source| source.mac);
         live.vlan = shown.map_or(0, |source| source.vlan);
     }

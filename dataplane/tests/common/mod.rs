@@ -141,7 +141,7 @@ pub fn plain_leg(port: u8, local: u16, next_hop: u32, remote: (Ipv4Addr, u16)) -
         port,
         flags: 0,
         dscp: 255,
-        reserved: 0,
+        latch_prefix: 0,
         local_rtp: local,
         local_rtcp: local + 1,
         remote_rtp: remote.1,

@@ -202,7 +202,7 @@ impl Control {
             port: index,
             flags,
             dscp: 255,
-            reserved: 0,
+            latch_prefix: 0,
             local_rtp: port,
             local_rtcp: port + 1,
             // A phone is found by its first packet.

@@ -10,6 +10,7 @@ mod commands;
 mod frames;
 mod hairpin;
 mod handoff;
+mod latching;
 mod learning;
 mod properties;
 mod rekey;

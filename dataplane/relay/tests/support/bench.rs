@@ -219,7 +219,7 @@ pub fn leg(port: u8, local: u16, remote: SocketAddrV4) -> Leg {
         port,
         flags: 0,
         dscp: 46,
-        reserved: 0,
+        latch_prefix: 0,
         local_rtp: local,
         local_rtcp: local + 1,
         remote_rtp: remote.port(),

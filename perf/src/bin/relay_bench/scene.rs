@@ -132,7 +132,7 @@ fn orders(leg: usize, session: u32) -> Leg {
         port,
         flags: if leg == 0 { LegFlags::LEARN } else { 0 },
         dscp: 46,
-        reserved: 0,
+        latch_prefix: 0,
         local_rtp,
         local_rtcp: local_rtp + 1,
         remote_rtp,
