@@ -1,6 +1,6 @@
 //! What a proxy is told at its start: plain values that the process has already validated.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -92,6 +92,32 @@ pub struct SkinnyCalls {
     pub secure_indicator: SecureIndicator,
     /// Whose keys phones get.
     pub keys: SkinnyKeys,
+    /// Where a channel's sender may be that the call manager does not name, and that shows no key: the first one from there
+    /// is heard. `None`: it is not heard.
+    pub unnamed_senders: Option<Network>,
+}
+
+/// An IPv4 network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Network {
+    /// Its address; bits beyond the prefix count for nothing.
+    pub address: Ipv4Addr,
+    /// Bits of the prefix, 0 to 32.
+    pub prefix: u8,
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let parts = text.split_once('/');
+        let parsed = parts.and_then(|(address, prefix)| {
+            let (address, prefix) = (address.parse().ok()?, prefix.parse().ok()?);
+            (prefix <= 32).then_some(Self { address, prefix })
+        });
+        parsed.ok_or_else(|| format!("\"{text}\" is no network; write it as 10.20.0.0/16"))
+    }
 }
 
 /// Whose keys the SCCP phones of an encrypted call manager get.

@@ -37,8 +37,8 @@ mod transactions;
 mod views;
 
 pub use config::{
-    ClusterConfig, Limits, MediaPort, Outside, ProxyConfig, SecureIndicator, SkinnyCalls, SkinnyKeys,
-    SkinnyServer, Timers, Transport,
+    ClusterConfig, Limits, MediaPort, Network, Outside, ProxyConfig, SecureIndicator, SkinnyCalls,
+    SkinnyKeys, SkinnyServer, Timers, Transport,
 };
 pub use counters::{Counter, Counters};
 pub use identity::{BadDeviceName, DEVICE_NAME_MAX, DeviceName, DeviceNameRule, Identity};

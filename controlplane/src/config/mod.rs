@@ -17,7 +17,7 @@ use pinhole_devices::{AuthoritySettings, Overdue};
 use pinhole_flow::settings::DataplaneSettings;
 use pinhole_provisioning::service::Encryption;
 use pinhole_provisioning::xml::RewriteRules;
-use pinhole_proxy::{SecureIndicator, SkinnyKeys};
+use pinhole_proxy::{Network, SecureIndicator, SkinnyKeys};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -280,6 +280,9 @@ pub struct Cluster {
     /// Whose keys its SCCP phones get.
     #[serde(default)]
     pub sccp_keys: SkinnyKeys,
+    /// The network of senders that its SCCP call managers do not name, such as of music on hold; absent: none is heard.
+    #[serde(default)]
+    pub sccp_unnamed_senders: Option<Network>,
     /// Its TFTP server, usually port 69. Neither this nor `http_server`: its phones fetch nothing from us.
     #[serde(default)]
     pub tftp_server: Option<SocketAddr>,

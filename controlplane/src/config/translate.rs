@@ -39,6 +39,7 @@ impl Config {
                 skinny_calls: proxy::SkinnyCalls {
                     secure_indicator: cluster.secure_indicator,
                     keys: cluster.sccp_keys,
+                    unnamed_senders: cluster.sccp_unnamed_senders,
                 },
             })
         });

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use pinhole_flow::{Leg, MasterKey, Suite};
+use pinhole_flow::leg::mapped;
+use pinhole_flow::{Leg, LegFlags, MasterKey, Suite};
 use pinhole_sccp::{Algorithm, Channel, Encryption, FieldError, Frame, KeyBlock, MediaStatus, MessageId};
 
 use super::SkinnyOutput;
 use super::streams::{Half, Medium, StreamId, Way};
 use crate::calls::Remote;
-use crate::config::SkinnyKeys;
+use crate::config::{Network, SkinnyCalls, SkinnyKeys};
 use crate::counters::Counter;
 use crate::io::ConnId;
 use crate::offer_answer::{reachable, set_remote};
@@ -59,6 +60,32 @@ fn remote(at: SocketAddr) -> Remote {
 
 fn direct(leg: &mut Leg, at: SocketAddr) {
     set_remote(leg, &remote(at), false, true);
+    leg.flags &= !(LegFlags::LEARN | LegFlags::LATCH);
+    leg.latch_prefix = 0;
+}
+
+/// An inside leg that only hears, and whose sender nobody names: with a key it is who has that, else the first one of the
+/// network.
+fn listen(leg: &mut Leg, network: Option<Network>) {
+    let keyed = leg.inbound.suite().is_some();
+    let nowhere = Remote { ip: None, rtp: 0, rtcp: 0, zero: false };
+    if !keyed && network.is_none() {
+        // Whoever was named before.
+        leg.flags &= !LegFlags::LEARN;
+        return;
+    }
+    set_remote(leg, &nowhere, false, true);
+    leg.flags &= !(LegFlags::LEARN | LegFlags::LATCH);
+    leg.latch_prefix = 0;
+    match network {
+        _ if keyed => leg.flags |= LegFlags::LEARN,
+        Some(network) => {
+            leg.flags |= LegFlags::LATCH;
+            leg.remote_ip = mapped(network.address.into());
+            leg.latch_prefix = 96 + network.prefix.min(32);
+        }
+        None => {}
+    }
 }
 
 impl Proxy {
@@ -127,6 +154,7 @@ impl Proxy {
         }
         *stream.half(way) = Some(Half { party, version, acknowledged: false });
         let transmits = stream.transmit.is_some();
+        let network = self.skinny_calls_of(conn).and_then(|calls| calls.unnamed_senders);
         self.skinny_order(id, true, |orders| {
             let [outside, inside] = &mut orders.legs;
             match way {
@@ -134,8 +162,10 @@ impl Proxy {
                 Way::Transmit => (outside.inbound, inside.outbound) = (ours, theirs),
             }
             // Where a channel's media comes from is said by few; where it goes to is where it comes from.
-            if let Some(far) = usable.filter(|_| way == Way::Transmit || !transmits) {
-                direct(inside, far);
+            match usable {
+                _ if way == Way::Receive && transmits => {}
+                Some(far) => direct(inside, far),
+                None => listen(inside, network),
             }
         });
         Ok(())
@@ -156,9 +186,13 @@ impl Proxy {
 
     /// Whether the call manager's keys are to reach the phone.
     fn skinny_relays(&self, conn: ConnId) -> bool {
-        let cluster = self.skinny.connections.get(&conn).map(|connection| connection.cluster);
-        let cluster = cluster.and_then(|at| self.config.clusters.get(at));
-        cluster.is_some_and(|cluster| cluster.skinny_calls.keys == SkinnyKeys::Relay)
+        self.skinny_calls_of(conn).is_some_and(|calls| calls.keys == SkinnyKeys::Relay)
+    }
+
+    /// How a phone's calls are to be treated.
+    fn skinny_calls_of(&self, conn: ConnId) -> Option<&SkinnyCalls> {
+        let cluster = self.skinny.connections.get(&conn).map(|connection| connection.cluster)?;
+        self.config.clusters.get(cluster).map(|cluster| &cluster.skinny_calls)
     }
 
     /// Whether a key that is to reach the phone is not the other way's: else what was sent to the phone could be sent back to

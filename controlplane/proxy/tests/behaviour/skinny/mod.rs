@@ -13,3 +13,4 @@ mod registration;
 mod relay;
 mod stage;
 mod storm;
+mod unnamed;

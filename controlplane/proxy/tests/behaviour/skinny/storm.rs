@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pinhole_proxy::{ConnId, Counter, SecureIndicator, SkinnyCalls, SkinnyInput, SkinnyKeys};
+use pinhole_proxy::{ConnId, Counter, Network, SecureIndicator, SkinnyCalls, SkinnyInput, SkinnyKeys};
 use pinhole_sccp::{Encryption, Framer, Limits, MasterKey, MasterSalt, MessageId, Sender};
 
 use super::stage::*;
@@ -255,7 +255,11 @@ fn second_quarter_of_a_million_frames_is_survived() {
 
 #[test]
 fn third_quarter_of_a_million_frames_is_survived() {
-    is_survived(0x5EED_0003, SkinnyCalls { keys: SkinnyKeys::Relay, ..SkinnyCalls::default() });
+    let unnamed_senders = Network::try_from("10.20.0.0/16".to_owned()).ok();
+    is_survived(
+        0x5EED_0003,
+        SkinnyCalls { keys: SkinnyKeys::Relay, unnamed_senders, ..SkinnyCalls::default() },
+    );
 }
 
 #[test]
