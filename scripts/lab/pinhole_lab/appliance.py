@@ -63,6 +63,7 @@ DEFAULTS = {
         {"name": "lab", "call_manager": f"{network.CALL_MANAGER}:5060", "sources": [network.CALL_MANAGER],
          "transport": "udp", "local": f"{network.INSIDE}:5060", "port": "inside", "domain": "lab.example",
          "devices": "^SEP",
+         "sccp_unnamed_senders": network.INSIDE_NET,
          "sccp": [
              {"name": "one.lab.example", "listen": f"{network.OUTSIDE}:2443", "call_manager": f"{network.CALL_MANAGER}:2000"},
              {"name": "two.lab.example", "listen": f"{network.OUTSIDE}:2444", "call_manager": f"{network.CALL_MANAGER}:2001"},
