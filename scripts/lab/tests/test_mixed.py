@@ -6,6 +6,7 @@ from helpers import (SccpPhones, assert_encrypted, assert_plain, converse, event
 from pinhole_lab import audio, network, sccp
 from pinhole_lab.certificates import DEVICES
 from pinhole_lab.sccp_callmanager import SccpCallManager
+from pinhole_lab.sccp_phone import connected
 
 NUMBERS = dict(zip((*DEVICES, "SEP0010DB000004"), ("3001", "3002", "3003", "3004")))
 
@@ -111,6 +112,45 @@ def test_sip_and_sccp_phones_behind_the_same_nat_call_each_other(sccp_phones, ph
     for capture in captures:
         capture.stop()
     assert_encrypted(captures[0], sccp_cryptos(one, four) + sip_cryptos(two, three))
+
+
+def test_sip_phone_holds_and_resumes_a_call_with_an_sccp_phone(sccp_phones, phones):
+    outside, inside = sccp_phones.outside(), phones.inside()
+    two, one = call_sccp(inside, outside)
+    converse(one, two, 1)
+    before = one.remote
+    assert two.reinvite("sendonly").direction == "inactive"
+    one.wait_silent()
+    two.stream.pause()
+    assert two.reinvite("sendrecv").direction == "sendrecv"
+    one.wait_media()
+    assert one.remote != before
+    converse(one, ready(two), 1)
+    two.bye()
+    one.wait_state(sccp.ON_HOOK)
+
+
+def test_sccp_phone_transfers_a_sip_phone_to_another_sccp_phone(sccp_phones, phones):
+    first, second, inside = sccp_phones.outside(0), sccp_phones.outside(1), phones.inside()
+    mine, theirs = call_sip(first, inside)
+    converse(mine, theirs, 1)
+    waiting = in_background(theirs.accept_reinvite)
+    mine.soft_key(sccp.TRANSFER)
+    assert waiting().direction == "inactive"
+    theirs.stream.pause()
+    consultation = first.wait_call(sccp.OFF_HOOK)
+    consultation.press(second.user)
+    other = second.wait_call(sccp.RING_IN)
+    other.answer()
+    converse(*connected(consultation, other), 1)
+    waiting = in_background(theirs.accept_reinvite)
+    consultation.soft_key(sccp.TRANSFER)
+    assert waiting().direction == "sendrecv"
+    first.wait(lambda: not first.calls, "the end of its calls")
+    second.wait(lambda: len(other.streams) == 2, "media with the SIP phone")
+    converse(other.wait_media(), ready(theirs))
+    theirs.bye()
+    other.wait_state(sccp.ON_HOOK)
 
 
 def test_sip_and_sccp_phones_behind_the_same_nat_call_inside_at_once(sccp_phones, phones, appliance):

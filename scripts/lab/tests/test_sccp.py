@@ -1,5 +1,8 @@
 """SCCP phones outside, over TLS and SRTP, through the appliance to call managers and phones that speak neither."""
 
+import base64
+import json
+
 import pytest
 from helpers import SccpPhones, eventually
 from helpers import converse as talk
@@ -66,7 +69,7 @@ def test_phone_that_acknowledges_without_party_id_talks(phones):
     hang_up(one, two)
 
 
-def test_hold_and_resume_bring_new_keys_and_ports(phones):
+def test_hold_and_resume_bring_new_keys_and_ports_and_no_log_has_a_key(phones, lab, appliance, keys_ever):
     one, two = call(phones.outside(), phones.inside())
     talk(one, two)
     before = one.remote
@@ -83,6 +86,14 @@ def test_hold_and_resume_bring_new_keys_and_ports(phones):
     connected(one, two)
     talk(one, two)
     hang_up(one, two)
+    assert len({key.key for key in one.receive_keys + one.transmit_keys}) == 6
+    said = json.dumps(appliance.ctl("events")).encode()
+    said += b"".join(path.read_bytes() for path in lab.state.directory("logs").glob("*plane-*.log"))
+    assert b"SCCP in slot" in said
+    # Half a key is enough, however it is written.
+    for half in (key[:8] for key in keys_ever):
+        written = half.hex().encode(), base64.b64encode(half[:6]), ", ".join(str(byte) for byte in half).encode(), half
+        assert not any(form in said.lower() or form in said for form in written)
 
 
 def test_transfer_joins_the_two_others(phones):
@@ -110,11 +121,13 @@ def test_phone_is_told_of_call_managers_where_it_reaches_them(phones):
         ("one.lab.example", network.OUTSIDE, 2443), ("two.lab.example", network.OUTSIDE, 2444), ("", "0.0.0.0", 0)]
 
 
-def test_phones_fail_over_to_the_backup_and_come_back(phones, managers):
+def test_phones_fail_over_to_the_backup_and_come_back(phones, managers, appliance):
     outside, inside = phones.outside(), phones.inside()
+    talk(*call(outside, inside), 1)
     managers[0].process.kill()
     outside.wait_registered(server=1)
     inside.wait_registered(server=1)
+    eventually(lambda: not appliance.ctl("sessions"), what="the end of the call that the phones have given up")
     one, two = call(outside, inside)
     talk(one, two)
     hang_up(one, two)
