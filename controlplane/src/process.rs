@@ -238,6 +238,13 @@ impl Process {
         let config = &self.shared.config;
         tracing::info!(file = %file.display(), admin = %config.controlplane.admin_socket.display(), file_limit = self.answers.file_limit, "configuration read");
         for cluster in &config.clusters {
+            if cluster.authenticated_devices == config::AuthenticatedDevices::Allow {
+                let text = format!(
+                    "authenticated_devices = \"allow\": MEDIA IS IN THE CLEAR OUTSIDE for devices of the class authenticated in cluster {}",
+                    cluster.name
+                );
+                self.shared.events.emit(Event::new(EventKind::Warning, text));
+            }
             tracing::info!(cluster = cluster.name, call_manager = %cluster.call_manager, transport = ?cluster.transport, local = %cluster.local, "call manager");
         }
         let text = format!(

@@ -155,7 +155,7 @@ impl Site {
     }
 
     fn allow(&self, device: &str) {
-        self.done(Request::AllowPhone { device: device.into() });
+        self.done(Request::AllowPhone { device: device.into(), class: None });
     }
 
     fn pin(&self, serial: &str) {

@@ -78,7 +78,7 @@ impl Stage {
     }
 
     fn allow(&self, device: &str) {
-        let answer = self.appliance.ask(Request::AllowPhone { device: device.into() });
+        let answer = self.appliance.ask(Request::AllowPhone { device: device.into(), class: None });
         assert!(matches!(answer, Response::Done(_)), "{answer:?}");
     }
 

@@ -49,6 +49,9 @@ pub enum Request {
     AllowPhone {
         /// The device name.
         device: String,
+        /// Its security class; absent: as it was, of a new one encrypted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        class: Option<SecurityClass>,
     },
     /// Forgets a device: what it may, what it has fetched, and the certificates that it is known by.
     ForgetPhone {

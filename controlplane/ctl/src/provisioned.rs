@@ -1,7 +1,7 @@
 //! `pinholectl phone`.
 
 use clap::Subcommand;
-use pinhole_admin::Request;
+use pinhole_admin::{Request, SecurityClass};
 use pinhole_provisioning::phones::PhoneView;
 use pinhole_provisioning::xml::Change;
 use serde::de::DeserializeOwned;
@@ -23,6 +23,10 @@ pub enum Phone {
     Allow {
         /// Its name.
         device: String,
+        /// "encrypted", or "authenticated": media in the clear outside, for soft phones that can do no more [default: as it
+        /// was, of a new one encrypted].
+        #[arg(long)]
+        class: Option<SecurityClass>,
     },
     /// Forgets a phone, and the certificates that it is known by.
     Forget {
@@ -77,7 +81,7 @@ impl Phone {
         match self.clone() {
             Self::List => Request::Provisioned { device: None },
             Self::Show { device } => Request::Provisioned { device: Some(device) },
-            Self::Allow { device } => Request::AllowPhone { device },
+            Self::Allow { device, class } => Request::AllowPhone { device, class },
             Self::Forget { device } => Request::ForgetPhone { device },
             Self::Pin { device, serial, issuer } => Request::PinPhone { device, serial, issuer },
             Self::Diff { device } => Request::DiffPhone { device },
@@ -126,12 +130,13 @@ fn read<T: DeserializeOwned>(values: &[Value]) -> Result<Vec<T>, String> {
 }
 
 fn all(phones: &[PhoneView]) -> String {
-    let headings = ["Device", "Admission", "Stage", "Since", "Fetched from", "Certificates"];
+    let headings = ["Device", "Admission", "Security", "Stage", "Since", "Fetched from", "Certificates"];
     let mut shown = table::with(&headings, &["Certificates"]);
     for phone in phones {
         shown.add_row([
             phone.device.clone(),
             name(&phone.admission),
+            name(&phone.class),
             name(&phone.stage),
             table::moment(phone.active_ms),
             addresses(phone, "\n"),

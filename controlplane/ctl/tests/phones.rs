@@ -118,6 +118,30 @@ fn a_one_time_password_is_made_and_said_once() {
     assert!(stage.refuses(&format!("phone withdraw {DEVICE}")).contains("no certificate was issued"));
 }
 
+#[test]
+fn security_class_is_set_and_shown_and_what_a_phone_is_driven_to() {
+    let stage = Stage::start_with("authenticated_devices = \"allow\"");
+    let file = stage.call_manager.folder.path().join(format!("{DEVICE}.cnf.xml"));
+    fs::write(&file, CONFIGURATION).unwrap();
+    stage.does(&format!("phone allow {DEVICE} --class authenticated"));
+    let listed = stage.does("phone list");
+    assert!(listed.contains("Security") && listed.contains("authenticated"), "{listed}");
+    assert!(stage.does(&format!("phone show {DEVICE}")).contains("Security        authenticated"));
+    let mode = || {
+        let diff = stage.does(&format!("phone diff {DEVICE}"));
+        let line = diff.lines().find(|line| line.contains("deviceSecurityMode")).unwrap();
+        line.split_whitespace().last().unwrap().to_owned()
+    };
+    assert_eq!(mode(), "2");
+    stage.does(&format!("phone allow {DEVICE} --class encrypted"));
+    assert_eq!(mode(), "3");
+    let output = stage.run(&format!("phone allow {DEVICE} --class none"), "");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("\"encrypted\" or \"authenticated\""));
+    let other = Stage::start();
+    let refused = other.refuses(&format!("phone allow {DEVICE} --class authenticated"));
+    assert!(refused.contains("authenticated_devices = \"allow\""), "{refused}");
+}
+
 /// Whether a counter has a line of its group.
 fn row_of(counted: &str, counter: &str) -> bool {
     counted.lines().any(|line| line.contains("provisioning") && line.contains(counter))

@@ -73,6 +73,7 @@ failures! {
     PinMismatch = "pin_mismatch": "The certificate is not the one that this device is known by.", "If the phone was replaced or got a new certificate: pinholectl phone forget SEP..., then allow it again.";
     FirstUseRefused = "first_use_refused": "No certificate is pinned for the device, and pinning at first use is off.", "Pin its serial number: pinholectl phone pin SEP...";
     NotAuthenticated = "not_authenticated": "A registration or keep-alive of a device whose session is not, or no longer, authenticated.", "Nothing; the phone connects again. If it repeats, idle_timeout_s is shorter than the phone's keep-alive.";
+    ClassRefused = "class_refused": "A device of the class authenticated, whose media is in the clear, in a cluster that does not allow it.", "Give it the other class: pinholectl phone allow SEP... --class encrypted. Or set authenticated_devices = \"allow\" of the cluster.";
     PasswordMissing = "password_missing": "A one-time password was tried, but none is set for the device.", "Set one: pinholectl phone enrol SEP...";
     PasswordExpired = "password_expired": "The one-time password has expired.", "Set a new one: pinholectl phone enrol SEP...";
     PasswordWrong = "password_wrong": "A wrong one-time password.", "Compare what was typed on the phone; a few more tries are left.";

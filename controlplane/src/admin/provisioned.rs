@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use pinhole_admin::{Request, Response};
 use pinhole_provisioning::phones::{PhoneView, Pin};
-use pinhole_provisioning::{BadDevice, Device, SecurityClass};
+use pinhole_provisioning::{BadDevice, Device};
 
 use crate::provisioning::{Office, Preview};
 
@@ -26,9 +26,15 @@ fn done(office: &Office, request: &Request) -> Result<Response, Box<dyn std::err
             Some(phone) => Response::Provisioned(values(&[phone])?),
             None => Response::Error(format!("{device} is not known, and has asked for nothing")),
         },
-        Request::AllowPhone { device } => {
-            phones.allow(device_of(device)?, SecurityClass::Encrypted, now)?;
-            Response::Done(format!("{device} may fetch its configuration"))
+        Request::AllowPhone { device, class } => {
+            let name = device_of(device)?;
+            let before = phones.class(name);
+            let class = class.or(before).unwrap_or_default();
+            office.check_class(name, class)?;
+            phones.allow(name, class, now)?;
+            let again = before.is_some_and(|before| before != class);
+            let again = if again { "; have it restart, so that it fetches another" } else { "" };
+            Response::Done(format!("{device} may fetch its configuration, class {}{again}", class.name()))
         }
         Request::ForgetPhone { device } => {
             let text = if phones.forget(device_of(device)?)? { "is forgotten" } else { "was not known" };

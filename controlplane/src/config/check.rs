@@ -12,7 +12,9 @@ use pinhole_provisioning::xml::Server;
 use pinhole_proxy::SkinnyKeys;
 use regex::Regex;
 
-use super::{Cluster, Config, ConnectionLimits, Http, Problem, Provisioning, REPLY_PORTS};
+use super::{
+    AuthenticatedDevices, Cluster, Config, ConnectionLimits, Http, Problem, Provisioning, REPLY_PORTS,
+};
 use crate::tls;
 
 /// The most signalling shards: the contract has room for as many rings.
@@ -190,6 +192,7 @@ fn provisioning(config: &Config, found: &mut Found) {
                 ("tftp_server", cluster.tftp_server.is_some()),
                 ("http_server", cluster.http_server.is_some()),
                 ("encryption", cluster.encryption != Encryption::Off),
+                ("authenticated_devices", cluster.authenticated_devices != AuthenticatedDevices::Refuse),
             ] {
                 if is_set {
                     found.add(format!("cluster[{n}].{key}"), "is of no use without [provisioning]");
@@ -248,6 +251,10 @@ fn provisioning(config: &Config, found: &mut Found) {
             let message =
                 "is one server too many beside tftp_server: name the one that files are fetched from";
             found.add(format!("cluster[{n}].http_server"), message);
+        }
+        if cluster.file_server().is_none() && cluster.authenticated_devices == AuthenticatedDevices::Allow {
+            let message = "is of no use without tftp_server or http_server: only phones that fetch from us have a class";
+            found.add(format!("cluster[{n}].authenticated_devices"), message);
         }
         if cluster.file_server().is_some() && cluster.rewrite.call_managers.is_empty() {
             let message =

@@ -289,12 +289,26 @@ pub struct Cluster {
     /// Its HTTP server, usually port 6970, instead.
     #[serde(default)]
     pub http_server: Option<SocketAddr>,
+    /// Whether its phones may be of the class *authenticated*: their media is in the clear outside.
+    #[serde(default)]
+    pub authenticated_devices: AuthenticatedDevices,
     /// Whether its phones' configurations are encrypted to their certificates.
     #[serde(default)]
     pub encryption: Encryption,
     /// How its phones' configurations are rewritten.
     #[serde(default)]
     pub rewrite: RewriteRules,
+}
+
+/// What becomes of devices of the class *authenticated*.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthenticatedDevices {
+    /// None is made, and none served.
+    #[default]
+    Refuse,
+    /// They have plain RTP outside.
+    Allow,
 }
 
 /// Where the files of a call manager come from.

@@ -259,9 +259,12 @@ fn clusters_must_not_share_an_address() {
 #[test]
 fn what_is_wrong_with_provisioning_is_named() {
     let mut example = Example::new();
-    for key in
-        ["tftp_server = \"10.20.0.10:69\"", "http_server = \"10.20.0.10:80\"", "encryption = \"required\""]
-    {
+    for key in [
+        "tftp_server = \"10.20.0.10:69\"",
+        "http_server = \"10.20.0.10:80\"",
+        "encryption = \"required\"",
+        "authenticated_devices = \"allow\"",
+    ] {
         let problems = example.with("devices = \"^SEP\"", &format!("devices = \"^SEP\"\n{key}"));
         let expected = format!("cluster[0].{}: is of no use", key.split(' ').next().unwrap());
         assert!(problems.len() == 1 && problems[0].starts_with(&expected), "{problems:?}");
@@ -278,7 +281,10 @@ fn what_is_wrong_with_provisioning_is_named() {
         .text
         .push_str("\n[[cluster.rewrite.call_manager]]\ninside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\n");
     assert_eq!(example.load().unwrap().clusters[0].encryption, Encryption::Off);
+    let other = "[[cluster]]\nname = \"other\"\ncall_manager = \"10.20.0.11:5060\"\nlocal = \"10.20.0.5:5062\"\n\
+                 port = \"inside\"\ndomain = \"other.example\"\nauthenticated_devices = \"allow\"\n[provisioning]\n";
     for (from, to, expected) in [
+        ("[provisioning]\n", other, "cluster[0].authenticated_devices: is of no use without tftp_server"),
         (
             "http_server",
             "tftp_server = \"10.20.0.10:69\"\nhttp_server",

@@ -34,6 +34,7 @@ use pinhole_provisioning::{Cache, Counters, Phones, Service};
 use regex::Regex;
 use thiserror::Error;
 
+use crate::config::AuthenticatedDevices;
 use crate::config::{self, Config};
 use crate::events::Events;
 use crate::sockets::BindError;
@@ -91,8 +92,18 @@ pub struct Office {
     pub errands: Errands,
     /// Whether phones can enrol.
     pub enrols: bool,
-    /// The devices of each cluster, and whether they fetch files from us; the first match counts.
-    clusters: Vec<(Regex, bool)>,
+    /// The clusters; the first whose devices match counts.
+    clusters: Vec<OfCluster>,
+}
+
+/// What a cluster has its devices do.
+struct OfCluster {
+    name: String,
+    devices: Regex,
+    /// They fetch files from us, and so are in the database.
+    has_files: bool,
+    /// They may be of the class *authenticated*.
+    authenticated: bool,
 }
 
 /// The thread.
@@ -128,7 +139,14 @@ impl Provisioning {
         let phones = Phones::open(&settings.database(), settings.phones.clone(), Arc::clone(&counters))?;
         let enrols = settings.capf.is_some();
         let of_clusters = config.clusters.iter();
-        let of_clusters = of_clusters.map(|of| Ok((Regex::new(&of.devices)?, of.file_server().is_some())));
+        let of_clusters = of_clusters.map(|of| {
+            Ok(OfCluster {
+                name: of.name.clone(),
+                devices: Regex::new(&of.devices)?,
+                has_files: of.file_server().is_some(),
+                authenticated: of.authenticated_devices == AuthenticatedDevices::Allow,
+            })
+        });
         let of_clusters = of_clusters.collect::<Result<_, regex::Error>>()?;
         let office = Office {
             phones: Arc::new(phones),

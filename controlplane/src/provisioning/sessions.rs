@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use pinhole_devices::{self as devices, Refusal, Verified};
 use pinhole_provisioning::phones::{BadCertificateId, CertificateId, Connections, SessionId};
-use pinhole_provisioning::{Device, Failure};
+use pinhole_provisioning::{Device, Failure, SecurityClass};
 
-use super::Office;
+use super::{OfCluster, Office};
 use crate::tls::{self, Pinned};
 
 /// The database is told of signs of life no more often than this.
@@ -19,6 +19,7 @@ pub struct Session {
     office: Arc<Office>,
     device: Device,
     id: SessionId,
+    class: SecurityClass,
     source: IpAddr,
     told: Instant,
 }
@@ -49,17 +50,46 @@ impl Office {
         connections: Connections,
         peer: SocketAddr,
     ) -> Result<Option<Session>, Failure> {
-        let cluster = self.clusters.iter().find(|(devices, _)| devices.is_match(&identity.device));
-        if !cluster.is_some_and(|(_, has_files)| *has_files) {
+        let Some(cluster) = self.cluster_of(&identity.device).filter(|cluster| cluster.has_files) else {
             return Ok(None);
-        }
+        };
         let (source, now) = (peer.ip().to_canonical(), SystemTime::now());
         let Some((device, certificate)) = shown(identity) else {
             self.counters.fail(Failure::CertificateName);
             return Err(Failure::CertificateName);
         };
         let id = self.phones.authenticated(device, &certificate, connections, source, now)?;
-        Ok(Some(Session { office: Arc::clone(self), device, id, source, told: Instant::now() }))
+        // The class may change at any time, and ends the session then.
+        let class = self.phones.class_of(device, id);
+        let office = Arc::clone(self);
+        let session =
+            Session { office, device, id, class: class.unwrap_or_default(), source, told: Instant::now() };
+        let refused = match class {
+            None => Failure::NotAuthenticated,
+            Some(SecurityClass::Authenticated) if !cluster.authenticated => Failure::ClassRefused,
+            Some(_) => return Ok(Some(session)),
+        };
+        self.phones.failed(device, source, &certificate.to_string(), refused, now);
+        Err(refused)
+    }
+
+    /// Refuses to have a device in a class that its cluster does not allow.
+    ///
+    /// # Errors
+    /// What is to be set, for the operator.
+    pub fn check_class(&self, device: Device, class: SecurityClass) -> Result<(), String> {
+        match self.cluster_of(&device.to_string()) {
+            Some(cluster) if class == SecurityClass::Authenticated && !cluster.authenticated => Err(format!(
+                "the media of {device} would be in the clear outside, which its cluster {0:?} does not allow: set \
+                 authenticated_devices = \"allow\" in [[cluster]] {0:?} and restart, or leave it encrypted",
+                cluster.name
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn cluster_of(&self, device: &str) -> Option<&OfCluster> {
+        self.clusters.iter().find(|cluster| cluster.devices.is_match(device))
     }
 
     /// Whether a certificate is pinned for a device.
@@ -103,6 +133,11 @@ impl Office {
 }
 
 impl Session {
+    /// The device's security class.
+    pub fn class(&self) -> SecurityClass {
+        self.class
+    }
+
     /// The call manager has accepted a registration.
     ///
     /// # Errors

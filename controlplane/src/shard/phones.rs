@@ -13,6 +13,7 @@ use pinhole_sip::{Frame, FrameError, Framer, Limits};
 use super::connection::{End, Phone, Place, Said, Speech, Stage};
 use super::{Shard, tokens};
 use crate::counters::Counter;
+use crate::provisioning::Session;
 
 /// Connections accepted before others have their turn.
 const ACCEPTS: usize = 64;
@@ -119,17 +120,15 @@ impl Shard {
         tls: String,
         now: Instant,
     ) {
-        match self.phones.get(&conn).and_then(|phone| phone.speech.skinny()) {
-            None => self.input(
-                Input::PhoneConnected { conn: ConnId(conn), device, peer, tls, class: Default::default() },
-                now,
-            ),
+        let phone = self.phones.get(&conn);
+        // Of a phone that is not in the database nothing is known: it is encrypted.
+        let class = phone.and_then(|phone| phone.session.as_ref()).map(Session::class).unwrap_or_default();
+        let id = ConnId(conn);
+        match phone.and_then(|phone| phone.speech.skinny()) {
+            None => self.input(Input::PhoneConnected { conn: id, device, peer, tls, class }, now),
             Some(listener) => {
-                let conn = ConnId(conn);
-                self.skinny_input(
-                    SkinnyInput::Connected { conn, device, peer, tls, class: Default::default(), listener },
-                    now,
-                );
+                let connected = SkinnyInput::Connected { conn: id, device, peer, tls, class, listener };
+                self.skinny_input(connected, now);
             }
         }
         self.phone_readable(conn, now);

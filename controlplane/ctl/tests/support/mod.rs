@@ -26,6 +26,11 @@ pub struct Stage {
 
 impl Stage {
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With this line in the cluster.
+    pub fn start_with(line: &str) -> Self {
         let call_manager = CallManager::without_files();
         let ports = free_udp(17);
         let provisioning = format!(
@@ -36,7 +41,7 @@ impl Stage {
             free_address()
         );
         let cluster = format!(
-            "devices = \"^SEP\"\ntftp_server = \"127.0.0.1:{}\"\n[cluster.rewrite]\n\
+            "devices = \"^SEP\"\ntftp_server = \"127.0.0.1:{}\"\n{line}\n[cluster.rewrite]\n\
              capf = {{ at = {{ address = \"203.0.113.5\", port = 3804 }} }}\n[[cluster.rewrite.call_manager]]\n\
              inside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\nsip_tls_port = 5071\n",
             call_manager.port

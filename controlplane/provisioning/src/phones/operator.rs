@@ -12,7 +12,7 @@ use super::password::{PASSWORD_BYTES, StoredPassword};
 use super::phone::{Admission, HeldTrustList, Phone};
 use super::store::Saved;
 use super::timeline::{MOMENTS_MAX, Moment, What};
-use super::{Enrolment, PhoneView, Phones, StoreError};
+use super::{Enrolment, PhoneView, Phones, SessionId, StoreError};
 use crate::forms::millis;
 use crate::{Counter, Device, Failure, SecurityClass};
 
@@ -54,7 +54,8 @@ pub enum PhonesError {
 }
 
 impl Phones {
-    /// Allows a device, and sets its security class. A device that is known already keeps its pins.
+    /// Allows a device, and sets its security class. A device that is known already keeps its pins; if its class changes, its
+    /// connections end, and it has to fetch its configuration again.
     ///
     /// # Errors
     /// When there are too many devices, or the database cannot be written.
@@ -68,8 +69,9 @@ impl Phones {
                 .new_phone(device, Admission::Allowed, class, &self.policy, now)
                 .map_err(|_| PhonesError::DeviceLimit)?,
         };
-        (phone.admission, phone.class) = (Admission::Allowed, class);
-        phone.note(Moment::new(now, What::Allowed, ""));
+        phone.admission = Admission::Allowed;
+        phone.becomes(class, state.number(), now);
+        phone.note(Moment::new(now, What::Allowed, class.name()));
         store.save(&[Saved::of(device, &phone)], None)?;
         state.phones.insert(device, phone);
         Ok(())
@@ -270,6 +272,13 @@ impl Phones {
         let state = self.state();
         let pins = state.phones.get(&device).map(|phone| phone.pins.iter().rev());
         pins.into_iter().flatten().filter_map(Pin::der).cloned().collect()
+    }
+
+    /// The security class that a session was made under; `None`: it is over, as it is when the class changes.
+    pub fn class_of(&self, device: Device, session: SessionId) -> Option<SecurityClass> {
+        let state = self.state();
+        let phone = state.phones.get(&device)?;
+        phone.sessions.iter().any(|of| of.id == session).then_some(phone.class)
     }
 
     /// The security class of a device that is known.

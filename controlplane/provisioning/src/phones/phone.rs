@@ -289,6 +289,19 @@ impl Phone {
         }
     }
 
+    /// It is of another class from now on: its connections are over, what is on its way to it counts no more, and its
+    /// configuration is another.
+    pub fn becomes(&mut self, class: SecurityClass, epoch: u64, now: u64) {
+        if std::mem::replace(&mut self.class, class) == class {
+            return;
+        }
+        self.epoch = epoch;
+        self.provisioned = self.provisioned.min(Stage::TrustListDelivered);
+        while let Some(session) = self.sessions.first() {
+            self.lost(session.id, now);
+        }
+    }
+
     /// Puts it back when nothing was heard of it for too long. Whether it was.
     pub fn expire(&mut self, policy: &PhonePolicy, epoch: u64, now: u64) -> bool {
         let began = self.stage() > Stage::Seen || !self.fetches.is_empty();

@@ -26,7 +26,7 @@ fn phone_comes_up_in_order_and_each_stage_is_seen() {
     let what: Vec<_> =
         seen.timeline.iter().map(|moment| format!("{:?} {}", moment.what, moment.subject)).collect();
     let expected = [
-        "Allowed ",
+        "Allowed encrypted",
         "Granted CTLSEP0010DB000001.tlv",
         "Delivered CTLSEP0010DB000001.tlv",
         "Granted SEP0010DB000001.cnf.xml.sgn",
@@ -310,6 +310,29 @@ fn two_phones_behind_one_address_are_independent() {
     assert_eq!((bench.stage(hard), bench.stage(soft)), (Stage::Registered, Stage::Authenticated));
     bench.phones().lost(hard, one, at(7));
     assert_eq!((bench.stage(hard), bench.stage(soft)), (Stage::ConfigurationDelivered, Stage::Authenticated));
+}
+
+#[test]
+fn device_whose_class_changes_begins_again_with_its_configuration() {
+    let mut bench = Bench::new().allowed(device(1));
+    bench.provision(device(1), source(1), 0);
+    let session = bench.connect(device(1), 1, source(1), 1).unwrap();
+    bench.phones().registered(device(1), session, at(2)).unwrap();
+    assert_eq!(bench.phones().class_of(device(1), session), Some(SecurityClass::Encrypted));
+    let grant = bench.ask(device(1), source(1), CONFIGURATION, 3).unwrap();
+    // The same class again changes nothing.
+    bench.phones().allow(device(1), SecurityClass::Encrypted, at(3)).unwrap();
+    assert_eq!(bench.stage(device(1)), Stage::Registered);
+    bench.phones().allow(device(1), SecurityClass::Authenticated, at(4)).unwrap();
+    assert_eq!(bench.phones().class_of(device(1), session), None);
+    assert_eq!(bench.phones().keepalive(device(1), session, at(5)), Err(Failure::NotAuthenticated));
+    assert!(!bench.phones().delivered(&grant, Delivery::Acknowledged, at(5)), "it was of the other class");
+    assert_eq!(bench.stage(device(1)), Stage::TrustListDelivered);
+    bench.fetch_configuration(device(1), source(1), 6).unwrap();
+    let session = bench.connect(device(1), 1, source(1), 7).unwrap();
+    assert_eq!(bench.phones().class_of(device(1), session), Some(SecurityClass::Authenticated));
+    bench.open();
+    assert_eq!(bench.show(device(1)).class, SecurityClass::Authenticated);
 }
 
 #[test]
