@@ -146,6 +146,7 @@ impl Process {
             started: Instant::now(),
             config_file: file.display().to_string(),
             file_limit,
+            traces: Arc::default(),
         });
         let mut process =
             Self { shared, answers, stop: Arc::default(), threads: Vec::new(), failed: Arc::default() };

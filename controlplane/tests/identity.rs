@@ -19,7 +19,7 @@ use openssl::rsa::Rsa;
 use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode, SslVersion};
 use openssl::x509::extension::BasicConstraints;
 use openssl::x509::{X509, X509Name};
-use pinhole_admin::{Request, Response};
+use pinhole_admin::{Request, Response, Traced};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
@@ -368,7 +368,13 @@ fn a_registration_counts_for_the_session_and_a_forgotten_phone_is_closed() {
     assert!(register(2, "200 OK").starts_with("SIP/2.0 200 "));
     eventually(|| site.show()["stage"] == "registered", "registered");
     assert!(site.timeline().contains("registration_failed"));
+    let traced = site.appliance.trace(DEVICE, None);
     site.done(Request::ForgetPhone { device: DEVICE.into() });
+    let ended = traced.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(
+        matches!(&ended, Traced::Ended { reason, .. } if reason == "the phone was withdrawn"),
+        "{ended:?}"
+    );
     let _ = register(3, "200 OK");
     site.appliance.wait_for("tls", "session_over", 1);
     eventually(|| site.appliance.status().connections == 0, "the connection is closed");

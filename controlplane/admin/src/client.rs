@@ -114,6 +114,26 @@ impl Client {
         Ok(())
     }
 
+    /// Asks for a trace and hands each of its lines to `each` until it returns false, or until the trace has ended.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub fn trace(
+        mut self,
+        request: Request,
+        mut each: impl FnMut(crate::Traced) -> bool,
+    ) -> Result<(), ClientError> {
+        self.send(request)?;
+        self.stream.get_ref().set_read_timeout(None).map_err(|source| ClientError::of(&self.path, source))?;
+        while let Some(Response::Trace(traced)) = self.next()? {
+            let ended = matches!(traced, crate::Traced::Ended { .. });
+            if !each(traced) || ended {
+                return Ok(());
+            }
+        }
+        Err(ClientError::HungUp(self.path))
+    }
+
     fn send(&mut self, request: Request) -> Result<(), ClientError> {
         let mut line = serde_json::to_string(&request)
             .map_err(|source| ClientError::Foreign { path: self.path.clone(), source })?;

@@ -131,6 +131,10 @@ event_kinds! {
     CallManagerDown = "call_manager_down", Error;
     /// A next hop became known, moved or was lost.
     NextHop = "next_hop", Info;
+    /// Somebody looks at a phone's signalling.
+    TraceBegun = "trace_begun", Warning;
+    /// Nobody looks any more.
+    TraceEnded = "trace_ended", Warning;
     /// Anything else that asks for attention.
     Warning = "warning", Warning;
 }

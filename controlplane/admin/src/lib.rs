@@ -1,7 +1,7 @@
 //! Requests and responses of the admin socket, and its client.
 //!
 //! The control plane listens on a Unix socket. A client writes one [`Request`] as a line of JSON and
-//! reads one [`Response`] as a line of JSON; after [`Request::Events`] one line per event follows.
+//! reads one [`Response`] as a line of JSON; after [`Request::Events`] and [`Request::Trace`] one line per event or message follows.
 //! No type here ever carries key material, but for the one-time password that was asked for.
 
 #![forbid(unsafe_code)]
@@ -9,10 +9,12 @@
 mod client;
 mod counter;
 mod event;
+mod trace;
 mod view;
 
 pub use client::{Client, ClientError};
 pub use event::{Event, EventKind, Severity};
+pub use trace::{Content, Hop, Traced, TracedMessage};
 pub use view::{
     Call, CallState, Counters, DataPlane, Direction, Leg, Phone, Ports, SecurityClass, Session, Status,
     Worker,
@@ -94,6 +96,19 @@ pub enum Request {
         /// How many of them at most.
         devices: u32,
     },
+    /// One phone's signalling on both sides, keys and passwords masked, as it passes.
+    Trace {
+        /// The device name.
+        device: String,
+        /// For how long.
+        seconds: u32,
+        /// How many messages at most; absent: as many as there are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        messages: Option<u64>,
+        /// SCCP in hexadecimal digits too.
+        #[serde(default)]
+        hex: bool,
+    },
     /// The latest events; with `follow`, those to come as well, until the client hangs up.
     Events {
         /// Go on after the events that are already there.
@@ -120,6 +135,8 @@ pub enum Response {
     Counters(Counters),
     /// One event of the answer to [`Request::Events`].
     Event(Event),
+    /// One line of the answer to [`Request::Trace`].
+    Trace(Traced),
     /// Answer to [`Request::Provisioned`]: each phone as provisioning describes it.
     Provisioned(Vec<serde_json::Value>),
     /// Answer to [`Request::DiffPhone`].

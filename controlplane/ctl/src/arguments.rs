@@ -16,7 +16,7 @@ pub struct Arguments {
     /// The configuration file that names the admin socket.
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// One JSON value instead of tables; of events, one per line.
+    /// One JSON value instead of tables; of events and traces, one per line.
     #[arg(long, global = true)]
     pub json: bool,
     /// What is to be shown or done.
@@ -50,6 +50,21 @@ pub enum Command {
         /// Go on with what happens next.
         #[arg(long, short)]
         follow: bool,
+    },
+    /// One phone's signalling, decrypted, as it passes: what comes and goes on both sides, SIP and SCCP. Keys and passwords are
+    /// masked. The control plane's log says who has looked.
+    Trace {
+        /// The device name, such as SEP0010DB000001.
+        phone: String,
+        /// For how long.
+        #[arg(long, value_name = "N", default_value_t = 600)]
+        seconds: u32,
+        /// How many messages at most.
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+        /// SCCP in hexadecimal digits too, without those bytes that could be keys.
+        #[arg(long)]
+        hex: bool,
     },
     /// Phones that fetch their configuration from us: who may, how far each has come, what it asked for.
     #[command(subcommand)]

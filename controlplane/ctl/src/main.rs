@@ -6,6 +6,7 @@ mod arguments;
 mod provisioned;
 mod table;
 mod tables;
+mod trace;
 mod trust;
 
 use std::io::{self, Write as _};
@@ -37,6 +38,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             return say(&format!("{}: ok", file.display()));
         }
         Command::Events { follow } => return events(arguments, *follow),
+        Command::Trace { phone, seconds, count, hex } => {
+            let (device, seconds, messages) = (phone.clone(), *seconds, *count);
+            return trace(arguments, phone, Request::Trace { device, seconds, messages, hex: *hex });
+        }
         Command::Trust(command) => {
             return say(&trust::run(command, arguments.config.as_deref(), arguments.socket.as_deref())?);
         }
@@ -64,6 +69,23 @@ fn events(arguments: &Arguments, follow: bool) -> anyhow::Result<()> {
     let mut said = Ok(());
     client.events(follow, |event| {
         said = say_event(&event, arguments.json);
+        said.is_ok()
+    })?;
+    said
+}
+
+fn trace(arguments: &Arguments, phone: &str, request: Request) -> anyhow::Result<()> {
+    let socket = socket(arguments)?;
+    if let Response::Phones(phones) = Client::connect(&socket)?.ask(Request::Phones)?
+        && !phones.iter().any(|known| known.device == phone)
+    {
+        eprintln!("pinholectl: {phone} is not connected; waiting for it");
+    }
+    let client = Client::connect(&socket)?;
+    let mut said = Ok(());
+    client.trace(request, |traced| {
+        let line = if arguments.json { serde_json::to_string(&traced) } else { Ok(trace::shown(&traced)) };
+        said = line.map_err(Into::into).and_then(|line| say(&line));
         said.is_ok()
     })?;
     said

@@ -57,6 +57,7 @@ fn text(response: &Response, all: bool) -> String {
         }
         Response::Done(text) => text.clone(),
         Response::Event(event) => self::event(event),
+        Response::Trace(traced) => crate::trace::shown(traced),
         Response::End => String::new(),
         Response::Error(text) => text.clone(),
     }

@@ -159,6 +159,8 @@ pub enum Output {
     ToCluster {
         /// Index of the cluster.
         cluster: usize,
+        /// The device on whose behalf; absent: it answers what the call manager has sent.
+        device: Option<DeviceName>,
         /// How.
         route: Route,
         /// A SIP message.

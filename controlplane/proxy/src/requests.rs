@@ -184,7 +184,7 @@ impl Proxy {
             Side::Cluster => {
                 if let Some(route) = route.cloned() {
                     self.messages.sip_bytes(Way::ToCallManager, &bytes);
-                    self.output(Output::ToCluster { cluster, route, bytes });
+                    self.output(Output::ToCluster { cluster, device: device.cloned(), route, bytes });
                 }
             }
         }

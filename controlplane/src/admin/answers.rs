@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use pinhole_admin::{Counters, Event, Request, Response, Status};
 use pinhole_flow::{DropCause, WorkerStats};
+use pinhole_proxy::DeviceName;
 
 use super::provisioned;
 use crate::link::Link;
@@ -29,6 +30,8 @@ pub struct Answers {
     pub config_file: String,
     /// Limit of open files.
     pub file_limit: u64,
+    /// Traces under way.
+    pub traces: Arc<AtomicU64>,
 }
 
 impl Answers {
@@ -59,12 +62,29 @@ impl Answers {
             | Request::EnrolPhone { .. }
             | Request::WithdrawCertificate { .. }
             | Request::OpenEnrolment { .. } => match &self.shared.office {
-                Some(office) => provisioned::answer(office, &request),
+                Some(office) => {
+                    let response = provisioned::answer(office, &request);
+                    if let (Request::ForgetPhone { device }, Response::Done(_)) = (&request, &response) {
+                        self.withdrawn(device);
+                    }
+                    response
+                }
                 None => {
                     Response::Error("nothing is provisioned: the configuration has no [provisioning]".into())
                 }
             },
-            Request::Events { .. } => Response::Error("events are answered one by one".into()),
+            Request::Events { .. } | Request::Trace { .. } => {
+                Response::Error("events and traces are answered one by one".into())
+            }
+        }
+    }
+
+    /// Ends the traces of a phone that is withdrawn.
+    fn withdrawn(&self, device: &str) {
+        let Ok(device) = DeviceName::new(device) else { return };
+        let home = device.shard(self.shared.config.controlplane.shards);
+        if let Some(shard) = self.shared.shards.get().and_then(|shards| shards.get(home as usize)) {
+            shard.send(ToShard::Withdrawn(device));
         }
     }
 

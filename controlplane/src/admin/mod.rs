@@ -2,6 +2,7 @@
 
 mod answers;
 mod provisioned;
+mod trace;
 
 pub use answers::Answers;
 
@@ -113,6 +114,9 @@ fn client(stream: &UnixStream, answers: &Answers, stop: &AtomicBool) -> io::Resu
     BufReader::new(stream.take(REQUEST_MAX as u64)).read_line(&mut line)?;
     match serde_json::from_str(&line) {
         Ok(Request::Events { follow }) => events(stream, answers, stop, follow),
+        Ok(Request::Trace { device, seconds, messages, hex }) => {
+            trace::serve(stream, answers, stop, &trace::Wish { device, seconds, messages, hex })
+        }
         Ok(request) => send(stream, &answers.to(request)),
         Err(error) => send(stream, &Response::Error(format!("the request is not understood ({error})"))),
     }

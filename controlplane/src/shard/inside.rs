@@ -87,7 +87,9 @@ impl Shard {
                     } else if let Some(message) = self.parse(length, from) {
                         self.call_manager_lives(cluster);
                         let source = Source::Udp(from);
+                        self.tap_from_inside(cluster, from, "udp", &message);
                         self.input(Input::ClusterMessage { cluster, source, message }, now);
+                        self.tap_over();
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -142,6 +144,11 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// The far end of a connection inside.
+    pub(super) fn upstream_peer(&self, id: u64) -> Option<SocketAddr> {
+        self.upstreams.get(&id).map(|upstream| upstream.peer)
     }
 
     fn send_upstream(&mut self, id: u64, bytes: &[u8], now: Instant) {
@@ -262,7 +269,9 @@ impl Shard {
                 match frame {
                     Ok(Frame::Message(message)) => {
                         self.call_manager_lives(cluster);
+                        self.tap_from_inside(cluster, source.peer(), "tcp", &message);
                         self.input(Input::ClusterMessage { cluster, source, message }, now);
+                        self.tap_over();
                     }
                     Ok(Frame::Ping) => {
                         self.counters.count(Counter::KeepAlives);

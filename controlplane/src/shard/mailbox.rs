@@ -6,8 +6,10 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 
 use mio::{Poll, Waker};
 use pinhole_flow::ShardEnd;
+use pinhole_proxy::DeviceName;
 
 use super::connection::Phone;
+use super::taps::Tap;
 use super::tokens;
 use super::view::View;
 use crate::neighbours::Update;
@@ -24,6 +26,12 @@ pub enum ToShard {
     NextHop(Update),
     /// Somebody wants to see what there is.
     Look(SyncSender<View>),
+    /// Somebody traces a phone whose home is here.
+    Trace(Box<Tap>),
+    /// The trace of that number is over.
+    TraceEnds(u64),
+    /// A phone is withdrawn: whoever traces it is to look no longer.
+    Withdrawn(DeviceName),
     /// The process ends.
     Stop,
 }

@@ -11,10 +11,13 @@ mod outgoing;
 mod phones;
 mod queue;
 mod skinny;
+mod taps;
 mod tokens;
 mod view;
 
+pub use connection::Place;
 pub use mailbox::{Attached, Inbox, Mailbox, ToShard};
+pub use taps::{Reader, Seen, Tap};
 pub use view::View;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -41,6 +44,7 @@ use connection::Phone;
 use inside::{Inside, Upstream};
 use media::Media;
 use skinny::Servers;
+use taps::Taps;
 use tokens::ClusterSocket;
 
 /// How often media activity is reported to the proxy.
@@ -114,6 +118,7 @@ pub struct Shard {
     upstreams: HashMap<u64, Upstream>,
     servers: Servers,
     media: Media,
+    taps: Taps,
     counters: Counters,
     /// Deadlines of connections.
     deadlines: BTreeSet<(Instant, u64)>,
@@ -159,6 +164,7 @@ impl Shard {
             upstreams: HashMap::new(),
             servers: Servers::default(),
             media: Media::new(&shared),
+            taps: Taps::default(),
             counters: Counters::default(),
             deadlines: BTreeSet::new(),
             by_device: HashMap::new(),
@@ -286,6 +292,9 @@ impl Shard {
                 // Whoever asked may have given up.
                 let _ = answer.try_send(self.view(now));
             }
+            ToShard::Trace(tap) => self.taps.open(*tap),
+            ToShard::TraceEnds(id) => self.taps.close(id),
+            ToShard::Withdrawn(device) => self.taps.end(&device),
             ToShard::Stop => self.stopping = true,
         }
     }
@@ -360,7 +369,10 @@ impl Shard {
     fn output(&mut self, output: Output, now: Instant) {
         match output {
             Output::ToPhone { conn, bytes } => self.send_phone(conn.0, &bytes, now),
-            Output::ToCluster { cluster, route, bytes } => self.send_inside(cluster, route, &bytes, now),
+            Output::ToCluster { cluster, device, route, bytes } => {
+                self.tap_to_inside(cluster, device.as_ref(), &route, &bytes);
+                self.send_inside(cluster, route, &bytes, now);
+            }
             Output::Registered { conn } => self.phone_registered(conn.0, now),
             Output::NotRegistered { conn, code } => self.phone_not_registered(conn.0, code),
             Output::ClosePhone { conn, reason } => self.close_phone(conn.0, reason, now),

@@ -71,6 +71,14 @@ enum Carrier {
 }
 
 impl Line {
+    /// What carries it, for operators.
+    pub(super) fn transport(&self) -> &'static str {
+        match self.carrier {
+            Carrier::Clear { .. } => "tcp",
+            Carrier::Tls(_) => "tls",
+        }
+    }
+
     /// One in the clear on which at most `limit` bytes wait to be sent.
     pub(super) fn clear(stream: TcpStream, limit: usize) -> Self {
         Self { stream, connected: false, carrier: Carrier::Clear { waiting: Zeroizing::default(), limit } }

@@ -153,6 +153,7 @@ impl Shard {
             return;
         }
         for frame in received.frames {
+            self.tap_from_phone(conn, &frame);
             match frame {
                 Said::Skinny(frame) => {
                     self.skinny_input(SkinnyInput::FromPhone { conn: ConnId(conn), frame }, now)
@@ -184,6 +185,7 @@ impl Shard {
 
     /// Sends to a phone; a phone that does not read is closed.
     pub(super) fn send_phone(&mut self, conn: u64, bytes: &[u8], now: Instant) {
+        self.tap_to_phone(conn, bytes);
         let Some(phone) = self.phones.get_mut(&conn).filter(|phone| phone.stage != Stage::Closing) else {
             return self.counters.count(Counter::PhoneGone);
         };

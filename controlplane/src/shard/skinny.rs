@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use mio::Interest;
-use pinhole_admin::{Event, EventKind};
+use pinhole_admin::{Event, EventKind, Hop};
 use pinhole_proxy::{ConnId, SkinnyInput, SkinnyOutput};
 use pinhole_sccp::{Framer, Limits};
 use zeroize::Zeroizing;
@@ -79,6 +79,12 @@ impl Shard {
         }
     }
 
+    /// The call manager of a phone's connection, and what carries frames to it.
+    pub(super) fn server_of(&self, conn: u64) -> Option<(SocketAddr, &'static str)> {
+        let server = self.servers.by_id.get(self.servers.of_phone.get(&conn)?)?;
+        Some((server.peer, server.line.transport()))
+    }
+
     /// A connection to a call manager, as the configuration has it: never in the clear where that says TLS.
     fn line_to(&self, cluster: usize, peer: SocketAddr) -> io::Result<Line> {
         let limit = self.shared.config.limits.write_buffer_bytes as usize;
@@ -103,7 +109,9 @@ impl Shard {
             self.counters.count(Counter::WriteLimit);
             return self.server_ended(id, Some("it does not read what is sent to it"), now);
         }
-        if server.up {
+        let up = server.up;
+        self.tap_skinny(Hop::ToCallManager, conn, bytes);
+        if up {
             self.server_writable(id, now);
         }
     }
@@ -149,7 +157,10 @@ impl Shard {
             }
             while let Some(frame) = self.servers.by_id.get_mut(&id).and_then(|server| server.framer.next()) {
                 match frame {
-                    Ok(frame) => self.skinny_input(SkinnyInput::FromServer { conn, frame }, now),
+                    Ok(frame) => {
+                        self.tap_skinny(Hop::FromCallManager, conn.0, frame.as_bytes());
+                        self.skinny_input(SkinnyInput::FromServer { conn, frame }, now);
+                    }
                     Err(error) => {
                         self.counters.count(Counter::SkinnyMalformed);
                         return self.server_ended(id, Some(&error.to_string()), now);

@@ -14,9 +14,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use pinhole_admin::{Client, Counters, Event, Request, Response, Status};
+use pinhole_admin::{Client, Counters, Event, EventKind, Request, Response, Status, Traced};
 use pinhole_controlplane::Process;
 use pinhole_controlplane::config::Config;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
@@ -212,6 +213,24 @@ impl Appliance {
             })
             .unwrap();
         events
+    }
+
+    /// Traces a phone, from now on.
+    pub fn trace(&self, device: &str, messages: Option<u64>) -> Receiver<Traced> {
+        let begun = || {
+            let is_of = |event: &&Event| {
+                event.kind == EventKind::TraceBegun && event.device.as_deref() == Some(device)
+            };
+            self.events().iter().filter(is_of).count()
+        };
+        let (client, before) = (Client::connect(&self.admin_socket).unwrap(), begun());
+        let (lines, traced) = channel();
+        let request = Request::Trace { device: device.into(), seconds: 60, messages, hex: true };
+        std::thread::spawn(move || client.trace(request, |line| lines.send(line).is_ok()));
+        eventually(|| begun() > before, "the trace begins");
+        // Whatever a shard was told before it answers, it has done.
+        self.status();
+        traced
     }
 
     /// Waits until a counter has this value.

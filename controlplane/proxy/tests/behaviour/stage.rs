@@ -122,10 +122,20 @@ impl Stage {
     }
 
     pub fn input(&mut self, input: Input) {
+        let subject = self.subject(&input);
         self.proxy.handle(input, self.now);
         while let Some(output) = self.proxy.poll_output() {
             match output {
-                Output::ToPhone { conn, bytes } => self.phone.push_back((conn, parse(&bytes))),
+                Output::ToPhone { conn, bytes } => {
+                    let message = parse(&bytes);
+                    if let Some((call_id, subject)) = &subject
+                        && message.call_id() == Ok(call_id.as_str())
+                    {
+                        let known = subject.as_ref().and_then(|subject| self.proxy.connection_of(subject));
+                        assert_eq!(known, Some(conn), "whose it is was known before: {message:?}");
+                    }
+                    self.phone.push_back((conn, message));
+                }
                 Output::ToCluster { route, bytes, .. } => self.cm.push_back((route, parse(&bytes))),
                 Output::ClosePhone { conn, .. } => self.closed.push(conn),
                 Output::Registered { conn } => self.registrations.push((conn, 200)),
@@ -143,6 +153,12 @@ impl Stage {
                 Output::Event(event) => self.events.push(event),
             }
         }
+    }
+
+    /// Call-ID of a message from the call manager, and the device that it is said to be for.
+    fn subject(&self, input: &Input) -> Option<(String, Option<DeviceName>)> {
+        let Input::ClusterMessage { cluster, message, .. } = input else { return None };
+        Some((message.call_id().ok()?.to_owned(), self.proxy.subject(*cluster, message)))
     }
 
     /// The worker of a session's slot.
