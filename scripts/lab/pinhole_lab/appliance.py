@@ -142,11 +142,11 @@ class Appliance:
         self.start_dataplane()
         self.start_controlplane()
 
-    def start_dataplane(self, seconds=20):
+    def start_dataplane(self, seconds=20, environment=None):
         self.starts += 1
         self.dataplane = self.processes.start(
             f"dataplane-{self.starts}", [self.binary("pinhole-dataplane"), "--config", self.configuration],
-            namespace="ph-appliance")
+            namespace="ph-appliance", environment=environment)
         socket_path = self.state.root / "dataplane" / "dataplane.sock"
         self._wait(self.dataplane, lambda: socket_path.exists() and network.twins_exist(),
                    "attach socket and kernel twins", seconds)

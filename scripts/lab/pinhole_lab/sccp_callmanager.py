@@ -237,7 +237,9 @@ class CallManager:
     def new_block(self, clear=False):
         """What stands in an encryption block; `clear` if one of the ends can have no key."""
         if self.settings.keys == "all" and not clear:
-            return Key.new()
+            key = Key.new()
+            say(f"gives the key {key.key.hex()} {key.salt.hex()}")
+            return key
         return bytes(48) if self.settings.keys != "rubbish" else b"\x00\x00\x7f\x42" + os.urandom(44)
 
     def command(self, words):
