@@ -47,6 +47,8 @@ def write(figures: list[Figure], said: dict, machine: dict, quick: bool) -> str:
         relay(said["relay"]),
         "## End to end",
         end_to_end(said["e2e"]),
+        "## Registration storms",
+        storms(said["storm"]),
         "## Beside rtpengine",
         beside(said["rtpengine"]),
     ]
@@ -94,6 +96,8 @@ def evidence(name: str, said: dict) -> str:
         return (f"the search was ended by: {search['limited_by']}. At 10,000 sessions the worker was busy for "
                 f"{said['e2e']['e2e.worker_utilisation']:.0%} of the time, and the sender fell behind its clock by up to "
                 f"{late / 1000:.1f} ms: because its core was taken from it, or because the relay left its ring full.")
+    if part in ("sccp", "sip"):
+        return storm_evidence(said["storm"][part], part)
     rate = said["rtpengine"]["packets_per_second"]
     return (f"on this wire sender and receiver alone reach {rate['direct']['median'] / 1e3:.0f} k packets/s, "
             f"Pinhole {rate['pinhole']['median'] / 1e3:.0f} k, rtpengine {rate['rtpengine']['median'] / 1e3:.0f} k; "
@@ -189,6 +193,39 @@ def end_to_end(said: dict) -> str:
         f"Highest rate without loss: {said['e2e.max_mpps']:.2f} million packets per second, both directions together; "
         f"the search was ended by: {said['search']['limited_by']}.",
         table(("Offered, M packets/s", "Seconds", "Lost", "Delay p99.9, µs", "Passed"), trials),
+    ])
+
+
+def storm_evidence(said: dict, speech: str) -> str:
+    """Who was turned away, and what the control plane has counted of it."""
+    refused = {f"{group}.{name}": count for group, counters in said["counters"].items() for name, count in counters.items()
+               if group in ("tls", "sccp", "sip") and ("refused" in name or "limit" in name or "failed" in name) and count}
+    reasons = ", ".join(f"{name} {count:,}" for name, count in refused.items()) or "nothing"
+    return (f"{said[f'{speech}.turned_away']:,} connections were turned away before a registration; the control plane has refused: "
+            f"{reasons}. Descriptors left when all had gone: {said[f'{speech}.descriptors_left']}.")
+
+
+def storms(said: dict) -> str:
+    """The storms side by side, and what limits them."""
+    columns = (("SCCP, RSA keys", said["sccp"], "sccp"), ("SCCP, EC keys", said["ec"], "sccp"), ("SIP, RSA keys", said["sip"], "sip"))
+    names = (("phones", "phones"), ("storm_seconds", "seconds from the first connection to the last registration"),
+             ("registrations_per_second", "registrations per second"),
+             ("cpu_ms_per_registration", "control plane's processor time of a registration, ms"),
+             ("turned_away", "turned away, and come again"), ("lost", "lost"),
+             ("keepalive_alone_p99_ms", "keep-alive of others before the storm, p99, ms"),
+             ("keepalive_p99_ms", "keep-alive of others in the storm, p99, ms"),
+             ("memory_per_phone_bytes", "bytes per phone"), ("memory_after", "left of them when all have gone"),
+             ("steady_cpu_percent", "all keeping alive, percent of a core"), ("idle_cpu_percent", "the same without"))
+    def value(one, speech, name):
+        found = one[f"{speech}.{name}"]
+        return number(found["value"] if isinstance(found, dict) else found)
+    rows = [(meaning, *(value(one, speech, name) for _, one, speech in columns)) for name, meaning in names]
+    rsa, ec = (one["sccp.cpu_ms_per_registration"]["value"] for one in (said["sccp"], said["ec"]))
+    return "\n\n".join([
+        table(("", *(head for head, _, _ in columns)), rows),
+        "All phones connect at once from one address, by TLS 1.2 with certificates of their own, to one shard on one core; phones and call "
+        f"manager share the other core. What limits: the handshakes. With EC keys for RSA ones on both sides a registration takes {ec / rsa:.0%} of "
+        "the control plane's processor time, so the rest of it are RSA signatures.",
     ])
 
 

@@ -110,6 +110,7 @@ def steps(binaries: pathlib.Path, quick: bool) -> dict[str, Step]:
         "kernel": Step("kernels beside other implementations", binaries / "kernel_bench", words, bound=True),
         "relay": Step("relay by stage and by number of sessions", binaries / "relay_bench", words, bound=True),
         "e2e": Step("end to end", REPOSITORY / "perf/phonefarm/e2e", placed),
+        "storm": Step("registration storms", REPOSITORY / "perf/phonestorm/storm", placed),
         "rtpengine": Step("beside rtpengine", REPOSITORY / "perf/rtpengine/compare", placed),
     }
 
