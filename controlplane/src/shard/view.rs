@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use pinhole_admin::{Call, Leg as LegView, Phone, Ports, Session as SessionView};
-use pinhole_flow::{DropCause, Leg, LegFlags, LegLive, SlotView, monotonic_ns};
+use pinhole_flow::{DropCause, Leg, LegFlags, LegLive, LegStats, SlotView, monotonic_ns};
 
 use super::Shard;
 use crate::counters::Counters;
@@ -57,7 +57,8 @@ impl Shard {
         let now_ns = monotonic_ns();
         let owner = self.proxy.session_owner(slot, view.generation);
         let (call_id, device) = owner.unzip();
-        let legs = view.session.legs.iter().zip(&view.live);
+        let across = view.live.iter().rev();
+        let legs = view.session.legs.iter().zip(&view.live).zip(across);
         SessionView {
             slot,
             generation: view.generation,
@@ -66,11 +67,12 @@ impl Shard {
             since_s: now_ns.saturating_sub(view.opened_ns) / 1_000_000_000,
             call_id,
             device,
-            legs: legs.map(|(leg, live)| self.leg(leg, live, now_ns)).collect(),
+            legs: legs.map(|((leg, live), across)| self.leg(leg, live, &across.stats, now_ns)).collect(),
         }
     }
 
-    fn leg(&self, leg: &Leg, live: &LegLive, now_ns: u64) -> LegView {
+    /// A leg; `across` are the counters of the other, which has received what this one has sent.
+    fn leg(&self, leg: &Leg, live: &LegLive, across: &LegStats, now_ns: u64) -> LegView {
         let port = self.shared.config.dataplane.port.get(usize::from(leg.port));
         let stats = &live.stats;
         let local_ip = port.map_or(IpAddr::from([0; 4]), |port| IpAddr::V4(port.media_address));
@@ -91,10 +93,10 @@ impl Shard {
             suite_out: suite(&leg.outbound),
             rx_packets: stats.rx_packets,
             rx_bytes: stats.rx_bytes,
-            tx_packets: stats.tx_packets,
-            tx_bytes: stats.tx_bytes,
+            tx_packets: across.passed_packets,
+            tx_bytes: across.passed_bytes,
             rtcp_rx: stats.rtcp_rx,
-            rtcp_tx: stats.rtcp_tx,
+            rtcp_tx: across.rtcp_passed,
             payload_type,
             lost,
             loss_percent: percent(lost, stats.expected),

@@ -289,8 +289,8 @@ describe! {
     Event { kind, slot, generation, sequence, detail, command }
     StreamState { index, window, rtcp_window, rtcp_index, ssrc, flags, offset, offset_before }
     LegStats {
-        rx_packets, rx_bytes, tx_packets, tx_bytes, expected, last_rx_ns, jitter_q4, payload_type, rtcp_rx,
-        rtcp_tx, drops,
+        rx_packets, rx_bytes, passed_packets, passed_bytes, expected, last_rx_ns, jitter_q4, payload_type,
+        rtcp_rx, rtcp_passed, drops,
     }
     LegLive {
         stats, inbound, remote_ip, remote_rtp, remote_rtcp, learned, mac, vlan, outbound, reserved,

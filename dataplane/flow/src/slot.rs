@@ -49,7 +49,8 @@ pub struct StreamState {
     pub offset_before: u16,
 }
 
-/// Counters of one leg. Written by the worker only, never reset while the session lives.
+/// Counters of one leg: of the packets that arrive on it, also what became of them on the leg across, so that a
+/// packet touches those of one leg only. Written by the worker only, never reset while the session lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct LegStats {
@@ -57,10 +58,10 @@ pub struct LegStats {
     pub rx_packets: u64,
     /// Their bytes, from the RTP header on, as received.
     pub rx_bytes: u64,
-    /// RTP packets sent on this leg.
-    pub tx_packets: u64,
+    /// RTP packets of them that were sent on by the leg across.
+    pub passed_packets: u64,
     /// Their bytes, as sent.
-    pub tx_bytes: u64,
+    pub passed_bytes: u64,
     /// RTP packets that the sequence numbers say should have come (RFC 3550 A.3).
     pub expected: u64,
     /// CLOCK_MONOTONIC nanoseconds of the last accepted packet; 0: none yet.
@@ -71,8 +72,8 @@ pub struct LegStats {
     pub payload_type: u32,
     /// RTCP packets accepted.
     pub rtcp_rx: u64,
-    /// RTCP packets sent.
-    pub rtcp_tx: u64,
+    /// RTCP packets of them that were sent on by the leg across.
+    pub rtcp_passed: u64,
     /// Packets that arrived on this leg and were not relayed, by [`DropCause`].
     pub drops: [u64; DropCause::OF_LEG],
 }

@@ -1,7 +1,7 @@
 //! What a packet that nobody vouches for may change of a session's slot: its drop counters.
 
 use pinhole_flow::leg::unmapped_v4;
-use pinhole_flow::{LegFlags, LegStats, SessionSlot};
+use pinhole_flow::{LegFlags, SessionSlot};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::support::{Bench, inside};
@@ -41,23 +41,11 @@ fn masked(slots: &[SessionSlot], signalled: bool) -> Vec<SessionSlot> {
         } else if signalled && inside_is_plain {
             let [near, far] = &mut slot.live;
             near.outbound = FromZeros::new_zeroed();
-            near.stats = received(&near.stats);
-            far.stats = sent(&far.stats);
+            far.stats = FromZeros::new_zeroed();
         }
         for live in &mut slot.live {
             live.stats.drops.fill(0);
         }
     }
     slots
-}
-
-/// What a leg counted of the packets that arrived on it.
-fn received(stats: &LegStats) -> LegStats {
-    LegStats { tx_packets: 0, tx_bytes: 0, rtcp_tx: 0, ..*stats }
-}
-
-/// What a leg counted of the packets that it sent.
-fn sent(stats: &LegStats) -> LegStats {
-    let LegStats { tx_packets, tx_bytes, rtcp_tx, .. } = *stats;
-    LegStats { tx_packets, tx_bytes, rtcp_tx, ..FromZeros::new_zeroed() }
 }

@@ -107,7 +107,7 @@ fn settle_one<B: PacketBuffer>(
         frame.truncate(work.datagram.payload_at + work.datagram.payload_len);
         check_inside(work, work.payload(frame.data()))?;
     }
-    depart(work, frame, far, far_live, network)
+    depart(work, frame, far, far_live, &mut live.stats, network)
 }
 
 #[inline]

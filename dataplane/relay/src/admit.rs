@@ -11,7 +11,7 @@ use crate::output::{BURST, Frames};
 use crate::session::{LegContext, never_remote};
 use crate::slots;
 use crate::tables::Tables;
-use crate::warm::warm_session;
+use crate::warm::{warm_again, warm_session};
 use crate::work::{Phase, Work, Works};
 
 /// How many packets ahead of the one that is admitted sessions are brought into the cache.
@@ -40,6 +40,7 @@ pub fn admit<'a, B: PacketBuffer>(
             Err(cause) => work.drop(cause),
         }
     }
+    warm_again(works, tables, slots);
     jobs
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddrV4;
 
-use pinhole_flow::{DropCause, LegLive, SessionSlot};
+use pinhole_flow::{DropCause, LegLive, LegStats, SessionSlot};
 use pinhole_srtp::kernels::{Engine, Outcome};
 use pinhole_srtp::outbound::{assign_rtcp, assign_rtp};
 
@@ -28,13 +28,14 @@ pub fn depart<B: PacketBuffer>(
     frame: &mut B,
     leg: &mut LegContext,
     live: &mut LegLive,
+    stats: &mut LegStats,
     network: &Network,
 ) -> Result<Phase, DropCause> {
-    let overhead = match &leg.outbound {
-        Some(keys) => keys.overhead(work.kind),
+    // Of a plain leg the keys are not even looked at: they lie on another cache line.
+    let overhead = match leg.orders.secure {
         // Never plain RTP where SRTP was ordered and the key is still to come.
-        None if leg.orders.secure => return Err(DropCause::NoDestination),
-        None => 0,
+        true => leg.outbound.as_ref().ok_or(DropCause::NoDestination)?.overhead(work.kind),
+        false => 0,
     };
     let len = work.datagram.payload_len + overhead;
     work.departure = Some(route(work, len, leg, network)?);
@@ -46,7 +47,7 @@ pub fn depart<B: PacketBuffer>(
         }
         work.index = guess.kept();
         phase = Phase::Indexed;
-    } else if leg.outbound.is_some() {
+    } else if leg.orders.secure {
         leg.resume(work.ssrc, &mut live.outbound);
         work.index = match &mut work.header {
             Some(header) => {
@@ -63,22 +64,22 @@ pub fn depart<B: PacketBuffer>(
             }
             None => assign_rtcp(&mut live.outbound, work.ssrc)?,
         };
+        leg.outbound.iter().for_each(|keys| keys.prefetch(work.kind));
         leg.sent(work.ssrc);
         phase = Phase::Indexed;
     }
-    count(work, live, len as u64, 1);
+    count(work, stats, len as u64, 1);
     Ok(phase)
 }
 
-/// Counts a packet of `len` bytes, or with `by` -1 takes it back.
+/// Counts a packet of `len` bytes for the leg that it arrived on, or with `by` -1 takes it back.
 #[inline]
-fn count(work: &Work, live: &mut LegLive, len: u64, by: i64) {
-    let stats = &mut live.stats;
+fn count(work: &Work, stats: &mut LegStats, len: u64, by: i64) {
     match work.is_rtcp() {
-        true => stats.rtcp_tx = stats.rtcp_tx.wrapping_add_signed(by),
+        true => stats.rtcp_passed = stats.rtcp_passed.wrapping_add_signed(by),
         false => {
-            stats.tx_packets = stats.tx_packets.wrapping_add_signed(by);
-            stats.tx_bytes = stats.tx_bytes.wrapping_add_signed(by * len as i64);
+            stats.passed_packets = stats.passed_packets.wrapping_add_signed(by);
+            stats.passed_bytes = stats.passed_bytes.wrapping_add_signed(by * len as i64);
         }
     }
 }
@@ -117,7 +118,7 @@ fn neighbour(leg: &LegContext, rtcp: bool, network: &Network) -> Option<([u8; 6]
     if let Some(source) = leg.learned(rtcp) {
         return Some((source.mac, source.vlan));
     }
-    network.next_hop(leg.orders.next_hop, leg.orders.port).map(|hop| (hop.mac, hop.vlan))
+    network.next_hop(leg.orders.next_hop.into(), leg.orders.port).map(|hop| (hop.mac, hop.vlan))
 }
 
 /// Protects what has an index, one batch.
@@ -167,7 +168,7 @@ fn give_up(work: &mut Work, tables: &Tables, slots: &mut [SessionSlot]) {
         && let Some(slot) = shared(slots, hole.slot())
     {
         let overhead = leg.outbound.as_ref().map_or(0, |keys| keys.overhead(work.kind));
-        count(work, sides(slot, hole.leg()).1, (work.datagram.payload_len + overhead) as u64, -1);
+        count(work, &mut sides(slot, hole.leg()).0.stats, (work.datagram.payload_len + overhead) as u64, -1);
     }
     work.drop(DropCause::TooBig);
 }

@@ -7,25 +7,34 @@ use pinhole_srtp::kernels::prefetch;
 
 use crate::config::RelayPort;
 
-/// What stands behind an open pinhole: a session's slot, a leg, and whether this is the leg's RTCP port.
-/// One word, in the table as in a packet's work.
+/// What stands behind an open pinhole: a session's slot, a leg, whether this is the leg's RTCP port, and which
+/// of the session's legs are secure, so that what a packet needs can be asked for before anything of the
+/// session is there. One word, in the table as in a packet's work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pinhole(NonZeroU32);
 
 impl Pinhole {
-    /// Slot numbers must leave room for leg and kind.
-    pub const SLOT_LIMIT: u32 = 1 << 29;
+    /// Slot numbers must leave room for the rest.
+    pub const SLOT_LIMIT: u32 = 1 << 27;
 
-    /// The pinhole of a leg (0 or 1) of the session in a slot below [`SLOT_LIMIT`](Self::SLOT_LIMIT).
-    pub fn new(slot: u32, leg: u8, rtcp: bool) -> Self {
-        let code = (slot & (Self::SLOT_LIMIT - 1)) << 2 | u32::from(leg & 1) << 1 | u32::from(rtcp);
-        Self(NonZeroU32::MIN.saturating_add(code))
+    /// The pinhole of a leg (0 or 1) of the session in a slot below [`SLOT_LIMIT`](Self::SLOT_LIMIT), whose
+    /// legs are secure or not.
+    pub fn new(slot: u32, leg: u8, rtcp: bool, secure: [bool; 2]) -> Self {
+        let [first, second] = secure.map(u32::from);
+        let flags = second << 3 | first << 2 | u32::from(leg & 1) << 1 | u32::from(rtcp);
+        Self(NonZeroU32::MIN.saturating_add((slot & (Self::SLOT_LIMIT - 1)) << 4 | flags))
     }
 
     /// The session's slot.
     #[inline]
     pub fn slot(self) -> u32 {
-        (self.0.get() - 1) >> 2
+        (self.0.get() - 1) >> 4
+    }
+
+    /// Whether a leg (0 or 1) of the session is secure.
+    #[inline]
+    pub fn secure(self, leg: u8) -> bool {
+        (self.0.get() - 1) >> (2 + (leg & 1)) & 1 != 0
     }
 
     /// The leg: 0 or 1.
@@ -119,7 +128,7 @@ mod tests {
             vlan: None,
         };
         let mut table = PinholeTable::new(&[port.clone(), port]);
-        let hole = Pinhole::new(7, 1, true);
+        let hole = Pinhole::new(7, 1, true, [false, true]);
         table.set(1, 109, Some(hole));
         table.set(1, 110, Some(hole));
         table.set(2, 105, Some(hole));
@@ -129,6 +138,8 @@ mod tests {
             .collect();
         assert_eq!(open, [(1, 109)]);
         assert_eq!(table.get(1, 109), Some(hole));
+        assert_eq!((hole.slot(), hole.leg(), hole.rtcp()), (7, 1, true));
+        assert_eq!([0, 1].map(|leg| hole.secure(leg)), [false, true]);
         table.set(1, 109, None);
         assert_eq!(table.get(1, 109), None);
     }

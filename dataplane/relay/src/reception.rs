@@ -124,10 +124,10 @@ mod tests {
     const EMPTY: LegStats = LegStats {
         rx_packets: 0,
         rx_bytes: 0,
-        tx_packets: 0,
-        tx_bytes: 0,
+        passed_packets: 0,
+        passed_bytes: 0,
         rtcp_rx: 0,
-        rtcp_tx: 0,
+        rtcp_passed: 0,
         expected: 0,
         last_rx_ns: 0,
         jitter_q4: 0,

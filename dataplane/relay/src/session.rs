@@ -22,8 +22,8 @@ pub struct Context {
 }
 
 /// One leg of a session. The fields stand in groups of one cache line each, since with thousands of sessions
-/// every line that a packet touches is a miss: an RTP packet needs the first three lines of the leg that it
-/// arrives on, and the first and the fourth of the one that it leaves by.
+/// every line that a packet touches is a miss: an RTP packet needs the first and the third line of the leg that
+/// it arrives on, the first of the one that it leaves by, and those with the keys of secure legs.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct LegContext {
@@ -50,8 +50,7 @@ pub struct LegContext {
 
     /// Keys of packets that are sent; `None`: none yet, or plain RTP.
     pub outbound: Option<Direction>,
-    /// The SSRC that was sent last: of `recent_outbound` the first. No `Option`: the compiler would tell an
-    /// open session from a closed one by it, and so touch this line for every packet.
+    /// The SSRC that was sent last: of `recent_outbound` the first.
     last_sent: u32,
     /// Whether there are `retired` that were sent.
     retired_outbound: bool,
@@ -70,10 +69,20 @@ pub struct LegContext {
 
 /// How many cache lines a leg takes.
 pub const LINES_OF_LEG: usize = size_of::<LegContext>() / 64;
-/// The lines of a leg that an RTP packet needs which arrives on it.
-pub const LINES_NEAR: [usize; 3] = [0, 1, 2];
-/// The lines of a leg that an RTP packet needs which leaves by it.
-pub const LINES_FAR: [usize; 2] = [0, 3];
+
+/// The cache lines of a leg that RTP packets need.
+#[derive(Clone, Copy, Debug)]
+pub enum LegLine {
+    /// Orders and learned source: of either leg.
+    Orders = 0,
+    /// Keys of packets that arrive, on a secure leg.
+    Inbound = 1,
+    /// What is remembered of packets that arrive.
+    Reception = 2,
+    /// Keys of packets that are sent, on a secure leg.
+    Outbound = 3,
+}
+
 const _: () = assert!(size_of::<Option<Context>>() == 640 && offset_of!(LegContext, inbound) == 64);
 const _: () = assert!(offset_of!(LegContext, reception) == 128 && offset_of!(LegContext, outbound) == 192);
 
@@ -114,16 +123,25 @@ pub struct LegOrders {
     pub latch: bool,
     /// DSCP of what is sent; `None`: that of what came in.
     pub dscp: Option<u8>,
-    /// Local port for RTP.
+    /// Local port for RTP, even.
     pub local_rtp: u16,
-    /// Local port for RTCP.
-    pub local_rtcp: u16,
     /// Signalled address for RTP, if it is known.
     pub remote_rtp: Option<SocketAddrV4>,
     /// Signalled address for RTCP, if it is known.
     pub remote_rtcp: Option<SocketAddrV4>,
     /// Index into the next-hop table.
-    pub next_hop: u32,
+    pub next_hop: u16,
+    /// Nothing, but with more values to spare than any other field: the compiler tells an open session from a
+    /// closed one by the first leg's, which lies on a line that every packet needs.
+    pub open: Open,
+}
+
+/// A session is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Open {
+    /// It always is, where there is one.
+    Yes = 1,
 }
 
 impl LegOrders {
@@ -160,17 +178,23 @@ impl LegOrders {
             latch,
             dscp: (leg.dscp < 64).then_some(leg.dscp),
             local_rtp: leg.local_rtp,
-            local_rtcp: leg.local_rtcp,
             remote_rtp: remote(leg.remote_rtp),
             remote_rtcp: remote(if mux { leg.remote_rtp } else { leg.remote_rtcp }),
-            next_hop: leg.next_hop,
+            next_hop: u16::try_from(leg.next_hop).ok()?,
+            open: Open::Yes,
         })
+    }
+
+    /// Local port for RTCP.
+    #[inline]
+    pub fn local_rtcp(&self) -> u16 {
+        self.local_rtp | 1
     }
 
     /// The local port that packets of a kind are sent from.
     #[inline]
     pub fn local_port(&self, rtcp: bool) -> u16 {
-        if rtcp && !self.mux { self.local_rtcp } else { self.local_rtp }
+        if rtcp && !self.mux { self.local_rtcp() } else { self.local_rtp }
     }
 
     /// The signalled address for packets of a kind.

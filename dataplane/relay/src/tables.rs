@@ -10,7 +10,7 @@ use crate::config::RelayConfig;
 use crate::network::Network;
 use crate::pinhole::{Pinhole, PinholeTable};
 use crate::rekey::{GRACE_NS, Grace, Graces, renew};
-use crate::session::{self, Context, LINES_FAR, LINES_NEAR, LINES_OF_LEG, LegContext, LegOrders};
+use crate::session::{self, Context, LINES_OF_LEG, LegContext, LegLine, LegOrders};
 use crate::slots::shared;
 
 /// Everything the control plane's commands change.
@@ -69,14 +69,12 @@ impl Sessions {
         self.contexts.get_mut(slot as usize)?.as_mut()
     }
 
-    /// Brings into the cache what a packet that arrives on a leg needs of the session in a slot, without
-    /// waiting to see whether there is one.
+    /// Brings a line of a leg of the session in a slot into the cache, without waiting to see whether there is
+    /// one.
     #[inline]
-    pub fn prefetch(&self, slot: u32, leg: u8) {
+    pub fn prefetch(&self, slot: u32, leg: u8, line: LegLine) {
         let Some(context) = self.contexts.get(slot as usize) else { return };
-        let (near, far) = if leg == 0 { (0, LINES_OF_LEG) } else { (LINES_OF_LEG, 0) };
-        LINES_NEAR.iter().for_each(|line| prefetch_line(context, near + line));
-        LINES_FAR.iter().for_each(|line| prefetch_line(context, far + line));
+        prefetch_line(context, usize::from(leg & 1) * LINES_OF_LEG + line as usize);
     }
 
     /// The session in a slot, if it is of a generation, to be changed.
@@ -291,7 +289,7 @@ impl Tables {
             return Err(Refusal::BadLeg);
         }
         for leg in &orders {
-            for local in [leg.local_rtp, leg.local_rtcp] {
+            for local in [leg.local_rtp, leg.local_rtcp()] {
                 if !self.pinholes.covers(leg.port, local) || leg.next_hop as usize >= self.network.next_hops()
                 {
                     return Err(Refusal::BadLeg);
@@ -308,9 +306,11 @@ impl Tables {
     }
 
     fn set_pinholes(&mut self, slot: u32, orders: &[LegOrders; 2], open: bool) {
+        let secure = orders.each_ref().map(|orders| orders.secure);
         for (leg, orders) in (0..).zip(orders) {
-            for (local, rtcp) in [(orders.local_rtp, false), (orders.local_rtcp, true)] {
-                self.pinholes.set(orders.port, local, open.then_some(Pinhole::new(slot, leg, rtcp)));
+            for (local, rtcp) in [(orders.local_rtp, false), (orders.local_rtcp(), true)] {
+                let hole = open.then_some(Pinhole::new(slot, leg, rtcp, secure));
+                self.pinholes.set(orders.port, local, hole);
             }
         }
     }

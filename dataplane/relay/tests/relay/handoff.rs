@@ -73,7 +73,7 @@ fn a_hairpin_crosses_workers_as_a_frame_from_our_own_address_and_only_once() {
         assert_eq!(far.unprotect(&sent.payload), Some(rtp(7, sequence)));
     }
     assert_eq!((first.stats.hairpins, second.stats.hairpins), (3, 0));
-    assert_eq!(first.slots[1].live[1].stats.tx_packets, 3);
+    assert_eq!(first.slots[1].live[0].stats.passed_packets, 3);
 
     // From the wire, nothing can come from our own address.
     let spoofed = Packet::new(ours(INSIDE, OF_FIRST[1]), ours(INSIDE, OF_SECOND[1]), &rtp(7, 9));

@@ -15,8 +15,8 @@ fn packets_bytes_loss_and_payload_type_are_counted_per_leg() {
     assert_eq!((outside.rx_packets, outside.rx_bytes), (5, 5 * 182));
     assert_eq!((outside.expected, outside.payload_type), (7, 0));
     assert_eq!(outside.last_rx_ns, bench.now);
-    assert_eq!((inside.tx_packets, inside.tx_bytes), (5, 5 * 172));
-    assert_eq!((inside.rx_packets, inside.last_rx_ns, outside.tx_packets), (0, 0, 0));
+    assert_eq!((outside.passed_packets, outside.passed_bytes), (5, 5 * 172));
+    assert_eq!((inside.rx_packets, inside.last_rx_ns, inside.passed_packets), (0, 0, 0));
 }
 
 #[test]

@@ -211,8 +211,8 @@ fn packets_of_0_to_64_bytes_are_refused_on_a_secure_leg_and_only_whole_ones_pass
             }
         }
         // One of each fill's sequence number, since no number is sent twice.
-        assert_eq!(bench.slots[1].live[0].stats.tx_packets, 3);
-        assert_eq!(bench.slots[1].live[1].stats.tx_packets, 0);
+        assert_eq!(bench.slots[1].live[1].stats.passed_packets, 3);
+        assert_eq!(bench.slots[1].live[0].stats.passed_packets, 0);
     }
 }
 
