@@ -77,15 +77,21 @@ class NewPhone:
         self.lsc_file = save(self.directory / f"{self.device}.lsc.pem", self.lsc)
         return self.lsc
 
+    def security(self) -> dict:
+        """What its configuration has it do: by which certificate it connects, whom it takes for a call manager, and whether its
+        media is encrypted."""
+        mode = self.text("deviceSecurityMode")
+        if mode not in ("2", "3") or self.text("transportLayerProtocol") != "3":
+            raise LabError(f"{self.device}: its configuration does not ask for TLS")
+        # The certificates with this function, and no other, are what its TLS takes a server by.
+        known = self.directory / f"{self.device}.known.pem"
+        known.write_bytes(b"".join(map(pem, self.trust.of(trust.CCM, trust.CCM_TFTP))))
+        return {"certificate": self.lsc_file or self.mic_file, "server_ca": known, "encrypted": mode == "3"}
+
     def connect(self, user, **options) -> ScriptedPhone:
         """Connects by TLS to the call manager of its configuration."""
         place = ".//callManagerGroup/members/member[@priority='0']/callManager/"
         server = (self.text(f"{place}processNodeName"), int(self.text(f"{place}ports/securedSipPort")))
-        if self.text("deviceSecurityMode") != "3" or self.text("transportLayerProtocol") != "3":
-            raise LabError(f"{self.device}: its configuration does not ask for encryption")
-        # The certificates with this function, and no other, are what its TLS takes a server by.
-        known = self.directory / f"{self.device}.known.pem"
-        known.write_bytes(b"".join(map(pem, self.trust.of(trust.CCM, trust.CCM_TFTP))))
-        phone = ScriptedPhone(self.namespace, user, server, certificate=self.lsc_file or self.mic_file, server_ca=known, **options)
+        phone = ScriptedPhone(self.namespace, user, server, **self.security(), **options)
         self._is_of(phone.socket.getpeercert(binary_form=True), trust.CCM, trust.CCM_TFTP)
         return phone

@@ -51,7 +51,8 @@ class Channels:
         self._take_key(message, self.transmit_keys)
         self._configure()
         self._acknowledge(message)
-        self.stream.start()
+        if self.phone.speaks:
+            self.stream.start()
 
     def closed(self, _=None):
         self.receives = False

@@ -31,13 +31,15 @@ class SccpPhone:
     `failures` has what was wrong. `keys` are those that phones have been told before: none may be told again."""
 
     def __init__(self, device, servers, namespace=None, address="127.0.0.1", protocol=17, certificate=None,
-                 server_ca=None, recording=None, zero_party=False, register_at_once=True, encrypted=None, keys=None):
+                 server_ca=None, recording=None, zero_party=False, register_at_once=True, encrypted=None, keys=None,
+                 speaks=True):
         self.device, self.servers = device, list(servers)
         self.namespace, self.address, self.protocol = namespace, address, protocol
         self.certificate, self.server_ca = certificate, server_ca
         self.encrypted = certificate is not None if encrypted is None else encrypted
         self.keys = set() if keys is None else keys
-        self.recording = recording
+        self.recording, self.speaks = recording, speaks
+        """Whether it plays its recording as soon as it may; otherwise the test has it begin."""
         self.zero_party = zero_party
         """Whether it acknowledges with party id 0, as a 6901 does."""
         self.user = None

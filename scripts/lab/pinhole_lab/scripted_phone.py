@@ -19,15 +19,17 @@ DOMAIN = "lab.example"
 
 
 class ScriptedPhone:
-    """A user agent. `certificate` makes it a TLS phone with SRTP; without, it speaks plainly."""
+    """A user agent. `certificate` makes it a TLS phone with SRTP, or if it is not `encrypted` with RTP; without, it speaks plainly."""
 
     def __init__(self, namespace, user, server, transport="udp", certificate=None, server_ca=None, recording=None,
-                 suites=tuple(SUITES), mux=False, address=None, tls_maximum=None):
+                 suites=tuple(SUITES), mux=False, address=None, tls_maximum=None, encrypted=True):
         self.namespace, self.user, self.server = namespace, user, server
         self.address = address or network.HOMES.get(namespace) or network.DESKS[namespace]
         self.transport = "tls" if certificate else transport
         self.recording, self.suites, self.mux = recording, list(suites), mux
-        self.secure = certificate is not None
+        self.tls = certificate is not None
+        self.secure = self.tls and encrypted
+        """Whether its media is SRTP."""
         self.messages, self._arrived = [], threading.Condition()
         self.closed = threading.Event()
         self.automatic = {"OPTIONS", "NOTIFY", "MESSAGE"}
@@ -47,7 +49,7 @@ class ScriptedPhone:
             self.socket = network.udp_socket(self.namespace, self.address)
         else:
             self.socket = network.tcp_connection(self.namespace, *self.server, source=self.address)
-        if self.secure:
+        if self.tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False
             context.load_verify_locations(server_ca)
@@ -95,7 +97,7 @@ class ScriptedPhone:
 
     def _receive(self):
         """What has arrived: None for nothing, b"" for the end. One thread at a time uses a TLS connection."""
-        if not (self.secure and self.socket.pending()):
+        if not (self.tls and self.socket.pending()):
             if not select.select([self.socket], [], [], 0.1)[0]:
                 return None
         with self._using:
@@ -408,10 +410,10 @@ class Call:
 def plug(one: Call, two: Call, seconds=4):
     """Lets both ends play. The phone whose address must be learned goes first: before it has sent anything,
     nobody can know where behind its NAT it is."""
-    first, second = (one, two) if one.phone.secure else (two, one)
+    first, second = (one, two) if one.phone.tls else (two, one)
     first.stream.start()
     deadline = time.monotonic() + seconds
-    if second.phone.secure:
+    if second.phone.tls:
         second.stream.start()
     while not second.stream.heard:
         if time.monotonic() > deadline:

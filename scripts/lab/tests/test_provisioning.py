@@ -1,15 +1,21 @@
 """A phone out of its box trusts the appliance, is known by its certificate, and calls."""
 
 import shutil
+import time
 
 import pytest
-from helpers import assert_heard, hang_up, talk
+from helpers import assert_heard, eventually, hang_up, settle, talk
 
-from pinhole_lab import network, trust
+from pinhole_lab import media, network, sccp, trust
 from pinhole_lab.appliance import DEFAULTS
 from pinhole_lab.file_server import FileServer
 from pinhole_lab.manufacturer import Manufacturer, pem
 from pinhole_lab.new_phone import NewPhone
+from pinhole_lab.sccp_callmanager import SccpCallManager
+from pinhole_lab.sccp_phone import SccpPhone
+from pinhole_lab.sccp_phone import call as sccp_call
+from pinhole_lab.scripted_phone import plug
+from pinhole_lab.state import LabError
 
 DEVICE, OTHER, STRANGER = "SEP0010DB000001", "SEP0010DB000002", "SEP0010DB0000FF"
 USERS = {DEVICE: "1001", OTHER: "1002"}
@@ -48,6 +54,7 @@ def settings(manufacturer) -> dict:
             **DEFAULTS["cluster"][0],
             "tftp_server": f"{network.CALL_MANAGER}:69",
             "encryption": "when_known",
+            "authenticated_devices": "allow",
             "rewrite": {
                 "capf": {"at": {"address": network.OUTSIDE, "port": 3804}},
                 "call_manager": [{"inside": network.CALL_MANAGER, "outside": network.OUTSIDE, "sip_tls_port": 5061}],
@@ -112,3 +119,149 @@ def test_a_phone_out_of_its_box_fetches_enrols_registers_and_calls(office, unbox
         hang_up(mine, theirs)
     finally:
         second.close()
+
+
+@pytest.fixture
+def neighbours(office, unboxed):
+    """A soft phone of the class authenticated and a phone of the class encrypted, out of their boxes, behind one NAT at the same
+    time. Each has fetched what it is to be."""
+    office.ctl("phone", "allow", DEVICE, "--class", "authenticated")
+    office.ctl("phone", "allow", OTHER)
+    soft, hard = unboxed(), unboxed(OTHER, "ph-home2", way="http")
+    for phone in (soft, hard):
+        phone.fetch_trust_list()
+    for phone in (soft, hard):
+        phone.fetch_configuration()
+    assert [phone.text("deviceSecurityMode") for phone in (soft, hard)] == ["2", "3"]
+    return soft, hard
+
+
+def on_the_wire(datagrams, call) -> float:
+    """The part of a call end's packets that are on a wire as it has sent them."""
+    payloads = {datagram.payload for datagram in datagrams}
+    return sum(sent in payloads for _, sent in call.stream.sent) / len(call.stream.sent)
+
+
+def both_hear(soft, one, two, seconds=2.0):
+    """Both talk: from when each hears the other, every packet arrives, unchanged, once, and nothing else does. The end in the clear
+    begins: a NAT may not keep its port if something comes to that port before."""
+    for end in sorted((one, two), key=lambda end: end.phone is not soft):
+        end.stream.start()
+        eventually(lambda: end.stream.sent, what="the first packet")
+        time.sleep(0.05)
+    eventually(lambda: one.stream.heard and two.stream.heard, what="audio both ways")
+    before = len(one.stream.sent), len(two.stream.sent)
+    time.sleep(seconds)
+    settle(one, two)
+    for speaker, listener, first in ((one, two, before[0]), (two, one, before[1])):
+        assert media.missing(speaker.stream, listener.stream, first) == []
+        assert listener.stream.refused == [] and listener.stream.repeated == 0
+
+
+def test_phones_of_both_classes_behind_one_nat_talk_each_in_its_own_way(neighbours, office, lab, phones):
+    soft, hard = (phone.connect(USERS[phone.device], recording=lab.recording(seed)[0])
+                  for seed, phone in enumerate(neighbours, 1))
+    captures = [lab.capture("classes-outside", network.OUTSIDE_WIRE), lab.capture("classes-inside", network.INSIDE_WIRE)]
+    try:
+        soft.register(), hard.register()
+        desks = phones.inside(), phones.inside(user="2002", namespace="ph-desk2", seed=6)
+        (mine, desk), (other, desk2) = soft.call(desks[0]), hard.call(desks[1])
+        suites = {call["device"]: call["suite"] for call in office.ctl("calls")}
+        assert suites == {DEVICE: "RTP", OTHER: other.crypto.suite}
+        plug(mine, desk), plug(other, desk2)
+        time.sleep(2)
+        settle(mine, desk, other, desk2)
+        assert_heard(mine, desk), assert_heard(other, desk2)
+
+        # Nobody else speaks in the soft phone's place, not even from behind the same NAT; nor the other phone in the clear.
+        heard = len(desk.stream.heard), len(desk2.stream.heard)
+        before = office.drops()
+        for namespace, address in (("ph-home2", network.HOMES["ph-home2"]), ("ph-internet", network.STRANGER)):
+            with network.udp_socket(namespace, address) as stranger:
+                for _ in range(10):
+                    stranger.sendto(mine.stream.next_packet(bytes(160)), mine.stream.remote)
+        for _ in range(10):
+            other.stream.send_raw(other.stream.next_packet(bytes(160)))
+        grown = lambda: sum(office.drops().get(cause, 0) - before.get(cause, 0)
+                            for cause in ("wrong_source", "plain_on_secure", "auth_failed"))
+        eventually(lambda: grown() == 30, what="30 drops")
+        assert (len(desk.stream.heard), len(desk2.stream.heard)) == heard
+
+        outside, inside = (capture.stop().datagrams() for capture in captures)
+        for end, wires in ((mine, (1, 1)), (desk, (1, 1)), (other, (1, 0)), (desk2, (0, 1))):
+            assert (on_the_wire(outside, end), on_the_wire(inside, end)) == wires, end.phone.user
+        hang_up(mine, desk), hang_up(desk2, other)
+
+        for caller, callee in ((soft, hard), (hard, soft)):
+            one, two = caller.call(callee)
+            both_hear(soft, one, two)
+            assert len(office.ctl("sessions")) == 2
+            hang_up(one, two)
+    finally:
+        for capture in captures:
+            if capture.process.alive():
+                capture.process.stop()
+        soft.close(), hard.close()
+
+
+def test_sccp_phones_of_both_classes_behind_one_nat_talk_each_in_its_own_way(neighbours, office, lab, phones):
+    numbers = {**USERS, "SEP0010DB000004": "2001"}
+    manager = SccpCallManager(lab.processes, "sccp-classes", namespace="ph-inside", address=network.CALL_MANAGER, port=2000,
+                              lines=numbers, keep_alive=2, keys="rubbish", servers=[["cm", network.CALL_MANAGER, 2000]]).start()
+    made = []
+    try:
+        for seed, phone in enumerate(neighbours, 1):
+            made.append(SccpPhone(phone.device, [(network.OUTSIDE, 2443)], namespace=phone.namespace,
+                                  address=network.HOMES[phone.namespace], recording=lab.recording(seed)[0], speaks=False, **phone.security()))
+        made.append(SccpPhone("SEP0010DB000004", [(network.CALL_MANAGER, 2000)], namespace="ph-desk",
+                              address=network.DESKS["ph-desk"], recording=lab.recording(9)[0], speaks=False))
+        soft, hard, desk = (phone.wait_registered() for phone in made)
+        for caller, callee, lengths in ((soft, desk, (172, 172)), (desk, soft, (172, 172)), (soft, hard, (172, 176)),
+                                        (hard, soft, (176, 172)), (hard, desk, (176, 172))):
+            one, two = sccp_call(caller, callee)
+            both_hear(soft, one, two, 1.5)
+            assert tuple(len(end.stream.sent[0][1]) for end in (one, two)) == lengths
+            one.hang_up()
+            for end in (one, two):
+                end.wait_state(sccp.ON_HOOK)
+    finally:
+        for phone in made:
+            phone.close()
+        manager.process.stop()
+    assert [phone.failures for phone in made if phone.failures] == []
+
+
+def test_a_phone_is_of_another_class_when_it_comes_again(office, unboxed, lab, phones):
+    office.ctl("phone", "allow", DEVICE)
+    phone = unboxed(way="http")
+    phone.fetch_trust_list()
+    phone.fetch_configuration()
+    first = phone.connect("1001", recording=lab.recording(1)[0])
+    first.register()
+    office.ctl("phone", "allow", DEVICE, "--class", "authenticated")
+    try:
+        # A registration is told to the database, which knows the connection no longer.
+        eventually(lambda: first.closed.is_set() or not registers(first), what="the end of the connection")
+    finally:
+        first.close()
+    phone.fetch_trust_list()
+    # Its certificate is known by now, so that its configuration comes encrypted to it.
+    phone.fetch_configuration(f"{DEVICE}.cnf.xml.enc.sgn")
+    assert phone.text("deviceSecurityMode") == "2"
+    second = phone.connect("1001", recording=lab.recording(1)[0])
+    try:
+        second.register()
+        mine, theirs = second.call(phones.inside())
+        talk(mine, theirs)
+        assert_heard(mine, theirs)
+        hang_up(mine, theirs)
+    finally:
+        second.close()
+
+
+def registers(phone) -> bool:
+    """Whether a phone can register once more."""
+    try:
+        return phone.register(seconds=2).code == 200
+    except (LabError, OSError):
+        return False
