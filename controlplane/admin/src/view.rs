@@ -131,6 +131,12 @@ pub struct Phone {
     pub shard: u32,
     /// The cluster it belongs to.
     pub cluster: String,
+    /// What it speaks: `sip` or `sccp`.
+    #[serde(default)]
+    pub protocol: String,
+    /// The call manager that it goes to.
+    #[serde(default)]
+    pub call_manager: Option<SocketAddr>,
     /// Where the connection comes from; absent when it is lost.
     pub peer: Option<SocketAddr>,
     /// TLS version and cipher suite of the connection.

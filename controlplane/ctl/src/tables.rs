@@ -123,13 +123,27 @@ fn status(status: &Status) -> String {
 }
 
 fn phones(phones: &[Phone]) -> String {
-    let headings = ["Device", "Cluster", "Peer", "Since", "TLS", "Registered", "Expires", "Calls", "Shard"];
+    let headings = [
+        "Device",
+        "Protocol",
+        "Cluster",
+        "Call manager",
+        "Peer",
+        "Since",
+        "TLS",
+        "Registered",
+        "Expires",
+        "Calls",
+        "Shard",
+    ];
     let mut table = with(&headings, &["Since", "Expires", "Calls", "Shard"]);
     for phone in phones {
         let peer = phone.peer.map_or_else(|| "(lost)".into(), |peer| peer.to_string());
         table.add_row([
             phone.device.clone(),
+            phone.protocol.to_uppercase(),
             phone.cluster.clone(),
+            or_dash(phone.call_manager),
             peer,
             duration(phone.since_s),
             phone.tls.clone(),
@@ -153,8 +167,8 @@ fn calls(calls: &[Call]) -> String {
                 Direction::FromPhone => "from phone".into(),
                 Direction::ToPhone => "to phone".into(),
             },
-            call.from.clone(),
-            call.to.clone(),
+            or_dash(Some(&call.from).filter(|from| !from.is_empty())),
+            or_dash(Some(&call.to).filter(|to| !to.is_empty())),
             format!("{:?}", call.state).to_lowercase(),
             duration(call.since_s),
             or_dash(call.suite.as_ref()),

@@ -15,7 +15,7 @@ use crate::{DeviceName, notes::count_by_device};
 impl Proxy {
     /// Phones that are connected or registered; of SCCP each connection.
     pub fn phones(&self, now: Instant) -> Vec<Phone> {
-        let calls = self.calls(now);
+        let calls = self.sip_calls(now);
         let counts = count_by_device(&calls);
         let mut names: Vec<&DeviceName> = self.devices.keys().collect();
         names.sort();
@@ -32,6 +32,12 @@ impl Proxy {
                     device: name.as_str().to_owned(),
                     shard: self.config.shard,
                     cluster: self.cluster_name(device.cluster),
+                    protocol: "sip".to_owned(),
+                    call_manager: self
+                        .config
+                        .clusters
+                        .get(device.cluster)
+                        .map(|cluster| cluster.call_manager),
                     peer: device.conn.map(|_| device.peer),
                     tls: device.tls.clone(),
                     since_s: now.saturating_duration_since(device.since).as_secs(),
@@ -46,6 +52,12 @@ impl Proxy {
 
     /// Calls in progress: of SIP, the oldest first, then of SCCP.
     pub fn calls(&self, now: Instant) -> Vec<Call> {
+        let mut calls = self.sip_calls(now);
+        calls.extend(self.skinny_calls(now));
+        calls
+    }
+
+    fn sip_calls(&self, now: Instant) -> Vec<Call> {
         let view = |set: &DialogSet| {
             let call = set.call.as_ref()?;
             let direction = match set.initiator {
@@ -78,8 +90,7 @@ impl Proxy {
                 sessions: call.streams.values().map(|stream| stream.slot).collect(),
             })
         };
-        let calls = self.sets.with_call().into_iter().filter_map(|id| view(self.sets.get(id)?));
-        calls.chain(self.skinny_calls(now)).collect()
+        self.sets.with_call().into_iter().filter_map(|id| view(self.sets.get(id)?)).collect()
     }
 
     /// How many calls are in progress.

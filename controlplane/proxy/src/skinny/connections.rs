@@ -7,6 +7,7 @@ use pinhole_admin::{Event, EventKind, SecurityClass};
 use pinhole_sccp::{Frame, MessageId};
 
 use super::SkinnyOutput;
+use super::calls::ToldCalls;
 use super::streams::StreamId;
 use crate::DeviceName;
 use crate::counters::Counter;
@@ -28,6 +29,8 @@ pub(super) struct Connection {
     pub(super) since: Instant,
     pub(super) stage: Stage,
     pub(super) streams: Vec<StreamId>,
+    /// What the phone was told of its calls.
+    pub(super) told: ToldCalls,
 }
 
 /// How far a phone has come.
@@ -71,9 +74,9 @@ impl Proxy {
         let text = format!("connected from {peer}, {tls}, SCCP");
         self.event(Event::new(EventKind::PhoneConnected, text).device(device.as_str()));
         self.skinny.devices.change(&device, |held| held.connections.push(conn));
-        let (stage, streams) = (Stage::Standby, Vec::new());
+        let (stage, streams, told) = (Stage::Standby, Vec::new(), ToldCalls::default());
         let connection =
-            Connection { device, cluster, to, encrypted, peer, tls, class, since: now, stage, streams };
+            Connection { device, cluster, to, encrypted, peer, tls, class, since: now, stage, streams, told };
         self.skinny.connections.insert(conn, connection);
         self.skinny_output(SkinnyOutput::Connect { conn, cluster, to });
     }
@@ -156,6 +159,7 @@ impl Proxy {
     pub(super) fn skinny_registered(&mut self, conn: ConnId, frame: &Frame, now: Instant) {
         let Some(connection) = self.skinny.connections.get_mut(&conn) else { return };
         connection.stage = Stage::Registered;
+        connection.told.clear();
         let device = connection.device.clone();
         self.count(Counter::SkinnyRegistrations);
         self.skinny_output(SkinnyOutput::Registered { conn });
@@ -172,6 +176,7 @@ impl Proxy {
     pub(super) fn skinny_unregistered(&mut self, conn: ConnId, now: Instant) {
         let Some(connection) = self.skinny.connections.get_mut(&conn) else { return };
         let was = std::mem::replace(&mut connection.stage, Stage::Standby);
+        connection.told.clear();
         let device = connection.device.clone();
         if was == Stage::Registered {
             self.event(Event::new(EventKind::Unregistered, "unregistered").device(device.as_str()));

@@ -100,9 +100,8 @@ impl Proxy {
 
     /// Makes a call manager's message fit for the phone, or says why it is dropped.
     fn skinny_to_phone(&mut self, conn: ConnId, frame: &mut Frame, now: Instant) -> Result<(), Counter> {
-        if !self.skinny.connections.contains_key(&conn) {
-            return Err(Counter::UnknownConnections);
-        }
+        let connection = self.skinny.connections.get_mut(&conn).ok_or(Counter::UnknownConnections)?;
+        connection.told.tell(frame, now);
         self.skinny_passes(frame, Sender::CallManager)?;
         match frame.id() {
             MessageId::OPEN_RECEIVE_CHANNEL | MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL => {

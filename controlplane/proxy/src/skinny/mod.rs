@@ -2,6 +2,7 @@
 //! becomes of media is in `docs/sccp.md`.
 
 mod asked;
+mod calls;
 mod channels;
 mod connections;
 mod devices;

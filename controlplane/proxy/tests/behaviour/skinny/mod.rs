@@ -11,6 +11,7 @@ mod passing;
 mod ports;
 mod registration;
 mod relay;
+mod shown;
 mod stage;
 mod storm;
 mod unnamed;
