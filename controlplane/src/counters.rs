@@ -77,6 +77,12 @@ counters! {
     AcceptFailed = "tls", "accept_failed";
     /// Connections closed by us because of a TLS error after the handshake.
     TlsBroken = "tls", "broken_after_handshake";
+    /// Refused: the cipher hides nothing, and the device's class is not authenticated.
+    NullCipher = "legacy_tls", "refused_null_cipher";
+    /// Refused: a device that may not come by old TLS (`legacy_tls.devices`).
+    NoOldPhone = "legacy_tls", "refused_device";
+    /// Refused: too many connections of one address, or too often.
+    OldSourceLimit = "legacy_tls", "limit_source";
     /// Messages longer than `limits.message_bytes`; the connection is closed.
     MessageLimit = "sip", "limit_message_bytes";
     /// Connections closed because a message was not finished in time (`limits.message_timeout_s`).
@@ -146,8 +152,13 @@ impl Default for Counters {
 impl Counters {
     /// Counts one.
     pub fn count(&mut self, counter: Counter) {
+        self.count_many(counter, 1);
+    }
+
+    /// Counts so many.
+    pub fn count_many(&mut self, counter: Counter, count: u32) {
         if let Some(value) = self.0.get_mut(counter as usize) {
-            *value += 1;
+            *value += u64::from(count);
         }
     }
 

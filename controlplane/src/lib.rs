@@ -10,6 +10,7 @@ mod admin;
 pub mod config;
 mod counters;
 mod events;
+mod legacy;
 mod link;
 mod log;
 mod neighbours;

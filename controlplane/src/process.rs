@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use pinhole_admin::{Event, EventKind};
 use pinhole_devices::{Listener, SettingsError, Verifier};
+use pinhole_legacy_tls::Settings;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::sign::CertifiedKey;
 use signal_hook::consts::SIGTERM;
@@ -19,6 +20,7 @@ use thiserror::Error;
 use crate::admin::{AdminError, AdminSocket, Answers};
 use crate::config::{self, Config};
 use crate::events::Events;
+use crate::legacy::Legacy;
 use crate::link::Link;
 use crate::neighbours::{Interface, Resolver};
 use crate::provisioning::{Office, Provisioning, ProvisioningError};
@@ -60,6 +62,9 @@ pub enum StartError {
         /// What is wrong.
         source: KnownError,
     },
+    /// What old phones are served with cannot be used.
+    #[error("legacy_tls: {0}")]
+    Legacy(String),
     /// The configuration was not validated.
     #[error("the configuration names a data-plane port that does not exist; run check")]
     NotChecked,
@@ -98,6 +103,7 @@ impl Process {
         let file_limit = raise_file_limit(&config, &events);
         let admin = AdminSocket::open(&config.controlplane.admin_socket)?;
         let (sockets, mut missing) = sockets::bind(&config)?;
+        let old = sockets::legacy(&config, &mut missing)?;
         let provisioning = config
             .provisioning
             .clone()
@@ -105,6 +111,14 @@ impl Process {
         let provisioning = provisioning.transpose()?;
         let office = provisioning.as_ref().map(Provisioning::office);
         let tls = trust(&config, office.as_ref(), &events)?;
+        let legacy = match &config.legacy_tls {
+            Some(legacy) => {
+                let settings = legacy_settings(&config, legacy, &tls)?;
+                let legacy = Legacy::new(legacy, old, settings).ok_or(StartError::NotChecked)?;
+                Some(Arc::new(legacy))
+            }
+            None => None,
+        };
         missing.sort_unstable();
         missing.dedup_by_key(|address| address.ip());
         for address in missing {
@@ -136,6 +150,7 @@ impl Process {
             shards: OnceLock::from(mailboxes),
             tls: RwLock::new(Arc::new(tls)),
             patience,
+            legacy,
             office,
         });
         let link = Arc::new(Link::new(Arc::clone(&shared)));
@@ -158,6 +173,13 @@ impl Process {
         if let Some(provisioning) = provisioning {
             let stop = Arc::clone(&process.stop);
             process.thread("provisioning".into(), move || provisioning.run(&stop))?;
+        }
+        if let Some(legacy) = process.shared.legacy.clone() {
+            let (stop, shared) = (Arc::clone(&process.stop), Arc::clone(&process.shared));
+            process.thread("legacy-tls".into(), move || {
+                legacy.run(&shared, &stop);
+                Ok(())
+            })?;
         }
         let stop = Arc::clone(&process.stop);
         process.thread("neighbours".into(), move || {
@@ -184,8 +206,19 @@ impl Process {
             office.errands.read_keys_soon();
         }
         let shared = &self.shared;
-        let event = match trust(&shared.config, shared.office.as_ref(), &shared.events) {
-            Ok(tls) => {
+        let read = trust(&shared.config, shared.office.as_ref(), &shared.events).and_then(|tls| {
+            let legacy = shared.legacy.as_ref().zip(shared.config.legacy_tls.as_ref());
+            let legacy = match legacy {
+                Some((to, legacy)) => Some((to, legacy_settings(&shared.config, legacy, &tls)?)),
+                None => None,
+            };
+            Ok((tls, legacy))
+        });
+        let event = match read {
+            Ok((tls, legacy)) => {
+                if let Some((to, settings)) = legacy {
+                    Legacy::change(to, settings);
+                }
                 *shared.tls.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tls);
                 Event::new(EventKind::Started, "certificates were read again; new connections use them")
             }
@@ -247,6 +280,9 @@ impl Process {
                 self.shared.events.emit(Event::new(EventKind::Warning, text));
             }
             tracing::info!(cluster = cluster.name, call_manager = %cluster.call_manager, transport = ?cluster.transport, local = %cluster.local, "call manager");
+        }
+        if let Some(legacy) = &self.shared.legacy {
+            legacy.say_started(config, &self.shared.events);
         }
         let text = format!(
             "pinhole-controlplane {} started: {} shard(s), phones at {} (TLS {} and later), {} call manager(s)",
@@ -343,6 +379,19 @@ fn callers(config: &Config, ours: &CertifiedKey) -> Result<HashMap<(usize, Socke
         }
     }
     Ok(callers)
+}
+
+/// What the process for old phones is told.
+fn legacy_settings(
+    config: &Config,
+    legacy: &config::LegacyTls,
+    trusted: &Acceptors,
+) -> Result<Settings, StartError> {
+    let settings = Legacy::settings(config, legacy, trusted).map_err(bad_files)?;
+    if settings.encode().is_err() {
+        return Err(StartError::Legacy("too many authorities or certificates to tell the process of".into()));
+    }
+    Ok(settings)
 }
 
 fn bad_files(source: FilesError) -> StartError {

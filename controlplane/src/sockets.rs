@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
-use crate::config::{Config, Transport};
+use crate::config::{Config, LegacyListener, Transport};
 use crate::shard::{ClusterSockets, Sockets};
 
 /// Connections that the kernel keeps for us until we accept them.
@@ -91,6 +91,21 @@ pub fn bind(config: &Config) -> Result<(Vec<Sockets>, Vec<SocketAddr>), BindErro
         shards.push(Sockets { listener, sccp, clusters });
     }
     Ok((shards, missing))
+}
+
+/// The listeners for old phones, which another process accepts at.
+///
+/// # Errors
+/// When an address cannot be used.
+pub fn legacy(
+    config: &Config,
+    missing: &mut Vec<SocketAddr>,
+) -> Result<Vec<(LegacyListener, TcpListener)>, BindError> {
+    let bound = config.legacy_listeners().into_iter().map(|listener| {
+        let socket = tcp(&listener.key, listener.address, false, missing)?;
+        Ok((listener, socket))
+    });
+    bound.collect()
 }
 
 /// A listener. `shared`: several sockets of ours may have the address.

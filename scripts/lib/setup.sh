@@ -79,8 +79,8 @@ need_toolchain() {
         "clippy) and this Debian has no such packages: install the toolchain with rustup and run this again"
 }
 
-# Builds the three binaries of the appliance into target/release.
-build_binaries() { build_release -p pinhole-dataplane -p pinhole-controlplane -p pinholectl; }
+# Builds the binaries of the appliance into target/release.
+build_binaries() { build_release -p pinhole-dataplane -p pinhole-controlplane -p pinhole-legacy-tls -p pinholectl; }
 
 # Builds the binaries of some packages, named as for cargo, into target/release.
 build_release() {

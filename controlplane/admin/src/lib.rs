@@ -16,8 +16,8 @@ pub use client::{Client, ClientError};
 pub use event::{Event, EventKind, Severity};
 pub use trace::{Content, Hop, Traced, TracedMessage};
 pub use view::{
-    Call, CallState, Counters, DataPlane, Direction, Leg, Phone, Ports, SecurityClass, Session, Status,
-    Worker,
+    Call, CallState, Counters, DataPlane, Direction, Leg, LegacyTls, Phone, Ports, SecurityClass, Session,
+    Status, Worker,
 };
 
 use serde::{Deserialize, Serialize};

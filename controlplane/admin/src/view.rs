@@ -38,6 +38,24 @@ pub struct Status {
     pub file_limit: u64,
     /// Log lines that could not be written (full disk, failing file).
     pub log_lines_lost: u64,
+    /// The process for old phones; absent: there is none.
+    #[serde(default)]
+    pub legacy_tls: Option<LegacyTls>,
+}
+
+/// The process that ends the TLS of old phones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegacyTls {
+    /// Where it listens.
+    pub listen: Vec<String>,
+    /// Its process id; 0 when it does not run.
+    pub pid: u32,
+    /// How often it was started.
+    pub started: u64,
+    /// Phones that came by it and are connected.
+    pub connections: u64,
+    /// How it has confined itself.
+    pub confined: String,
 }
 
 /// The state of the link to the data plane.

@@ -89,6 +89,21 @@ fn status(status: &Status) -> String {
     } else {
         format!("NOT ATTACHED ({})", dataplane.socket)
     };
+    let legacy = status.legacy_tls.as_ref().map_or_else(
+        || "off".to_owned(),
+        |legacy| {
+            let runs = match legacy.pid {
+                0 => "DOES NOT RUN".to_owned(),
+                pid => format!("process {pid} ({})", legacy.confined),
+            };
+            let again = legacy.started.saturating_sub(1);
+            format!(
+                "{runs}, at {}, {} phone(s), started again {again} time(s)",
+                legacy.listen.join(", "),
+                legacy.connections
+            )
+        },
+    );
     let rows = [
         (
             "Control plane",
@@ -108,6 +123,7 @@ fn status(status: &Status) -> String {
                 status.connections, status.handshakes, status.registered
             ),
         ),
+        ("Legacy TLS", legacy),
         ("Calls", format!("{}, {} media session(s)", status.calls, status.sessions)),
         (
             "Media port pairs",

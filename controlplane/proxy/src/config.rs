@@ -150,6 +150,8 @@ pub struct SkinnyServer {
     pub name: String,
     /// The TLS listener that stands for it.
     pub outside: SocketAddr,
+    /// The one that stands for it towards old phones, if there is one.
+    pub legacy: Option<SocketAddr>,
     /// Its own address and port.
     pub inside: SocketAddr,
     /// Whether the connection to it is encrypted.

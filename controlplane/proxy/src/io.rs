@@ -71,6 +71,8 @@ pub enum Input {
         tls: String,
         /// What the device's media must be like outside.
         class: SecurityClass,
+        /// The listener that it came to: our Via and Contact towards it.
+        listener: SocketAddr,
     },
     /// A phone sent a message.
     PhoneMessage {

@@ -21,6 +21,7 @@ impl Proxy {
         device: DeviceName,
         (peer, tls): (SocketAddr, String),
         class: SecurityClass,
+        listener: SocketAddr,
         now: Instant,
     ) {
         let matches = |name: &str, at: usize| {
@@ -72,8 +73,9 @@ impl Proxy {
             }
         }
         let offered = old.map(|old| old.offered).unwrap_or_default();
-        self.devices
-            .insert(device, Device { cluster, conn: Some(conn), peer, tls, class, since: now, offered });
+        let conn = Some(conn);
+        let device_now = Device { cluster, conn, peer, tls, class, listener, since: now, offered };
+        self.devices.insert(device, device_now);
     }
 
     pub(crate) fn phone_closed(&mut self, conn: ConnId, now: Instant) {

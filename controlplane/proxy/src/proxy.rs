@@ -46,6 +46,8 @@ pub(crate) struct Device {
     pub(crate) peer: SocketAddr,
     pub(crate) tls: String,
     pub(crate) class: SecurityClass,
+    /// The listener that it came to.
+    pub(crate) listener: SocketAddr,
     /// When the connection was made, or lost.
     pub(crate) since: Instant,
     /// Suites that the phone offered last.
@@ -78,8 +80,8 @@ impl Proxy {
     /// Takes one input. Afterwards drain [`Proxy::poll_output`].
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::PhoneConnected { conn, device, peer, tls, class } => {
-                self.phone_connected(conn, device, (peer, tls), class, now);
+            Input::PhoneConnected { conn, device, peer, tls, class, listener } => {
+                self.phone_connected(conn, device, (peer, tls), class, listener, now);
             }
             Input::PhoneMessage { conn, message } => self.phone_message(conn, message, now),
             Input::PhoneClosed { conn } => self.phone_closed(conn, now),

@@ -127,7 +127,7 @@ impl Proxy {
             } else {
                 register.contacts.push((token.clone(), contact.uri.clone()));
             }
-            contact.uri = self.our_uri(Side::Cluster, cluster, Some(&token)).to_string();
+            contact.uri = self.our_uri(Side::Cluster, &key.device, cluster, Some(&token)).to_string();
             rewritten.push(with_brackets(&contact));
         }
         if !rewritten.is_empty() {

@@ -77,14 +77,14 @@ impl Proxy {
         message.set(name::MAX_FORWARDS, &hops.map_or(70, |hops| hops.min(255).saturating_sub(1)).to_string());
         self.edit_common(&mut message, to, &device, cluster);
         if register.is_none() {
-            self.replace_contact(&mut message, to, cluster, &contact);
+            self.replace_contact(&mut message, to, &device, cluster, &contact);
         }
         let route = match to {
             Side::Phone => None,
             Side::Cluster => self.cluster_route(cluster, &device, &hop),
         };
         let branch = self.new_branch();
-        let via = self.our_via(to, cluster, &branch);
+        let via = self.our_via(to, &device, cluster, &branch);
         message.push_top(name::VIA, &via.to_string());
         let client = self.client_half(branch, to, route, message);
         let transaction = Transaction {

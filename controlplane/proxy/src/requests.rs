@@ -408,7 +408,7 @@ impl Proxy {
             message.push_top(name::ROUTE, &end.routes.join(", "));
         }
         let branch = self.new_branch();
-        let via = self.our_via(to, cluster, &branch);
+        let via = self.our_via(to, &device, cluster, &branch);
         message.push_top(name::VIA, &via.to_string());
         let bytes = message.to_bytes();
         if let Some(dialog) = self.sets.get_mut(set_id).and_then(|set| set.dialogs.get_mut(at)) {

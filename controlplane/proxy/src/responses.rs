@@ -170,7 +170,7 @@ impl Proxy {
             message.remove(name::CONTACT);
         } else {
             let user = self.contact_user(id);
-            self.replace_contact(&mut message, to, cluster, &user);
+            self.replace_contact(&mut message, to, &device, cluster, &user);
         }
         self.edit_common(&mut message, to, &device, cluster);
         message.remove(name::VIA);

@@ -14,27 +14,31 @@ use crate::{DeviceName, Route, Transport};
 const SRTP_FALLBACK: &str = "X-cisco-srtp-fallback";
 
 impl Proxy {
-    /// Our own URI as one side sees it.
-    pub(crate) fn our_uri(&self, side: Side, cluster: usize, user: Option<&str>) -> Uri {
-        let (address, transport) = self.our_address(side, cluster);
+    /// Our own URI as one side of a device sees it.
+    pub(crate) fn our_uri(&self, side: Side, device: &DeviceName, cluster: usize, user: Option<&str>) -> Uri {
+        let (address, transport) = self.our_address(side, device, cluster);
         let mut uri = Uri::new(user, &host_text(address.ip()), Some(address.port()));
         uri.params.set("transport", Some(&transport.to_ascii_lowercase()));
         uri
     }
 
-    /// Our Via towards a side.
-    pub(crate) fn our_via(&self, side: Side, cluster: usize, branch: &str) -> Via {
-        let (address, transport) = self.our_address(side, cluster);
+    /// Our Via towards a side of a device.
+    pub(crate) fn our_via(&self, side: Side, device: &DeviceName, cluster: usize, branch: &str) -> Via {
+        let (address, transport) = self.our_address(side, device, cluster);
         Via::new(transport, &host_text(address.ip()), Some(address.port()), branch)
     }
 
-    fn our_address(&self, side: Side, cluster: usize) -> (SocketAddr, &'static str) {
+    /// Phones may have come to different listeners, and must find us where they did.
+    fn our_address(&self, side: Side, device: &DeviceName, cluster: usize) -> (SocketAddr, &'static str) {
         match (side, self.config.clusters.get(cluster)) {
             (Side::Cluster, Some(config)) => match config.transport {
                 Transport::Udp => (config.local, "UDP"),
                 Transport::Tcp => (config.local, "TCP"),
             },
-            _ => (self.config.outside.listen, "TLS"),
+            _ => {
+                let known = self.devices.get(device).map(|device| device.listener);
+                (known.unwrap_or(self.config.outside.listen), "TLS")
+            }
         }
     }
 
@@ -84,16 +88,16 @@ impl Proxy {
         }
         // Somebody else's: known inside under the same token.
         let known = self.registrations.of_token(user).is_some() || self.sets.of_token(user).is_some();
-        known.then(|| self.our_uri(Side::Cluster, cluster, Some(user)).to_string())
+        known.then(|| self.our_uri(Side::Cluster, device, cluster, Some(user)).to_string())
     }
 
     /// The outside form of a URI that a call manager wrote: our inside address becomes our outside one.
-    pub(crate) fn uri_to_outside(&self, text: &str, cluster: usize) -> String {
+    pub(crate) fn uri_to_outside(&self, text: &str, device: &DeviceName, cluster: usize) -> String {
         let Ok(uri) = text.parse::<Uri>() else { return text.to_owned() };
         if !self.is_inside_host(cluster, &uri) {
             return text.to_owned();
         }
-        let mut ours = self.our_uri(Side::Phone, cluster, uri.user.as_deref());
+        let mut ours = self.our_uri(Side::Phone, device, cluster, uri.user.as_deref());
         ours.headers = uri.headers;
         ours.to_string()
     }
@@ -119,7 +123,7 @@ impl Proxy {
                     message.remove(field);
                 }
                 rename_warning_agents(message);
-                self.map_refer_to(message, |proxy, uri| proxy.uri_to_outside(uri, cluster));
+                self.map_refer_to(message, |proxy, uri| proxy.uri_to_outside(uri, device, cluster));
             }
         }
     }
@@ -154,13 +158,20 @@ impl Proxy {
     }
 
     /// Puts our own Contact in the place of the sender's.
-    pub(crate) fn replace_contact(&self, message: &mut Message, to: Side, cluster: usize, user: &str) {
+    pub(crate) fn replace_contact(
+        &self,
+        message: &mut Message,
+        to: Side,
+        device: &DeviceName,
+        cluster: usize,
+        user: &str,
+    ) {
         let Some(value) = message.values(name::CONTACT).into_iter().next() else { return };
         let Ok(mut contact) = value.parse::<NameAddr>() else {
             message.remove(name::CONTACT);
             return;
         };
-        contact.uri = self.our_uri(to, cluster, Some(user)).to_string();
+        contact.uri = self.our_uri(to, device, cluster, Some(user)).to_string();
         message.set(name::CONTACT, &with_brackets(&contact));
     }
 

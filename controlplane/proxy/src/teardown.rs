@@ -150,8 +150,8 @@ impl Proxy {
             return;
         }
         let cseq = dialog.end(to.other()).cseq + 1;
-        let Some((message, branch)) = self.own_message(Method::Bye, call_id, cluster, dialog, to, cseq)
-        else {
+        let of = (device, cluster);
+        let Some((message, branch)) = self.own_message(Method::Bye, call_id, of, dialog, to, cseq) else {
             return;
         };
         let route = match to {
@@ -166,7 +166,7 @@ impl Proxy {
         &mut self,
         method: Method,
         call_id: &str,
-        cluster: usize,
+        (device, cluster): (&DeviceName, usize),
         dialog: &Dialog,
         to: Side,
         cseq: u32,
@@ -174,7 +174,7 @@ impl Proxy {
         let (receiver, sender) = (dialog.end(to), dialog.end(to.other()));
         let mut message = Message::request(method.clone(), receiver.target.as_deref()?);
         let branch = self.new_branch();
-        message.push(name::VIA, &self.our_via(to, cluster, &branch).to_string());
+        message.push(name::VIA, &self.our_via(to, device, cluster, &branch).to_string());
         if !receiver.routes.is_empty() {
             message.push(name::ROUTE, &receiver.routes.join(", "));
         }
@@ -212,7 +212,8 @@ impl Proxy {
             Side::Cluster => (requester, responder),
         };
         let dialog = Dialog { phone, cluster: cluster_end, confirmed: true, ack: None };
-        if let Some((ack, _)) = self.own_message(Method::Ack, &call_id, cluster, &dialog, side, cseq) {
+        let of = (&device, cluster);
+        if let Some((ack, _)) = self.own_message(Method::Ack, &call_id, of, &dialog, side, cseq) {
             let end = dialog.end(side).clone();
             let bytes = ack.to_bytes();
             if let Some(tx) = self.transactions.get_mut(id) {
@@ -264,7 +265,8 @@ impl Proxy {
             return;
         };
         let (call_id, device, cluster) = (entry.call_id.clone(), entry.device.clone(), entry.cluster);
-        if let Some((ack, _)) = self.own_message(Method::Ack, &call_id, cluster, &dialog, side, cseq) {
+        let of = (&device, cluster);
+        if let Some((ack, _)) = self.own_message(Method::Ack, &call_id, of, &dialog, side, cseq) {
             let end = dialog.end(side).clone();
             self.send_to(side, &device, cluster, &end, ack.to_bytes());
         }

@@ -134,6 +134,7 @@ impl Answers {
             ports,
             file_limit: self.file_limit,
             log_lines_lost: self.log_lines_lost.load(Ordering::Relaxed),
+            legacy_tls: self.shared.legacy.as_ref().map(|legacy| legacy.view()),
         }
     }
 
@@ -146,6 +147,9 @@ impl Answers {
         }
         for (name, value) in self.shared.office.iter().flat_map(|office| office.counters.iter()) {
             counters.add("provisioning", name, value);
+        }
+        for (name, value) in self.shared.legacy.iter().flat_map(|legacy| legacy.counters()) {
+            counters.add("legacy_tls", name, value);
         }
         let (addresses, full) = self.shared.next_hops.usage();
         counters.add("process", "next_hop_addresses", addresses as u64);

@@ -14,6 +14,7 @@ use regex::Regex;
 
 use super::{
     AuthenticatedDevices, Cluster, Config, ConnectionLimits, Http, Problem, Provisioning, REPLY_PORTS,
+    legacy_check,
 };
 use crate::tls;
 
@@ -33,18 +34,19 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     timers(config, &mut found);
     clusters(config, &mut found);
     provisioning(config, &mut found);
+    legacy_check::legacy_tls(config, &mut found);
     found.0
 }
 
 #[derive(Default)]
-struct Found(Vec<Problem>);
+pub(super) struct Found(Vec<Problem>);
 
 impl Found {
-    fn add(&mut self, key: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn add(&mut self, key: impl Into<String>, message: impl Into<String>) {
         self.0.push(Problem { key: key.into(), message: message.into() });
     }
 
-    fn range(&mut self, key: &str, value: u32, least: u32, most: u32) {
+    pub(super) fn range(&mut self, key: &str, value: u32, least: u32, most: u32) {
         if !(least..=most).contains(&value) {
             self.add(key, format!("{value} is out of range, {least} to {most} is allowed"));
         }
@@ -64,7 +66,7 @@ impl Found {
         self.range(&key("requests_per_source"), limits.requests_per_source, 1, 10_000);
     }
 
-    fn regex(&mut self, key: &str, pattern: &str) {
+    pub(super) fn regex(&mut self, key: &str, pattern: &str) {
         if let Err(error) = Regex::new(pattern) {
             let last = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
             self.add(key, format!("not a regular expression: {}", last.trim_start_matches("error: ")));

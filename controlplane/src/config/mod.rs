@@ -6,6 +6,8 @@
 
 mod check;
 mod enrolment;
+mod legacy;
+mod legacy_check;
 mod provisioning;
 mod translate;
 
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use enrolment::{Capf, ConnectionLimits, Key, Tvs};
+pub use legacy::{LegacyListener, LegacyTls};
 pub use provisioning::{Http, Provisioning, REPLY_PORTS, SignatureDigest, Tftp};
 
 /// Where the admin socket is unless configured otherwise.
@@ -49,6 +52,9 @@ pub struct Config {
     /// Times after which things end.
     #[serde(default)]
     pub timers: Timers,
+    /// TLS for old phones; absent: none.
+    #[serde(default)]
+    pub legacy_tls: Option<LegacyTls>,
     /// What phones fetch from us; absent: nothing.
     #[serde(default)]
     pub provisioning: Option<Provisioning>,
@@ -336,6 +342,9 @@ pub struct Sccp {
     /// The name that its certificate has, if that is not in `authority` itself.
     #[serde(default)]
     pub certificate_name: Option<String>,
+    /// Address and TCP port outside for old phones (`[legacy_tls]`); absent: none.
+    #[serde(default)]
+    pub legacy_listen: Option<SocketAddr>,
 }
 
 impl Cluster {

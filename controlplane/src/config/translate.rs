@@ -34,6 +34,7 @@ impl Config {
                         outside: sccp.listen,
                         inside: sccp.call_manager,
                         encrypted: sccp.authority.is_some(),
+                        legacy: sccp.legacy_listen,
                     })
                     .collect(),
                 skinny_calls: proxy::SkinnyCalls {
@@ -54,7 +55,7 @@ impl Config {
             max_sessions: self.dataplane.max_sessions,
             outside: proxy::Outside {
                 listen: self.outside.listen,
-                names: Files::of(&self.outside).names(),
+                names: self.outside_names(),
                 port: self.port_index(&self.outside.port)?,
             },
             clusters: clusters.collect::<Option<_>>()?,
@@ -65,6 +66,15 @@ impl Config {
             limits: self.proxy_limits(),
             timers: self.proxy_timers(),
         })
+    }
+
+    /// What else stands for ourselves in a phone's Request-URI.
+    fn outside_names(&self) -> Vec<String> {
+        let legacy = self.legacy_tls.as_ref();
+        let mut names = Files::of(&self.outside).names();
+        names.extend(legacy.iter().flat_map(|legacy| Files::of_legacy(legacy, &self.outside).names()));
+        names.extend(legacy.and_then(|legacy| legacy.listen).map(|listen| listen.ip().to_string()));
+        names
     }
 
     /// What certificates are judged by.

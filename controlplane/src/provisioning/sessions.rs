@@ -92,6 +92,11 @@ impl Office {
         self.clusters.iter().find(|cluster| cluster.devices.is_match(device))
     }
 
+    /// The security class of a device that is known.
+    pub fn class(&self, device: &str) -> Option<SecurityClass> {
+        self.phones.class(device.parse().ok()?)
+    }
+
     /// Whether a certificate is pinned for a device.
     pub fn is_pinned(&self, device: &str, id: &devices::CertificateId) -> bool {
         let Ok(device) = device.parse() else { return false };

@@ -25,6 +25,15 @@ impl Shard {
         let Some((device, identity)) = phone.tls.take_identity().and_then(named) else {
             return self.refused(peer, &Refusal::NoCertificate);
         };
+        if !phone.tls.is_encrypted() && !self.may_go_unencrypted(device.as_str()) {
+            self.counters.count(Counter::NullCipher);
+            phone.close();
+            let text = format!(
+                "{peer} refused: {} hides nothing, and the device's class is not authenticated (pinholectl phone allow)",
+                phone.tls.description()
+            );
+            return self.emit(Event::new(EventKind::PhoneRefused, text).device(device.as_str()));
+        }
         let limit = self.shared.config.limits.connections;
         let Some(place) = Place::take(&self.shared.connections, u64::from(limit)) else {
             self.counters.count(Counter::ConnectionLimit);
@@ -33,8 +42,7 @@ impl Shard {
             return self.emit(Event::new(EventKind::LimitReached, text).device(device.as_str()));
         };
         // An SCCP phone holds a connection to each of its call managers; of SIP, the proxy serves the newest.
-        let connections =
-            if phone.speech.skinny().is_some() { Connections::Several } else { Connections::One };
+        let connections = if phone.speech.is_skinny() { Connections::Several } else { Connections::One };
         let office = self.shared.office.as_ref();
         let admitted = office.map_or(Ok(None), |office| office.admit(&identity, connections, peer));
         match admitted {
@@ -55,7 +63,7 @@ impl Shard {
                 self.counters.count(counter);
             }
         }
-        phone.place = place;
+        phone.place = Some(place);
         phone.stage = Stage::Bound(device.clone());
         self.counters.count(Counter::HandshakesDone);
         let home = device.shard(self.shared.config.controlplane.shards);
@@ -113,14 +121,19 @@ impl Shard {
         if let Some(office) = &self.shared.office {
             office.refused(refusal, peer);
         }
-        self.counters.count(match refusal {
-            Refusal::NoCertificate => Counter::NoCertificate,
-            Refusal::Certificate(refused) => cause(&refused.refusal),
-            Refusal::NotHolder(_) => Counter::NotHolder,
-            Refusal::RefusedUs(_) => Counter::RefusedUs,
-            Refusal::Protocol(_) => Counter::TlsProtocol,
-        });
+        self.counters.count(counter(refusal));
         self.emit(Event::new(EventKind::PhoneRefused, format!("{peer} refused: {refusal}")));
+    }
+}
+
+/// What counts a refusal.
+pub(super) fn counter(refusal: &Refusal) -> Counter {
+    match refusal {
+        Refusal::NoCertificate => Counter::NoCertificate,
+        Refusal::Certificate(refused) => cause(&refused.refusal),
+        Refusal::NotHolder(_) => Counter::NotHolder,
+        Refusal::RefusedUs(_) => Counter::RefusedUs,
+        Refusal::Protocol(_) => Counter::TlsProtocol,
     }
 }
 

@@ -4,13 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use mio::net::TcpStream;
 use pinhole_proxy::DeviceName;
 use pinhole_sip::{Frame, FrameError};
-use socket2::{SockRef, TcpKeepalive};
 
+use super::wire::Wire;
 use crate::provisioning::Session;
 use crate::tls::{Refusal, TlsSession};
 
@@ -52,15 +51,15 @@ pub enum Stage {
 /// A phone's connection.
 pub struct Phone {
     /// The socket.
-    pub stream: TcpStream,
+    pub stream: Wire,
     /// Where it comes from.
     pub peer: SocketAddr,
     /// The TLS session.
     pub tls: Box<dyn TlsSession>,
     /// How far it has come.
     pub stage: Stage,
-    /// Its place among handshakes or connections.
-    pub place: Place,
+    /// Its place among handshakes or connections; none between them.
+    pub place: Option<Place>,
     /// Its session in the secure-phone database, if it is there.
     pub session: Option<Session>,
     /// Since when the message that is under way has been so.
@@ -74,7 +73,12 @@ pub struct Phone {
 /// What a connection speaks, with what has come of an unfinished message.
 pub enum Speech {
     /// SIP.
-    Sip(pinhole_sip::Framer),
+    Sip {
+        /// Cuts the stream.
+        framer: pinhole_sip::Framer,
+        /// The listener's address.
+        listener: SocketAddr,
+    },
     /// SCCP, on a listener that stands for a call manager.
     Skinny {
         /// Cuts the stream.
@@ -94,24 +98,39 @@ pub enum Said {
 }
 
 impl Speech {
-    /// The listener of SCCP that it came to.
-    pub fn skinny(&self) -> Option<SocketAddr> {
+    /// SIP at a listener, in messages of so many bytes at most.
+    pub fn sip_at(listener: SocketAddr, message_bytes: u32) -> Self {
+        let limits = pinhole_sip::Limits::with_message(message_bytes as usize);
+        Self::Sip { framer: pinhole_sip::Framer::new(limits), listener }
+    }
+
+    /// SCCP at a listener.
+    pub fn skinny_at(listener: SocketAddr) -> Self {
+        Self::Skinny { framer: pinhole_sccp::Framer::new(Default::default()), listener }
+    }
+
+    /// Whether it is SCCP.
+    pub fn is_skinny(&self) -> bool {
+        matches!(self, Self::Skinny { .. })
+    }
+
+    /// The listener that it came to.
+    pub fn listener(&self) -> SocketAddr {
         match self {
-            Self::Sip(_) => None,
-            Self::Skinny { listener, .. } => Some(*listener),
+            Self::Sip { listener, .. } | Self::Skinny { listener, .. } => *listener,
         }
     }
 
     fn push(&mut self, bytes: &[u8]) {
         match self {
-            Self::Sip(framer) => framer.push(bytes),
+            Self::Sip { framer, .. } => framer.push(bytes),
             Self::Skinny { framer, .. } => framer.push(bytes),
         }
     }
 
     fn next(&mut self) -> Option<Result<Said, End>> {
         match self {
-            Self::Sip(framer) => framer.next().map(|frame| frame.map(Said::Sip).map_err(End::Frame)),
+            Self::Sip { framer, .. } => framer.next().map(|frame| frame.map(Said::Sip).map_err(End::Frame)),
             Self::Skinny { framer, .. } => {
                 framer.next().map(|frame| frame.map(Said::Skinny).map_err(End::SkinnyFrame))
             }
@@ -120,7 +139,7 @@ impl Speech {
 
     fn pending(&self) -> usize {
         match self {
-            Self::Sip(framer) => framer.pending(),
+            Self::Sip { framer, .. } => framer.pending(),
             Self::Skinny { framer, .. } => framer.pending(),
         }
     }
@@ -159,20 +178,12 @@ pub struct Overflow;
 impl Phone {
     /// A connection that was just accepted.
     pub fn new(
-        stream: TcpStream,
+        stream: Wire,
         peer: SocketAddr,
         tls: Box<dyn TlsSession>,
-        place: Place,
+        place: Option<Place>,
         speech: Speech,
     ) -> Self {
-        let _ = stream.set_nodelay(true);
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(30))
-            .with_interval(Duration::from_secs(10))
-            .with_retries(3);
-        // A phone that lost its power must be noticed; if the system refuses, the proxy's timers are left.
-        let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(Duration::from_secs(30)));
         let stage = Stage::Handshake;
         let (session, unfinished) = (None, None);
         Self { stream, peer, tls, stage, place, session, unfinished, watched: false, speech }

@@ -6,9 +6,11 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 
 use mio::{Poll, Waker};
 use pinhole_flow::ShardEnd;
+use pinhole_legacy_tls::Refusals;
 use pinhole_proxy::DeviceName;
 
 use super::connection::Phone;
+use super::old_phones::OldPhone;
 use super::taps::Tap;
 use super::tokens;
 use super::view::View;
@@ -18,6 +20,10 @@ use crate::neighbours::Update;
 pub enum ToShard {
     /// A phone's connection whose home is here, just after its handshake.
     Phone(Box<Phone>),
+    /// An old phone, just after its handshake.
+    OldPhone(Box<OldPhone>),
+    /// Old phones were refused.
+    OldRefused(Box<Refusals>),
     /// The data plane is attached.
     Attached(Box<Attached>),
     /// The data plane is gone.

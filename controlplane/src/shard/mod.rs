@@ -7,6 +7,7 @@ mod health;
 mod inside;
 mod mailbox;
 mod media;
+mod old_phones;
 mod outgoing;
 mod phones;
 mod queue;
@@ -14,9 +15,11 @@ mod skinny;
 mod taps;
 mod tokens;
 mod view;
+mod wire;
 
 pub use connection::Place;
 pub use mailbox::{Attached, Inbox, Mailbox, ToShard};
+pub use old_phones::OldPhone;
 pub use taps::{Reader, Seen, Tap};
 pub use view::View;
 
@@ -37,6 +40,7 @@ use zeroize::Zeroize as _;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::events::Events;
+use crate::legacy::Legacy;
 use crate::neighbours::NextHops;
 use crate::provisioning::Office;
 use crate::tls::Acceptors;
@@ -70,6 +74,8 @@ pub struct Shared {
     pub tls: RwLock<Arc<Acceptors>>,
     /// How long phones wait for the data plane at the start. Served without it, nothing can be adopted.
     pub patience: Duration,
+    /// The process for old phones, if there is one.
+    pub legacy: Option<Arc<Legacy>>,
     /// What provisioning shares; absent where phones fetch nothing from us.
     pub office: Option<Arc<Office>>,
 }
@@ -130,6 +136,8 @@ pub struct Shard {
     datagrams_again: Vec<usize>,
     /// Connections that were handed over before this shard serves any.
     early: Vec<Phone>,
+    /// The same, of old phones.
+    early_old: Vec<OldPhone>,
     accept_at: Option<Instant>,
     inputs: VecDeque<AnyInput>,
     pumping: bool,
@@ -171,6 +179,7 @@ impl Shard {
             again: Vec::new(),
             datagrams_again: Vec::new(),
             early: Vec::new(),
+            early_old: Vec::new(),
             accept_at: None,
             inputs: VecDeque::new(),
             pumping: false,
@@ -248,6 +257,9 @@ impl Shard {
         for phone in if self.serving { std::mem::take(&mut self.early) } else { Vec::new() } {
             self.phone_arrives(phone, now);
         }
+        for old in if self.serving { std::mem::take(&mut self.early_old) } else { Vec::new() } {
+            self.old_phone_arrives(old, now);
+        }
         for cluster in std::mem::take(&mut self.datagrams_again) {
             self.datagrams(cluster, now);
         }
@@ -285,6 +297,8 @@ impl Shard {
         match message {
             // Whatever there is to adopt comes first.
             ToShard::Phone(phone) => self.early.push(*phone),
+            ToShard::OldPhone(old) => self.early_old.push(*old),
+            ToShard::OldRefused(refusals) => self.old_refused(*refusals),
             ToShard::Attached(attached) => self.attached(*attached, now),
             ToShard::Detached => self.detached(),
             ToShard::NextHop(update) => self.next_hop(update),

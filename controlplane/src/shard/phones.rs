@@ -8,9 +8,10 @@ use mio::Interest;
 use mio::net::TcpStream;
 use pinhole_admin::{Event, EventKind};
 use pinhole_proxy::{ConnId, DeviceName, Input, SkinnyInput};
-use pinhole_sip::{Frame, FrameError, Framer, Limits};
+use pinhole_sip::{Frame, FrameError};
 
 use super::connection::{End, Phone, Place, Said, Speech, Stage};
+use super::wire::Wire;
 use super::{Shard, tokens};
 use crate::counters::Counter;
 use crate::provisioning::Session;
@@ -74,19 +75,17 @@ impl Shard {
         };
         let deadline = now + Duration::from_secs(u64::from(limits.handshake_timeout_s));
         let speech = match skinny {
-            None => Speech::Sip(Framer::new(Limits::with_message(limits.message_bytes as usize))),
-            Some(listener) => {
-                Speech::Skinny { framer: pinhole_sccp::Framer::new(Default::default()), listener }
-            }
+            None => Speech::sip_at(self.shared.config.outside.listen, limits.message_bytes),
+            Some(listener) => Speech::skinny_at(listener),
         };
-        let phone = Phone::new(stream, peer, tls, place, speech);
+        let phone = Phone::new(Wire::tcp(stream), peer, tls, Some(place), speech);
         let Some(conn) = self.adopt_connection(phone) else { return };
         self.deadlines.insert((deadline, conn));
         self.phone_readable(conn, now);
     }
 
     /// Gives a connection a number here and begins to watch it.
-    fn adopt_connection(&mut self, mut phone: Phone) -> Option<u64> {
+    pub(super) fn adopt_connection(&mut self, mut phone: Phone) -> Option<u64> {
         let conn = self.next_id();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) =
@@ -120,16 +119,16 @@ impl Shard {
         tls: String,
         now: Instant,
     ) {
-        let phone = self.phones.get(&conn);
+        let Some(phone) = self.phones.get(&conn) else { return };
+        let (listener, is_skinny) = (phone.speech.listener(), phone.speech.is_skinny());
         // Of a phone that is not in the database nothing is known: it is encrypted.
-        let class = phone.and_then(|phone| phone.session.as_ref()).map(Session::class).unwrap_or_default();
+        let class = phone.session.as_ref().map(Session::class).unwrap_or_default();
         let id = ConnId(conn);
-        match phone.and_then(|phone| phone.speech.skinny()) {
-            None => self.input(Input::PhoneConnected { conn: id, device, peer, tls, class }, now),
-            Some(listener) => {
-                let connected = SkinnyInput::Connected { conn: id, device, peer, tls, class, listener };
-                self.skinny_input(connected, now);
-            }
+        if is_skinny {
+            let connected = SkinnyInput::Connected { conn: id, device, peer, tls, class, listener };
+            self.skinny_input(connected, now);
+        } else {
+            self.input(Input::PhoneConnected { conn: id, device, peer, tls, class, listener }, now);
         }
         self.phone_readable(conn, now);
     }
@@ -292,7 +291,7 @@ impl Shard {
 
     pub(super) fn phone_gone(&mut self, conn: u64, now: Instant) {
         let bound = self.phones.get(&conn).filter(|phone| matches!(phone.stage, Stage::Bound(_)));
-        let skinny = bound.map(|phone| phone.speech.skinny().is_some());
+        let skinny = bound.map(|phone| phone.speech.is_skinny());
         self.drop_phone(conn);
         let conn = ConnId(conn);
         match skinny {

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use pinhole_devices::{CertificateId, Listener, Verifier};
+use pinhole_devices::{At, CertificateId, Listener, Refused, Verified, Verifier};
 use rustls::crypto::CryptoProvider;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -43,7 +44,7 @@ pub struct Trust {
     pub(super) verifier: Arc<Verifier>,
     pub(super) listener: Listener,
     /// The names of authorities, which are told to phones.
-    pub(super) subjects: Vec<DistinguishedName>,
+    pub(crate) subjects: Vec<DistinguishedName>,
     pub(super) pinned: Pinned,
     /// Whether a certificate has to be shown; one that is shown must be good.
     pub(super) is_needed: bool,
@@ -57,6 +58,14 @@ impl Trust {
         subjects.dedup();
         let subjects = subjects.into_iter().map(DistinguishedName::from).collect();
         Self { verifier, listener, subjects, pinned, is_needed: true }
+    }
+
+    /// The verdict about what a phone has shown, its own certificate first.
+    ///
+    /// # Errors
+    /// Why it is not trusted.
+    pub fn judge(&self, chain: &[&[u8]], now: SystemTime) -> Result<Verified, Box<Refused>> {
+        self.verifier.verify(chain, &At { listener: self.listener, now, pinned: &*self.pinned })
     }
 
     /// Phones may show none.
@@ -78,6 +87,11 @@ impl Acceptor {
             certificate: Arc::new(SingleCertAndKey::from(ours)),
             trust: Arc::new(trust),
         }
+    }
+
+    /// Who is trusted.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// A new connection, and who keeps the verdict about its phone.

@@ -6,6 +6,7 @@
 mod acceptor;
 mod caller;
 mod files;
+mod legacy;
 mod modern;
 mod ours;
 mod witness;
@@ -13,6 +14,7 @@ mod witness;
 pub use acceptor::{Acceptor, Acceptors, Pinned, Trust};
 pub use caller::{Caller, Known, KnownError};
 pub use files::{Files, FilesError, first_certificate};
+pub use legacy::Legacy;
 pub use modern::Modern;
 pub use ours::server_config;
 pub use witness::Witness;
@@ -77,6 +79,9 @@ pub trait TlsSession: Send {
     /// Who the peer has proven to be, once the handshake is finished. To be taken once.
     fn take_identity(&mut self) -> Option<Verified>;
 
+    /// Whether what is said is hidden. With the NULL cipher it is not.
+    fn is_encrypted(&self) -> bool;
+
     /// TLS version and cipher suite, for people.
     fn description(&self) -> String;
 }
@@ -94,9 +99,7 @@ pub enum Refusal {
     #[error("it has not proven to hold the key of the certificate that it shows ({0})")]
     NotHolder(String),
     /// The peer refused our certificate.
-    #[error(
-        "it refused our certificate ({0} alert): does the phone trust the authority of outside.certificate?"
-    )]
+    #[error("it refused our certificate ({0} alert): does the phone trust it, or its authority?")]
     RefusedUs(String),
     /// No TLS version, cipher suite or group in common, or not TLS at all.
     #[error("TLS failed ({0})")]

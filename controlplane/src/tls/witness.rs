@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use pinhole_devices::{Algorithm, At, Hash, KeyKind, PublicKey, Refusal as Untrusted, Refused, Verified};
+use pinhole_devices::{Algorithm, Hash, KeyKind, PublicKey, Refusal as Untrusted, Refused, Verified};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
@@ -74,8 +74,7 @@ impl ClientCertVerifier for Witness {
     ) -> Result<ClientCertVerified, Error> {
         let chain: Vec<&[u8]> = [end_entity].into_iter().chain(intermediates).map(AsRef::as_ref).collect();
         let now = UNIX_EPOCH + Duration::from_secs(now.as_secs());
-        let at = At { listener: self.trust.listener, now, pinned: &*self.trust.pinned };
-        let verdict = self.trust.verifier.verify(&chain, &at);
+        let verdict = self.trust.judge(&chain, now);
         let answer = match &verdict {
             Ok(_) => Ok(ClientCertVerified::assertion()),
             Err(refused) => Err(Error::InvalidCertificate(alert(&refused.refusal))),

@@ -10,6 +10,7 @@ use super::SkinnyOutput;
 use super::calls::ToldCalls;
 use super::streams::StreamId;
 use crate::DeviceName;
+use crate::config::SkinnyServer;
 use crate::counters::Counter;
 use crate::io::ConnId;
 use crate::proxy::Proxy;
@@ -26,6 +27,8 @@ pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     pub(super) tls: String,
     pub(super) class: SecurityClass,
+    /// It came to a listener for old phones.
+    pub(super) legacy: bool,
     pub(super) since: Instant,
     pub(super) stage: Stage,
     pub(super) streams: Vec<StreamId>,
@@ -58,11 +61,12 @@ impl Proxy {
             self.config.clusters.get(*at).is_some_and(|cluster| cluster.devices.is_match(device.as_str()))
         };
         let cluster = (0..self.config.clusters.len()).find(serves);
-        let server = cluster
-            .and_then(|at| self.config.clusters.get(at))
-            .and_then(|cluster| cluster.skinny.iter().find(|server| server.outside == listener));
-        let server = server.map(|server| (server.inside, server.encrypted));
-        let (Some(cluster), Some((to, encrypted))) = (cluster, server) else {
+        let server = cluster.and_then(|at| self.config.clusters.get(at)).and_then(|cluster| {
+            let is = |server: &&SkinnyServer| server.outside == listener || server.legacy == Some(listener);
+            cluster.skinny.iter().find(is)
+        });
+        let server = server.map(|server| (server.inside, server.encrypted, server.outside != listener));
+        let (Some(cluster), Some((to, encrypted, legacy))) = (cluster, server) else {
             let text = format!("no [[cluster]] that serves {device} has a call manager behind {listener}");
             return self.skinny_refuse(conn, &device, Counter::SkinnyListenersUnknown, text);
         };
@@ -75,8 +79,20 @@ impl Proxy {
         self.event(Event::new(EventKind::PhoneConnected, text).device(device.as_str()));
         self.skinny.devices.change(&device, |held| held.connections.push(conn));
         let (stage, streams, told) = (Stage::Standby, Vec::new(), ToldCalls::default());
-        let connection =
-            Connection { device, cluster, to, encrypted, peer, tls, class, since: now, stage, streams, told };
+        let connection = Connection {
+            device,
+            cluster,
+            to,
+            encrypted,
+            peer,
+            tls,
+            class,
+            legacy,
+            since: now,
+            stage,
+            streams,
+            told,
+        };
         self.skinny.connections.insert(conn, connection);
         self.skinny_output(SkinnyOutput::Connect { conn, cluster, to });
     }

@@ -152,27 +152,22 @@ impl Proxy {
 
     /// The list of call managers: those that phones can reach, where they reach them.
     fn skinny_servers(&mut self, conn: ConnId, frame: &mut Frame) -> Result<(), Counter> {
-        let cluster = self.skinny.connections.get(&conn).map(|connection| connection.cluster);
-        let cluster = cluster.and_then(|at| self.config.clusters.get(at)).ok_or(Counter::SkinnyMalformed)?;
+        let connection = self.skinny.connections.get(&conn).ok_or(Counter::SkinnyMalformed)?;
+        let cluster = self.config.clusters.get(connection.cluster).ok_or(Counter::SkinnyMalformed)?;
         let mut servers = frame.servers_mut().ok_or(Counter::SkinnyMalformed)?;
         let known = |place| {
             let listed = servers.get(place).ok()?;
             let inside = SocketAddr::new(listed.address, listed.port);
             // A port of 0 is the usual one; one that phones reach by TLS may be listed with its port for those that do not [I].
             let exactly = cluster.skinny.iter().find(|known| known.inside == inside);
-            exactly.or_else(|| {
+            let known = exactly.or_else(|| {
                 let mut same = cluster.skinny.iter().filter(|known| known.inside.ip() == inside.ip());
                 same.find(|known| inside.port() == 0 || known.encrypted)
-            })
+            })?;
+            let at = if connection.legacy { known.legacy? } else { known.outside };
+            Some(Server { name: known.name.clone().into_bytes(), port: at.port(), address: at.ip() })
         };
-        let mut shown: Vec<Server> = (0..Server::PLACES)
-            .filter_map(known)
-            .map(|known| Server {
-                name: known.name.clone().into_bytes(),
-                port: known.outside.port(),
-                address: known.outside.ip(),
-            })
-            .collect();
+        let mut shown: Vec<Server> = (0..Server::PLACES).filter_map(known).collect();
         // Those left out leave no hole: a phone may end its reading at one.
         shown.resize(Server::PLACES, Server::none());
         for (place, server) in shown.iter().enumerate() {

@@ -321,3 +321,25 @@ fn sip_goes_to_configured_addresses_only() {
     let (route, _) = stage.cm.pop_front().unwrap();
     assert_eq!(route, Route::Udp { to: CM.parse().unwrap() });
 }
+
+#[test]
+fn phone_is_told_the_listener_that_it_came_to() {
+    let mut stage = Stage::new();
+    stage.connect_at(PHONE_A, 1, "203.0.113.6:5061");
+    stage.register(1, "1001");
+    let invite = stage.ring_phone();
+    assert!(contact_uri(&invite).ends_with("@203.0.113.6:5061;transport=tls"), "{}", contact_uri(&invite));
+    let via = invite.header(name::VIA).unwrap();
+    assert!(via.starts_with("SIP/2.0/TLS 203.0.113.6:5061"), "{via}");
+    // Another phone came to the other one.
+    stage.connect(PHONE_B, 2);
+    let mut invite = stage.invite_of_phone("call-2", &offer_outside(KEY_B));
+    invite.set(name::FROM, "<sip:1002@lab.example>;tag=phtag");
+    stage.phone_sends(2, invite);
+    assert_eq!(stage.at_phone().code(), Some(100));
+    let request = stage.at_cm();
+    let mut ok = reply(&request, 200, "OK", "cmtag", &answer_inside());
+    ok.push(name::CONTACT, "<sip:2001@10.20.0.20:5060>");
+    stage.cm_sends(ok);
+    assert!(contact_uri(&stage.at_phone()).ends_with("@203.0.113.5:5061;transport=tls"));
+}

@@ -189,16 +189,25 @@ impl Stage {
     }
 
     pub fn connect(&mut self, device: &str, conn: u64) {
-        self.connect_as(device, conn, SecurityClass::Encrypted);
+        self.connect_by(device, conn, SecurityClass::Encrypted, "203.0.113.5:5061");
     }
 
     pub fn connect_as(&mut self, device: &str, conn: u64, class: SecurityClass) {
+        self.connect_by(device, conn, class, "203.0.113.5:5061");
+    }
+
+    pub fn connect_at(&mut self, device: &str, conn: u64, listener: &str) {
+        self.connect_by(device, conn, SecurityClass::Encrypted, listener);
+    }
+
+    fn connect_by(&mut self, device: &str, conn: u64, class: SecurityClass, listener: &str) {
         self.input(Input::PhoneConnected {
             conn: ConnId(conn),
             device: DeviceName::new(device).unwrap(),
             peer: peer(conn),
             tls: "TLSv1.3".to_owned(),
             class,
+            listener: listener.parse().unwrap(),
         });
     }
 

@@ -171,3 +171,24 @@ fn call_managers_are_listed_without_holes_where_phones_reach_them() {
         );
     }
 }
+
+#[test]
+fn old_phone_is_listed_only_what_listens_for_old_phones() {
+    let mut settings = config();
+    let legacy = "203.0.113.7:2443";
+    settings.clusters[0].skinny[1].legacy = Some(legacy.parse().unwrap());
+    let mut stage = Stage::with(settings);
+    stage.connect(PHONE_A, 1, legacy);
+    stage.register(1, PHONE_A);
+    assert_eq!(stage.connects, [(ConnId(1), "10.20.0.11:2000".parse().unwrap())]);
+    let server = |name: &str, address: &str, port| Server {
+        name: name.as_bytes().to_vec(),
+        port,
+        address: address.parse().unwrap(),
+    };
+    let listed = [server("cm-primary", "10.20.0.10", 2000), server("cm-backup", "10.20.0.11", 2000)];
+    stage.server_sends(1, Frame::server_res(17, &listed).unwrap());
+    let seen = stage.at_phone();
+    let shown = [0, 1].map(|place| seen.servers().unwrap().get(place).unwrap());
+    assert_eq!(shown, [server("two.example", "203.0.113.7", 2443), Server::none()]);
+}

@@ -28,6 +28,7 @@ pub fn config() -> ProxyConfig {
         outside: outside.parse().unwrap(),
         inside: inside.parse().unwrap(),
         encrypted: false,
+        legacy: None,
     };
     config.clusters[0].skinny = vec![
         server("one.example", PRIMARY, "10.20.0.10:2000"),
