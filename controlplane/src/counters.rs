@@ -65,7 +65,7 @@ counters! {
     HandshakeClosed = "tls", "closed_in_handshake";
     /// Refused: the certificate names no device.
     NoDeviceName = "tls", "refused_device_name";
-    /// Refused: too many handshakes in progress (`limits.handshakes`).
+    /// Times that connections began to wait for handshakes in progress (`limits.handshakes`).
     HandshakeLimit = "tls", "limit_handshakes";
     /// Refused: too many connections (`limits.connections`).
     ConnectionLimit = "tls", "limit_connections";

@@ -224,8 +224,8 @@ def storms(said: dict) -> str:
     return "\n\n".join([
         table(("", *(head for head, _, _ in columns)), rows),
         "All phones connect at once from one address, by TLS 1.2 with certificates of their own, to one shard on one core; phones and call "
-        f"manager share the other core. What limits: the handshakes. With EC keys for RSA ones on both sides a registration takes {ec / rsa:.0%} of "
-        "the control plane's processor time, so the rest of it are RSA signatures.",
+        f"manager share the other core. With EC keys for RSA ones on both sides a registration takes {ec / rsa:.0%} of the control plane's "
+        "processor time; the rest is what RSA signatures cost beyond EC ones.",
     ])
 
 

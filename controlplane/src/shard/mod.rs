@@ -138,6 +138,12 @@ pub struct Shard {
     early: Vec<Phone>,
     /// The same, of old phones.
     early_old: Vec<OldPhone>,
+    /// Handshakes that wait for their next step, in order.
+    handshaking: VecDeque<u64>,
+    /// The listener that is looked at first.
+    first_door: usize,
+    /// Whether connections wait for a handshake to end.
+    is_full: bool,
     accept_at: Option<Instant>,
     inputs: VecDeque<AnyInput>,
     pumping: bool,
@@ -180,6 +186,9 @@ impl Shard {
             datagrams_again: Vec::new(),
             early: Vec::new(),
             early_old: Vec::new(),
+            handshaking: VecDeque::new(),
+            first_door: 0,
+            is_full: false,
             accept_at: None,
             inputs: VecDeque::new(),
             pumping: false,
@@ -219,7 +228,7 @@ impl Shard {
         if token == tokens::WAKER {
             // The mailbox is looked at in every turn.
         } else if token == tokens::LISTENER {
-            self.accept(now);
+            self.accept_soon(now);
         } else if id >= tokens::CONNECTIONS {
             if event.is_writable() {
                 self.phone_writable(id);
@@ -227,12 +236,12 @@ impl Shard {
                 self.server_writable(id, now);
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
-                self.phone_readable(id, now);
+                self.phone_ready(id, now);
                 self.upstream_readable(id, now);
                 self.server_readable(id, now);
             }
-        } else if let Some(at) = tokens::skinny_of(token) {
-            self.accept_at_door(Some(at), now);
+        } else if tokens::skinny_of(token).is_some() {
+            self.accept_soon(now);
         } else {
             match ClusterSocket::from_token(token) {
                 Some(ClusterSocket::Udp(cluster)) => self.datagrams(cluster, now),
@@ -264,17 +273,12 @@ impl Shard {
             self.datagrams(cluster, now);
         }
         for id in std::mem::take(&mut self.again) {
-            self.phone_readable(id, now);
+            self.phone_ready(id, now);
             self.upstream_readable(id, now);
             self.server_readable(id, now);
         }
-        if self.accept_at.is_some_and(|at| now >= at) {
-            self.accept_at = None;
-            self.accept(now);
-            for at in 0..self.skinny.len() {
-                self.accept_at_door(Some(at), now);
-            }
-        }
+        self.accept(now);
+        self.handshakes(now);
         self.media_turn(now);
         while self.deadlines.first().is_some_and(|(at, _)| *at <= now) {
             let Some((_, id)) = self.deadlines.pop_first() else { break };
@@ -333,7 +337,7 @@ impl Shard {
     }
 
     fn timeout(&self, now: Instant) -> Duration {
-        if !self.again.is_empty() || !self.datagrams_again.is_empty() {
+        if !self.again.is_empty() || !self.datagrams_again.is_empty() || !self.handshaking.is_empty() {
             return Duration::ZERO;
         }
         let first_deadline = self.deadlines.first().map(|(at, _)| *at);
