@@ -34,6 +34,11 @@ class Certificates:
             self._issue(device, "phones-ca", device)
         return path
 
+    def call_manager(self) -> pathlib.Path:
+        """The certificate and key of a call manager, from the authority that signed the appliance's, which has its name."""
+        self._issue("call-manager", "server-ca", "cm.lab.example", "subjectAltName=DNS:cm.lab.example")
+        return self.directory / "call-manager.pem"
+
     def _authority(self, name):
         run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
             "-subj", f"/O=Pinhole lab/CN={name}", "-keyout", self.directory / f"{name}.key",

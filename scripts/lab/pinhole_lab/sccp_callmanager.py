@@ -34,7 +34,9 @@ class Settings:
     address: str = "127.0.0.1"
     port: int = 0
     tls_port: int | None = None
-    """Where encrypted phones register, with their certificate. The device name must be the certificate's."""
+    """Where encrypted phones register, with their certificate. The device name must be the certificate's, unless that is
+    of one of the `proxies`."""
+    proxies: list = dataclasses.field(default_factory=list)
     certificate: str = ""
     """Certificate and key of the TLS listener, in one file."""
     phones_ca: str = ""
@@ -158,7 +160,7 @@ class CallManager:
 
     def on_Register(self, station, message):
         device = message.get("name")
-        if device not in self.settings.lines or station.certified not in (None, device):
+        if device not in self.settings.lines or station.certified not in (None, device, *self.settings.proxies):
             say(f"{device} is rejected")
             station.send("RegisterReject", text="unknown device")
             return

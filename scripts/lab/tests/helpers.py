@@ -94,9 +94,10 @@ class SccpPhones:
         return made.wait_registered() if registered else made
 
     def inside(self, **options):
-        self.made.append(SccpPhone("SEP0010DB000004", [(network.CALL_MANAGER, port) for port in self.ports],
-                                   namespace="ph-desk", address=network.DESKS["ph-desk"],
-                                   recording=self.lab.recording(9)[0], keys=self.keys, **options))
+        settings = {"device": "SEP0010DB000004", "servers": [(network.CALL_MANAGER, port) for port in self.ports],
+                    "keys": self.keys, **options}
+        self.made.append(SccpPhone(namespace="ph-desk", address=network.DESKS["ph-desk"],
+                                   recording=self.lab.recording(9)[0], **settings))
         return self.made[-1].wait_registered()
 
     def close(self):

@@ -6,6 +6,7 @@ import pytest
 from helpers import SccpPhones, assert_encrypted, assert_plain, converse, in_background, sccp_cryptos, sccp_hang_up
 
 from pinhole_lab import network, sccp
+from pinhole_lab.appliance import DEFAULTS
 from pinhole_lab.certificates import DEVICES
 from pinhole_lab.sccp_callmanager import SccpCallManager
 from pinhole_lab.sccp_phone import call, connected
@@ -135,4 +136,60 @@ def test_encrypted_cluster_has_other_keys_inside(manage, phones, lab, appliance)
     assert not {crypto.key for crypto in ends[0]} & {crypto.key for crypto in ends[1]}
     for capture, keys in zip(captures, ends):
         assert len({crypto.key for crypto in keys}) == 6
+        assert_encrypted(capture, keys)
+
+
+@pytest.fixture
+def secure(lab, appliance, manage):
+    """An encrypted cluster that the appliance reaches by TLS: `start(settings of the cluster, of the call manager's entry)`."""
+    directory = lab.certificates.directory
+    lab.certificates.call_manager()
+    known = directory / "call-manager-knows.crt"
+    known.write_text(lab.certificates.server_ca.read_text() + lab.certificates.phones_ca.read_text())
+
+    def start(cluster, entry):
+        (usual,) = DEFAULTS["cluster"]
+        entry = {**usual["sccp"][0], "call_manager": f"{network.CALL_MANAGER}:2443", **entry}
+        restart({"cluster": [{**usual, **cluster, "sccp": [entry]}]})
+        return manage(keys="all", tls_port=2443, certificate=str(directory / "call-manager.pem"), phones_ca=str(known),
+                      proxies=["pinhole.lab.example"])
+
+    def restart(configuration):
+        appliance.controlplane.stop()
+        appliance.configure(configuration)
+        appliance.start_controlplane()
+
+    yield start
+    restart({})
+
+
+@pytest.mark.parametrize("cluster, entry", [
+    ({}, {"authority": "{root}/certificates/call-manager.crt"}),
+    ({"sccp_keys": "relay"}, {"authority": "{root}/certificates/server-ca.crt", "certificate_name": "cm.lab.example"}),
+], ids=["keys-of-ours", "keys-relayed"])
+def test_encrypted_cluster_by_tls_has_secure_calls(secure, phones, lab, cluster, entry):
+    secure(cluster, entry)
+    relayed = bool(cluster)
+    captures = [lab.capture(f"secure-{name}", wire)
+                for name, wire in (("outside", network.OUTSIDE_WIRE), ("inside", network.INSIDE_WIRE))]
+    outside = phones.outside()
+    inside = phones.inside(device=DEVICES[2], servers=[(network.CALL_MANAGER, 2443)], keys=set() if relayed else phones.keys,
+                           certificate=lab.certificates.phone(DEVICES[2]), server_ca=lab.certificates.server_ca)
+    one, two = call(outside, inside)
+    converse(one, two)
+    one.soft_key(sccp.HOLD_KEY)
+    one.wait_silent()
+    two.wait_silent()
+    one.soft_key(sccp.RESUME)
+    connected(one, two)
+    converse(one, two)
+    assert (one.security, two.security) == (3, 3)
+    sccp_hang_up(one, two)
+    for capture in captures:
+        capture.stop()
+        assert not any(b"SEP0010" in payload for *_, payload in capture.tcp_payloads())
+    ends = [sccp_cryptos(one), sccp_cryptos(two)]
+    same = {crypto.key for crypto in ends[0]} & {crypto.key for crypto in ends[1]}
+    assert len(same) == (4 if relayed else 0)
+    for capture, keys in zip(captures, ends):
         assert_encrypted(capture, keys)
