@@ -3,10 +3,8 @@
 
 mod common;
 
-use std::ops::Range;
-
 use common::touch::{change, read};
-use common::{ROWS, bytes, field_len, frame};
+use common::{ROWS, bytes, frame, places};
 use pinhole_sccp::{Frame, FrameError, Framer, Limits, MessageId};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -34,36 +32,6 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
         body
     });
     prop_oneof![vec(any::<u8>(), 0..440), cut]
-}
-
-/// Where a field may be in a body, in any generation that the version could stand for.
-fn places(id: u32, version: u32, field: &str) -> Vec<Range<usize>> {
-    let rows = ROWS.iter().filter(|row| row.id == id && (version >= 16 || !row.typed));
-    rows.flat_map(|row| row.fields.iter().map(|(name, at)| (*name, *at, row.typed)))
-        .filter(|(name, ..)| match field {
-            "endpoint" => matches!(*name, "address" | "port"),
-            "inserted encryption" => *name == "encryption",
-            field => *name == field,
-        })
-        .map(|(name, at, typed)| at..at + field_len(name, typed))
-        .chain(others(field).iter().map(|(at, length)| *at..at + length))
-        .collect()
-}
-
-/// Offset and length of fields of messages that are not about media.
-fn others(field: &str) -> &'static [(usize, usize)] {
-    match field {
-        "station address" => &[(24, 4), (72, 16), (32, 16)],
-        "ipv4" => &[(24, 4)],
-        "ipv6" => &[(72, 16), (32, 16)],
-        "features" => &[(41, 3)],
-        "max streams" => &[(32, 4)],
-        "server 0" => &[(0, 48), (240, 4), (260, 20)],
-        "server 4" => &[(192, 48), (256, 4), (276, 4), (340, 20)],
-        "security" => &[(376, 4), (24, 4)],
-        "alarm address" => &[(88, 4)],
-        _ => &[],
-    }
 }
 
 proptest! {

@@ -3,6 +3,8 @@
 
 pub mod touch;
 
+use std::ops::Range;
+
 use pinhole_sccp::{Frame, Limits};
 
 /// The bytes of a frame.
@@ -112,3 +114,33 @@ pub const ROWS: &[Row] = &[
     Row { id: 0x02, typed: false, length: 4, fields: &[("port", 0)] },
     Row { id: 0x02, typed: true, length: 4, fields: &[("port", 0)] },
 ];
+
+/// Where a field may be in a body, in any generation that the version could stand for.
+pub fn places(id: u32, version: u32, field: &str) -> Vec<Range<usize>> {
+    let rows = ROWS.iter().filter(|row| row.id == id && (version >= 16 || !row.typed));
+    rows.flat_map(|row| row.fields.iter().map(|(name, at)| (*name, *at, row.typed)))
+        .filter(|(name, ..)| match field {
+            "endpoint" => matches!(*name, "address" | "port"),
+            "inserted encryption" => *name == "encryption",
+            field => *name == field,
+        })
+        .map(|(name, at, typed)| at..at + field_len(name, typed))
+        .chain(others(field).iter().map(|(at, length)| *at..at + length))
+        .collect()
+}
+
+/// Offset and length of fields of messages that are not about media.
+fn others(field: &str) -> &'static [(usize, usize)] {
+    match field {
+        "station address" => &[(24, 4), (72, 16), (32, 16)],
+        "ipv4" => &[(24, 4)],
+        "ipv6" => &[(72, 16), (32, 16)],
+        "features" => &[(41, 3)],
+        "max streams" => &[(32, 4)],
+        "server 0" => &[(0, 48), (240, 4), (260, 20)],
+        "server 4" => &[(192, 48), (256, 4), (276, 4), (340, 20)],
+        "security" => &[(376, 4), (24, 4)],
+        "alarm address" => &[(88, 4)],
+        _ => &[],
+    }
+}

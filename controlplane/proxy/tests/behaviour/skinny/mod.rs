@@ -14,4 +14,5 @@ mod relay;
 mod shown;
 mod stage;
 mod storm;
+mod survival;
 mod unnamed;
