@@ -112,7 +112,6 @@ fn each_mistake_is_one_line_with_its_key() {
             "sccp_keys = \"relay\"",
             "cluster[0].sccp_keys: a key that phones get must not be",
         ),
-        ("devices = \"^SEP\"", "sccp_unnamed_senders = \"10.20.0.0/33\"", "is no network; write it as"),
         ("10.20.0.11:2000", "0.0.0.0:2000", "cluster[0].sccp[1].call_manager: needs an address and a port"),
         (
             "port = \"outside\"",
@@ -196,6 +195,13 @@ fn each_mistake_is_one_line_with_its_key() {
         assert!(problems[0].starts_with(expected), "{to}: {problems:?}");
         assert_eq!(problems[0].lines().count(), 1);
     }
+}
+
+#[test]
+fn network_that_is_none_is_refused_with_its_line() {
+    let problems = Example::new().with("devices = \"^SEP\"", "sccp_unnamed_senders = \"10.20.0.0/33\"");
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].contains("sccp_unnamed_senders: \"10.20.0.0/33\" is no network; write it as"));
 }
 
 #[test]
