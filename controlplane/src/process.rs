@@ -26,7 +26,9 @@ use crate::neighbours::{Interface, Resolver};
 use crate::provisioning::{Office, Provisioning, ProvisioningError};
 use crate::shard::{Mailbox, Shard, Shared, ToShard};
 use crate::sockets::{self, BindError};
-use crate::tls::{Acceptor, Acceptors, Caller, Files, FilesError, Known, KnownError, Pinned, Trust};
+use crate::tls::{
+    Acceptor, Acceptors, Caller, Files, FilesError, Known, KnownError, Ours, Pinned, StandIns, Trust,
+};
 
 /// Descriptors that are neither phones nor handshakes: sockets of clusters, rings, log, admin clients.
 const OTHER_FILES: u64 = 256;
@@ -368,6 +370,16 @@ fn trust(config: &Config, office: Option<&Arc<Office>>, events: &Events) -> Resu
 fn callers(config: &Config, ours: &CertifiedKey) -> Result<HashMap<(usize, SocketAddr), Caller>, StartError> {
     let mut callers = HashMap::new();
     for (n, cluster) in config.clusters.iter().enumerate() {
+        let ours = match &cluster.phone_authority {
+            None => Ours::Own(ours.clone()),
+            Some(files) => {
+                let stand_ins = StandIns::read(&files.certificate, &files.key).map_err(|source| {
+                    let key = format!("cluster[{n}].phone_authority.{}", source.key);
+                    StartError::CallManager { key, source }
+                })?;
+                Ours::StandIn(Arc::new(stand_ins))
+            }
+        };
         for (m, sccp) in cluster.sccp.iter().enumerate() {
             let Some(authority) = &sccp.authority else { continue };
             let known = Known::read(authority, sccp.certificate_name.as_deref()).map_err(|source| {

@@ -63,9 +63,18 @@ impl Stage {
 
     /// The call manager, which shows this certificate and demands ours.
     fn serve(&self, certified: &Certified) -> StreamOwned<ServerConnection, TcpStream> {
+        self.serve_to(certified, &self.appliance.authority)
+    }
+
+    /// The same, if it demands one that this authority has signed.
+    fn serve_to(
+        &self,
+        certified: &Certified,
+        authority: &Authority,
+    ) -> StreamOwned<ServerConnection, TcpStream> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
-        roots.add(self.appliance.authority.certificate().clone()).unwrap();
+        roots.add(authority.certificate().clone()).unwrap();
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -140,13 +149,6 @@ fn call_manager(validity: Validity) -> (Authority, Certified) {
     (authority, certified)
 }
 
-fn pem(authority: &Authority) -> String {
-    openssl::x509::X509::from_der(authority.certificate())
-        .and_then(|certificate| certificate.to_pem())
-        .map(|pem| String::from_utf8(pem).unwrap())
-        .unwrap()
-}
-
 #[test]
 fn call_manager_is_known_by_its_own_certificate_and_sees_ours() {
     for validity in [Validity::Now, Validity::Past] {
@@ -160,7 +162,7 @@ fn call_manager_is_known_by_its_own_certificate_and_sees_ours() {
 #[test]
 fn call_manager_is_known_by_its_authority_and_name() {
     let (authority, certified) = call_manager(Validity::Now);
-    stage(&pem(&authority), "certificate_name = \"pinhole.example\"").registers(&certified);
+    stage(&authority.pem()[0], "certificate_name = \"pinhole.example\"").registers(&certified);
 }
 
 #[test]
@@ -170,11 +172,11 @@ fn call_manager_that_is_another_gets_nothing() {
     for (known, lines, shown) in [
         // Another's; of the same authority, which says nothing without a name; of another name; out of date.
         (certified.certificate.pem(), "", &others),
-        (pem(&authority), "", &certified),
-        (pem(&authority), "certificate_name = \"cm-two.example\"", &certified),
-        (pem(&authority), "certificate_name = \"pinhole.example\"", &others),
+        (authority.pem()[0].clone(), "", &certified),
+        (authority.pem()[0].clone(), "certificate_name = \"cm-two.example\"", &certified),
+        (authority.pem()[0].clone(), "certificate_name = \"pinhole.example\"", &others),
         (
-            pem(&authority),
+            authority.pem()[0].clone(),
             "certificate_name = \"pinhole.example\"",
             &authority.sign("cm-one", Validity::Past),
         ),
@@ -208,4 +210,40 @@ fn certificate_of_a_call_manager_is_read_again() {
     std::fs::write(&stage.known, after.certificate.pem()).unwrap();
     stage.appliance.reload();
     stage.registers(&after);
+}
+
+#[test]
+fn call_manager_sees_a_certificate_in_each_phones_name() {
+    let (_, certified) = call_manager(Validity::Now);
+    let authority = Authority::new("phones of the appliance");
+    let directory = tempfile::tempdir().unwrap();
+    let files = ["certificate", "key"].map(|name| directory.path().join(name));
+    files.iter().zip(authority.pem()).for_each(|(file, pem)| std::fs::write(file, pem).unwrap());
+    let [certificate, key] = files.map(|file| file.display().to_string());
+    // The authority is the cluster's, so it stands before its call managers.
+    let known = directory.path().join("call-manager.pem");
+    std::fs::write(&known, certified.certificate.pem()).unwrap();
+    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let setting = format!("call_manager = \"{address}\"\nauthority = \"{}\"", known.display());
+    let of_phones = format!(
+        "devices = \"^SEP\"\nphone_authority = {{ certificate = \"{certificate}\", key = \"{key}\" }}"
+    );
+    let appliance = Appliance::start_changed(&[
+        ("call_manager = \"10.20.0.10:2000\"", &setting),
+        ("devices = \"^SEP\"", &of_phones),
+    ]);
+    let stage = Stage { call_manager: listener, appliance, known, _directory: directory };
+    for device in ["SEP0010DB000001", "SEP0010DB000002", "SEP0010DB000001"] {
+        let phone = stage.appliance.authority.sign(device, Validity::Now);
+        let mut phone = stage.appliance.phone_at(stage.appliance.sccp[0], Some(&phone));
+        let keep_alive = Frame::new(MessageId::KEEP_ALIVE, 0, &[]).unwrap();
+        phone.stream.write_all(keep_alive.as_bytes()).unwrap();
+        let mut server = stage.serve_to(&certified, &authority);
+        assert_eq!(next(&mut server), Some(keep_alive));
+        let shown = &server.conn.peer_certificates().unwrap()[0];
+        let shown = openssl::x509::X509::from_der(shown).unwrap();
+        let name = shown.subject_name().entries().next().unwrap().data().as_slice().to_vec();
+        assert_eq!(name, device.as_bytes());
+    }
 }

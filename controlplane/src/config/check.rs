@@ -403,6 +403,14 @@ fn sccp(config: &Config, cluster: &Cluster, n: usize, found: &mut Found) {
             "a key that phones get must not be in the clear inside: each [[cluster.sccp]] needs an authority";
         found.add(format!("cluster[{n}].sccp_keys"), message);
     }
+    if let Some(files) = &cluster.phone_authority {
+        let key = format!("cluster[{n}].phone_authority");
+        if let Err(error) = tls::StandIns::read(&files.certificate, &files.key) {
+            found.add(format!("{key}.{}", error.key), error.to_string());
+        } else if cluster.sccp.iter().all(|sccp| sccp.authority.is_none()) {
+            found.add(key, "is of no use without a [[cluster.sccp]] that has an authority");
+        }
+    }
     let mut listeners = BTreeSet::new();
     for (m, sccp) in cluster.sccp.iter().enumerate() {
         let key = |field: &str| format!("cluster[{n}].sccp[{m}].{field}");

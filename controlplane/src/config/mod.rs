@@ -283,6 +283,9 @@ pub struct Cluster {
     /// What decides whether its SCCP phones show a call as secure.
     #[serde(default)]
     pub secure_indicator: SecureIndicator,
+    /// Signs certificates in the names of its SCCP phones, which its call managers see in their place.
+    #[serde(default)]
+    pub phone_authority: Option<PhoneAuthority>,
     /// Whose keys its SCCP phones get.
     #[serde(default)]
     pub sccp_keys: SkinnyKeys,
@@ -315,6 +318,16 @@ pub enum AuthenticatedDevices {
     Refuse,
     /// They have plain RTP outside.
     Allow,
+}
+
+/// `phone_authority` of a cluster: an authority of ours that its call managers trust.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhoneAuthority {
+    /// Its certificate, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
 }
 
 /// Where the files of a call manager come from.

@@ -112,6 +112,11 @@ fn each_mistake_is_one_line_with_its_key() {
             "sccp_keys = \"relay\"",
             "cluster[0].sccp_keys: a key that phones get must not be",
         ),
+        (
+            "devices = \"^SEP\"",
+            "phone_authority = { certificate = \"/nonexistent\", key = \"/nonexistent\" }",
+            "cluster[0].phone_authority.certificate: /nonexistent: cannot be read",
+        ),
         ("10.20.0.11:2000", "0.0.0.0:2000", "cluster[0].sccp[1].call_manager: needs an address and a port"),
         (
             "port = \"outside\"",

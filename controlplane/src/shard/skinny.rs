@@ -11,6 +11,7 @@ use pinhole_proxy::{ConnId, SkinnyInput, SkinnyOutput};
 use pinhole_sccp::{Framer, Limits};
 use zeroize::Zeroizing;
 
+use super::connection::Stage;
 use super::outgoing::{CONNECT_TIME, Line, connecting};
 use super::{Shard, tokens};
 use crate::counters::Counter;
@@ -57,7 +58,7 @@ impl Shard {
     }
 
     fn server_connect(&mut self, conn: u64, cluster: usize, peer: SocketAddr, now: Instant) {
-        let made = self.line_to(cluster, peer);
+        let made = self.line_to(conn, cluster, peer);
         let id = self.next_id();
         let registered = made.and_then(|mut line| {
             let interest = Interest::READABLE | Interest::WRITABLE;
@@ -86,7 +87,7 @@ impl Shard {
     }
 
     /// A connection to a call manager, as the configuration has it: never in the clear where that says TLS.
-    fn line_to(&self, cluster: usize, peer: SocketAddr) -> io::Result<Line> {
+    fn line_to(&self, conn: u64, cluster: usize, peer: SocketAddr) -> io::Result<Line> {
         let limit = self.shared.config.limits.write_buffer_bytes as usize;
         let settings = self.shared.config.clusters.get(cluster).ok_or(io::ErrorKind::NotFound)?;
         let server = settings.sccp.iter().find(|server| server.call_manager == peer);
@@ -96,7 +97,10 @@ impl Shard {
         }
         let tls = self.shared.tls();
         let caller = tls.callers.get(&(cluster, peer)).ok_or(io::ErrorKind::NotFound)?;
-        let tls = caller.call(limit).map_err(io::Error::other)?;
+        let Some(Stage::Bound(device)) = self.phones.get(&conn).map(|phone| &phone.stage) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let tls = caller.call(device, limit).map_err(io::Error::other)?;
         Ok(Line::tls(stream()?, tls))
     }
 

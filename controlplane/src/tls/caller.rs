@@ -1,9 +1,10 @@
-//! TLS towards call managers: who they are is pinned, and we show our certificate.
+//! TLS towards call managers: who they are is pinned, and we show our certificate, or one in the phone's name.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use pinhole_proxy::DeviceName;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -17,12 +18,23 @@ use rustls::{
 };
 use thiserror::Error as ThisError;
 
+use super::StandIns;
 use super::files::certificates;
 
 /// Begins TLS connections to a call manager, as client.
 pub struct Caller {
-    config: Arc<ClientConfig>,
+    config: ClientConfig,
     name: ServerName<'static>,
+    ours: Ours,
+}
+
+/// What we show to a call manager that asks.
+#[derive(Clone)]
+pub enum Ours {
+    /// The same for all phones.
+    Own(CertifiedKey),
+    /// One in the phone's name.
+    StandIn(Arc<StandIns>),
 }
 
 /// Who a call manager has to be.
@@ -82,7 +94,7 @@ impl Caller {
     ///
     /// # Errors
     /// When rustls cannot make the configuration.
-    pub fn new(known: Known, ours: CertifiedKey) -> Result<Self, Error> {
+    pub fn new(known: Known, ours: Ours) -> Result<Self, Error> {
         let provider = provider();
         let algorithms = provider.signature_verification_algorithms;
         let (name, signed) = known.named.unzip();
@@ -99,19 +111,27 @@ impl Caller {
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .dangerous()
             .with_custom_certificate_verifier(verifier)
-            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(ours)));
+            .with_no_client_auth();
         // Every connection is to be verified as the first was.
         config.resumption = rustls::client::Resumption::disabled();
         config.enable_sni = tells_name;
-        Ok(Self { config: Arc::new(config), name })
+        Ok(Self { config, name, ours })
     }
 
-    /// A new connection that buffers at most `write_buffer` bytes to be sent.
+    /// A new connection for a phone that buffers at most `write_buffer` bytes to be sent.
     ///
     /// # Errors
-    /// When rustls cannot make one.
-    pub fn call(&self, write_buffer: usize) -> Result<ClientConnection, Error> {
-        let mut connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone())?;
+    /// When rustls cannot make one, or OpenSSL no certificate in the phone's name.
+    pub fn call(&self, device: &DeviceName, write_buffer: usize) -> Result<ClientConnection, Error> {
+        let shown = match &self.ours {
+            Ours::Own(ours) => ours.clone(),
+            Ours::StandIn(stand_ins) => {
+                stand_ins.of(device).map_err(|error| Error::General(error.to_string()))?
+            }
+        };
+        let mut config = self.config.clone();
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(shown));
+        let mut connection = ClientConnection::new(Arc::new(config), self.name.clone())?;
         connection.set_buffer_limit(Some(write_buffer));
         Ok(connection)
     }

@@ -9,14 +9,16 @@ mod files;
 mod legacy;
 mod modern;
 mod ours;
+mod stand_in;
 mod witness;
 
 pub use acceptor::{Acceptor, Acceptors, Pinned, Trust};
-pub use caller::{Caller, Known, KnownError};
+pub use caller::{Caller, Known, KnownError, Ours};
 pub use files::{Files, FilesError, first_certificate};
 pub use legacy::Legacy;
 pub use modern::Modern;
 pub use ours::server_config;
+pub use stand_in::StandIns;
 pub use witness::Witness;
 
 use std::io;

@@ -57,6 +57,11 @@ impl Authority {
         self.certificate.der()
     }
 
+    /// Its certificate and key, PEM.
+    pub fn pem(&self) -> [String; 2] {
+        [self.certificate.pem(), self.issuer.key().serialize_pem()]
+    }
+
     pub fn sign(&self, common_name: &str, validity: Validity) -> Certified {
         self.sign_key(common_name, validity, KeyPair::generate().unwrap())
     }
