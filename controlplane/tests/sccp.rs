@@ -84,6 +84,35 @@ fn phone_registers_through_a_connection_of_its_own() {
 }
 
 #[test]
+fn refusal_of_the_call_manager_stands_in_the_time_line() {
+    let call_manager = TcpListener::bind("127.0.0.2:0").unwrap();
+    let address = call_manager.local_addr().unwrap().to_string();
+    let provisioning = format!(
+        "[provisioning]\ndirectory = \"/etc/pinhole/provisioning\"\n[provisioning.phones]\ntrust_list_first = false\n\
+         [provisioning.tftp]\nsingle_port = true\nlisten = \"{}\"\n[[cluster]]\n",
+        common::free_address()
+    );
+    let files = "devices = \"^SEP\"\ntftp_server = \"127.0.0.1:9\"\n[[cluster.rewrite.call_manager]]\n\
+                 inside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\n";
+    let appliance = Appliance::start_changed(&[
+        ("10.20.0.10:2000", &address),
+        ("[[cluster]]\n", &provisioning),
+        ("devices = \"^SEP\"\n", files),
+    ]);
+    let asked = appliance.ask(Request::AllowPhone { device: DEVICE.into(), class: None });
+    assert!(matches!(asked, Response::Done(_)), "{asked:?}");
+    let mut phone = connect(&appliance, 0);
+    phone.stream.write_all(register(DEVICE).as_bytes()).unwrap();
+    let mut server = accept(&call_manager);
+    assert_eq!(next(&mut server).unwrap().id(), MessageId::REGISTER);
+    server.write_all(Frame::register_reject(0, "Error: DB Config").unwrap().as_bytes()).unwrap();
+    assert_eq!(next(&mut phone.stream).unwrap().id(), MessageId::REGISTER_REJECT);
+    eventually(|| appliance.counter("provisioning", "registration_failed") == 1, "told to the database");
+    let shown = appliance.ask(Request::Provisioned { device: Some(DEVICE.into()) });
+    assert!(format!("{shown:?}").contains("RegisterReject: Error: DB Config"), "{shown:?}");
+}
+
+#[test]
 fn frames_in_pieces_and_in_heaps_arrive_whole_and_in_order() {
     let (call_manager, appliance) = stage(1);
     let mut phone = connect(&appliance, 0);

@@ -148,6 +148,8 @@ pinhole_admin::counters! {
     SkinnyNameRefused = "skinny_name_refused",
     /// SCCP registrations that call managers granted.
     SkinnyRegistrations = "skinny_registrations",
+    /// SCCP registrations that call managers refused.
+    SkinnyRegistrationsRefused = "skinny_registrations_refused",
     /// SCCP messages dropped: they came before a registration.
     SkinnyUnregistered = "skinny_unregistered",
     /// SCCP messages dropped: a field that is needed is absent or broken.

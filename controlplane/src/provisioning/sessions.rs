@@ -151,11 +151,10 @@ impl Session {
         self.office.phones.registered(self.device, self.id, SystemTime::now())
     }
 
-    /// The call manager has refused a registration.
-    pub fn not_registered(&self, code: u16) {
-        let subject = format!("REGISTER was answered with {code}");
+    /// The call manager has refused a registration, in these words.
+    pub fn not_registered(&self, answer: &str) {
         let now = SystemTime::now();
-        self.office.phones.failed(self.device, self.source, &subject, Failure::RegistrationFailed, now);
+        self.office.phones.failed(self.device, self.source, answer, Failure::RegistrationFailed, now);
     }
 
     /// The phone has sent something.

@@ -94,10 +94,10 @@ impl Shard {
         self.goes_on(conn, told, now);
     }
 
-    /// The call manager has refused a registration of a phone.
-    pub(super) fn phone_not_registered(&self, conn: u64, code: u16) {
+    /// The call manager has refused a registration of a phone, in these words.
+    pub(super) fn phone_not_registered(&self, conn: u64, answer: &str) {
         if let Some(session) = self.phones.get(&conn).and_then(|phone| phone.session.as_ref()) {
-            session.not_registered(code);
+            session.not_registered(answer);
         }
     }
 

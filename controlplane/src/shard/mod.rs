@@ -392,7 +392,9 @@ impl Shard {
                 self.send_inside(cluster, route, &bytes, now);
             }
             Output::Registered { conn } => self.phone_registered(conn.0, now),
-            Output::NotRegistered { conn, code } => self.phone_not_registered(conn.0, code),
+            Output::NotRegistered { conn, code } => {
+                self.phone_not_registered(conn.0, &format!("REGISTER was answered with {code}"));
+            }
             Output::ClosePhone { conn, reason } => self.close_phone(conn.0, reason, now),
             Output::Media(mut command) => {
                 self.command(*command, now);

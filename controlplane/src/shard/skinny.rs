@@ -46,6 +46,12 @@ impl Shard {
             SkinnyOutput::ToPhone { conn, frame } => self.send_phone(conn.0, frame.as_bytes(), now),
             SkinnyOutput::ToServer { conn, frame } => self.server_send(conn.0, frame.as_bytes(), now),
             SkinnyOutput::Registered { conn } => self.phone_registered(conn.0, now),
+            SkinnyOutput::NotRegistered { conn, text } => {
+                self.phone_not_registered(
+                    conn.0,
+                    &format!("the call manager answers RegisterReject: {text}"),
+                );
+            }
             SkinnyOutput::Close { conn, reason } => {
                 if let Some(id) = self.servers.of_phone.get(&conn.0).copied() {
                     // What the phone has said last is to arrive.

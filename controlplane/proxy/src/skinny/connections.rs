@@ -188,6 +188,15 @@ impl Proxy {
         }
     }
 
+    /// The call manager has refused a registration, or ended one.
+    pub(super) fn skinny_rejected(&mut self, conn: ConnId, frame: &Frame, now: Instant) {
+        let text = frame.reject_text().map(String::from_utf8_lossy).unwrap_or_default();
+        let text: String = text.chars().filter(|shown| !shown.is_control()).collect();
+        self.count(Counter::SkinnyRegistrationsRefused);
+        self.skinny_output(SkinnyOutput::NotRegistered { conn, text });
+        self.skinny_unregistered(conn, now);
+    }
+
     /// The phone's registration is over, and with it all calls on the connection.
     pub(super) fn skinny_unregistered(&mut self, conn: ConnId, now: Instant) {
         let Some(connection) = self.skinny.connections.get_mut(&conn) else { return };

@@ -84,6 +84,13 @@ pub enum SkinnyOutput {
         /// The phone's connection.
         conn: ConnId,
     },
+    /// The call manager has refused to register the phone of this connection.
+    NotRegistered {
+        /// The phone's connection.
+        conn: ConnId,
+        /// The text that it shows to the phone.
+        text: String,
+    },
     /// Close both connections once what was sent before is out; whichever is gone already. No input needs to follow.
     Close {
         /// The phone's connection.

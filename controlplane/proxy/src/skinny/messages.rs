@@ -120,7 +120,7 @@ impl Proxy {
             MessageId::PORT_CLOSE => self.skinny_port_close(conn, frame, now),
             MessageId::REGISTER_ACK => self.skinny_registered(conn, frame, now),
             // A Reset ends nothing yet: a phone may finish its call first, then unregisters or lets go of the connection.
-            MessageId::REGISTER_REJECT => self.skinny_unregistered(conn, now),
+            MessageId::REGISTER_REJECT => self.skinny_rejected(conn, frame, now),
             MessageId::UNREGISTER_ACK if frame.unregister_status() == Ok(0) => {
                 self.skinny_unregistered(conn, now);
             }

@@ -127,6 +127,20 @@ fn registration_ends_with_its_reject_or_its_granted_end() {
 }
 
 #[test]
+fn refusal_of_the_call_manager_is_told_with_its_text() {
+    let mut stage = Stage::with(config());
+    stage.connect(PHONE_A, 1, PRIMARY);
+    stage.phone_sends(1, register(PHONE_A));
+    stage.server_sends(1, Frame::register_reject(0, "Error: DB Config\n").unwrap());
+    assert_eq!(stage.rejections, [(ConnId(1), "Error: DB Config".to_owned())]);
+    assert_eq!(stage.count(Counter::SkinnyRegistrationsRefused), 1);
+    // One without a text is one all the same.
+    stage.server_sends(1, frame(MessageId::REGISTER_REJECT, 0, &[]));
+    assert_eq!(stage.rejections.get(1), Some(&(ConnId(1), String::new())));
+    assert!(stage.registrations.is_empty());
+}
+
+#[test]
 fn reset_and_a_refusal_to_unregister_leave_a_running_call_alone() {
     let resets = [1, 2, 3, 9].map(|kind| frame(MessageId::RESET, 17, &[kind, 0, 0, 0]));
     let refusals = [&[1, 0, 0, 0][..], &[]].map(|status| frame(MessageId::UNREGISTER_ACK, 0, status));

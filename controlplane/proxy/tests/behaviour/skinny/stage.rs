@@ -46,6 +46,7 @@ pub struct Stage {
     pub closed: Vec<ConnId>,
     /// What the process was told of registrations.
     pub registrations: Vec<ConnId>,
+    pub rejections: Vec<(ConnId, String)>,
     pub commands: Vec<Command>,
     pub events: Vec<pinhole_admin::Event>,
     pub notes: BTreeMap<u32, Vec<u8>>,
@@ -82,6 +83,7 @@ impl Stage {
             connects: Vec::new(),
             closed: Vec::new(),
             registrations: Vec::new(),
+            rejections: Vec::new(),
             commands: Vec::new(),
             events: Vec::new(),
             notes: BTreeMap::new(),
@@ -120,6 +122,7 @@ impl Stage {
                 SkinnyOutput::ToServer { conn, frame } => self.server.push_back((conn, frame)),
                 SkinnyOutput::Close { conn, .. } => self.closed.push(conn),
                 SkinnyOutput::Registered { conn } => self.registrations.push(conn),
+                SkinnyOutput::NotRegistered { conn, text } => self.rejections.push((conn, text)),
             }
         }
     }
