@@ -36,6 +36,11 @@ struct Stage {
 impl Stage {
     /// With one device that is allowed, and what `before` does to the database.
     fn start(capf_section: &str, before: impl FnOnce(&Phones, &Authority)) -> Self {
+        Self::start_made(seconds(), capf_section, before)
+    }
+
+    /// The same with keys that were made then.
+    fn start_made(made: u32, capf_section: &str, before: impl FnOnce(&Phones, &Authority)) -> Self {
         let (capf, tvs) = (free_address(), free_address());
         let provisioning = format!(
             "[provisioning]\ndirectory = \"/etc/pinhole/provisioning\"\n[provisioning.phones]\n\
@@ -53,7 +58,7 @@ impl Stage {
             let directory = file.parent().unwrap().join("provisioning");
             std::fs::create_dir(&directory).unwrap();
             let naming = Naming { organization: "Pinhole".into(), dns_name: None, address: None };
-            let authority = Authority::create(&directory.join("authority"), &naming, seconds()).unwrap();
+            let authority = Authority::create(&directory.join("authority"), &naming, made).unwrap();
             let database = directory.join("phones.sqlite");
             let phones = Phones::open(&database, PhonePolicy::default(), Arc::default()).unwrap();
             phones.allow(device(), SecurityClass::Encrypted, SystemTime::now()).unwrap();
@@ -262,6 +267,29 @@ fn a_certificate_near_its_end_is_renewed_and_one_past_it_proves_nothing() {
     let asked = session.prove(&both(session.id, DEVICE, &near, &mic));
     session.install(asked, &rsa(2048));
     assert_eq!(stage.count("certificates_issued"), 1);
+}
+
+#[test]
+fn a_certificate_that_ends_with_the_authority_is_not_renewed_at_each_visit() {
+    let day = 86_400;
+    let stage = Stage::start_made(seconds() - (pinhole_trust::authority::DAYS - 10) * day, "", |_, _| ());
+    let mic = stage.mic(DEVICE);
+    let mut session = stage.session();
+    let asked = session.prove(&password(&stage.password()));
+    let lsc = session.install(asked, &rsa(2048));
+    let end = stage.show().issued.unwrap().until_ms / 1000;
+    assert!(end <= u64::from(seconds() + 10 * day), "it ends with the authority");
+    for _ in 0..2 {
+        let mut session = stage.session();
+        let said = session.prove(&both(session.id, DEVICE, &lsc, &mic));
+        assert_eq!(said, (15, vec![(1, vec![0])]));
+    }
+    assert_eq!(stage.count("certificates_issued"), 1);
+    // Who asks for it gets another all the same.
+    stage.password();
+    let mut session = stage.session();
+    let asked = session.prove(&both(session.id, DEVICE, &lsc, &mic));
+    session.install(asked, &rsa(2048));
 }
 
 #[test]

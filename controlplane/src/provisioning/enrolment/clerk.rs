@@ -9,7 +9,7 @@ use pinhole_enrolment::capf::{Denied, Kind, Office as Asked, Proof, Task};
 use pinhole_provisioning::phones::Enrolling;
 use pinhole_provisioning::{Counter, Device, Failure};
 
-use super::devices::{Devices, Facts};
+use super::devices::{self, Devices, Facts};
 use crate::config;
 use crate::provisioning::Office;
 use crate::provisioning::papers::{Papers, seconds};
@@ -83,6 +83,17 @@ impl Clerk<'_> {
         }
     }
 
+    /// Whether a certificate with this end is to be renewed: it is near, and a new one would live longer. One that ends with
+    /// the authority does not become better at each visit.
+    fn is_due(&self, end: SystemTime) -> bool {
+        let until = self.papers.authority().map(|authority| {
+            authority.device_until(self.settings.days, seconds(self.now)).map(devices::time)
+        });
+        // Without keys, to try says what is missing.
+        let lives_longer = until.is_none_or(|until| until.is_ok_and(|until| until > end));
+        end <= self.now + self.settings.renew_before() && lives_longer
+    }
+
     fn issue_to(&self, device: Device, key: &PKeyRef<Public>) -> Result<Vec<u8>, String> {
         let authority = self.papers.authority().ok_or("there are no keys")?;
         let (name, days) = (device.to_string(), self.settings.days);
@@ -126,8 +137,7 @@ impl Asked for Clerk<'_> {
         let (device, known) = self.known(device)?;
         self.proved(device, proof)
             .map_err(|failure| self.fail(device, "certificate at enrolment", failure))?;
-        let soon = self.now + self.settings.renew_before();
-        let is_due = Self::end(&known, proof).is_none_or(|end| end <= soon);
+        let is_due = Self::end(&known, proof).is_none_or(|end| self.is_due(end));
         Ok(match proof {
             // Whoever has it may have nothing to delete any more.
             Proof::Password => Task::Install(self.settings.key.request()),

@@ -62,6 +62,7 @@ impl Facts {
     }
 }
 
-fn time(seconds: i64) -> SystemTime {
+/// A time in seconds since 1970.
+pub(super) fn time(seconds: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }

@@ -16,6 +16,8 @@ use crate::Identity;
 
 /// How far a phone's clock may be behind, in seconds.
 const CLOCK_SKEW: i64 = 3600;
+/// Seconds.
+const DAY: i64 = 86_400;
 /// IPsec end system.
 const IPSEC: &str = "1.3.6.1.5.5.7.3.5";
 
@@ -37,6 +39,23 @@ impl Authority {
     }
 }
 
+impl Authority {
+    /// Until when a certificate that was issued now would be good, in seconds since 1970. `now`: the same.
+    ///
+    /// # Errors
+    /// [`Refused`], as of [`issue_device`](Self::issue_device).
+    pub fn device_until(&self, days: u32, now: u32) -> Result<i64, Refused> {
+        Ok(until(&self.identity(Role::Capf)?.certificate, days, now)?)
+    }
+}
+
+/// The end of what is issued now, which is not after that of the issuer.
+fn until(issuer: &X509, days: u32, now: u32) -> Result<i64, ErrorStack> {
+    let own = Asn1Time::from_unix(0)?.diff(issuer.not_after())?;
+    let own = i64::from(own.days) * DAY + i64::from(own.secs);
+    Ok(own.min(i64::from(now) + i64::from(days) * DAY))
+}
+
 fn certificate(
     issuer: &Identity,
     device: &str,
@@ -49,9 +68,7 @@ fn certificate(
     let name = name.build();
     let mut certificate = issue::begin(&name, issuer.certificate.subject_name(), key)?;
     certificate.set_not_before(&*Asn1Time::from_unix(i64::from(now) - CLOCK_SKEW)?)?;
-    let end = Asn1Time::from_unix(i64::from(now) + i64::from(days) * 86_400)?;
-    let own = issuer.certificate.not_after();
-    certificate.set_not_after(if own.compare(&end)?.is_lt() { own } else { &end })?;
+    certificate.set_not_after(&*Asn1Time::from_unix(until(&issuer.certificate, days, now)?)?)?;
     certificate.append_extension(BasicConstraints::new().critical().build()?)?;
     let mut usage = KeyUsage::new();
     usage.critical().digital_signature();
