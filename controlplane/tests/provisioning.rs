@@ -219,6 +219,24 @@ fn an_authority_that_is_not_whole_stops_nothing_but_trust_lists_until_it_is() {
 }
 
 #[test]
+fn keys_are_found_when_what_was_wrong_is_put_right_though_no_file_is_newer() {
+    let stage = Stage::start_with("", |file| {
+        let settings = pinhole_controlplane::config::Config::load(file).unwrap().provisioning.unwrap();
+        pinhole_trust::Authority::create(&settings.authority(), &settings.naming(), 1_790_000_000).unwrap();
+        // Something old stands where the lists are to be.
+        let wrong = std::fs::File::create(settings.authority().join("issued")).unwrap();
+        wrong.set_modified(std::time::UNIX_EPOCH).unwrap();
+    });
+    stage.allow(DEVICE);
+    let told = |text: &str| stage.appliance.events().iter().filter(|event| event.text.contains(text)).count();
+    assert_eq!(told("keys cannot be used, so phones get no trust list"), 1);
+    std::fs::remove_file(stage.directory().join("authority/issued")).unwrap();
+    common::eventually(|| told("trust lists are served") == 1, "the keys are read");
+    assert!(stage.get(&format!("CTL{DEVICE}.tlv")).is_some());
+    assert_eq!(told("keys cannot be used"), 1, "it is said once");
+}
+
+#[test]
 fn the_last_good_configuration_is_given_while_the_call_manager_is_down() {
     let mut stage = Stage::start("");
     stage.create_keys();

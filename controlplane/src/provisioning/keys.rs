@@ -18,6 +18,15 @@ impl Provisioning {
     /// # Errors
     /// When they cannot be used; the ones before stay.
     pub(super) fn read_keys(&mut self) -> Result<String, Refused> {
+        self.told = None;
+        self.look_for_keys()
+    }
+
+    /// The same; what was said before is not said again.
+    ///
+    /// # Errors
+    /// As [`read_keys`](Self::read_keys).
+    pub(super) fn look_for_keys(&mut self) -> Result<String, Refused> {
         let read = self.desk.papers.reload(&self.settings).map(|authority| authority.is_some());
         self.desk.keys_changed();
         let (kind, text) = match (&read, self.desk.papers.generation()) {
@@ -47,7 +56,9 @@ impl Provisioning {
                 (EventKind::Warning, text)
             }
         };
-        self.events.emit(Event::new(kind, text.clone()));
+        if self.told.replace(text.clone()).as_ref() != Some(&text) {
+            self.events.emit(Event::new(kind, text.clone()));
+        }
         if let (Ok(true), Err(error)) = (&read, self.secure()) {
             let text = format!("HTTPS stays as it was: {error}");
             self.events.emit(Event::new(EventKind::Warning, text));

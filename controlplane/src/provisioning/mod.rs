@@ -119,6 +119,8 @@ pub struct Provisioning {
     desk: Desk,
     tick_at: Instant,
     remind_at: Instant,
+    /// What was said last of the keys.
+    told: Option<String>,
 }
 
 impl Provisioning {
@@ -126,7 +128,7 @@ impl Provisioning {
     ///
     /// # Errors
     /// When an address, the database or the cache cannot be used. Keys that cannot be used are an event: calls go on, and
-    /// what is in the keys' folder is tried again when it has changed.
+    /// they are looked for again and again.
     pub fn open(
         config: &Arc<Config>,
         settings: config::Provisioning,
@@ -186,8 +188,20 @@ impl Provisioning {
         let desk = Desk::new(Arc::clone(&office), service, papers, cache, settings.fresh(), upstream);
         let config = Arc::clone(config);
         let (tick_at, remind_at) = (Instant::now(), Instant::now());
-        let mut all =
-            Self { office, events, config, settings, poll, tftp, doors, enrolment, desk, tick_at, remind_at };
+        let mut all = Self {
+            office,
+            events,
+            config,
+            settings,
+            poll,
+            tftp,
+            doors,
+            enrolment,
+            desk,
+            tick_at,
+            remind_at,
+            told: None,
+        };
         // What is wrong with them is said, and they are awaited.
         let _ = all.read_keys();
         Ok(all)
@@ -292,9 +306,9 @@ impl Provisioning {
         if let Err(error) = self.office.phones.tick(SystemTime::now()) {
             tracing::error!("the database of phones cannot be written, tried again: {error}");
         }
-        if self.desk.papers.are_awaited(&self.settings) {
+        if self.desk.papers.are_awaited() {
             // What is wrong with them was said.
-            let _ = self.read_keys();
+            let _ = self.look_for_keys();
         }
         if Instant::now() >= self.remind_at {
             self.remind();

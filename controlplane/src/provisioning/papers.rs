@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use openssl::hash::MessageDigest;
 use openssl::pkey::Id;
@@ -20,6 +20,9 @@ use pinhole_trust::{Authority, Digest, Identity};
 
 use crate::config;
 
+/// How long it is until one looks again for keys that are not there.
+const AGAIN: Duration = Duration::from_secs(2);
+
 /// The authority, and what is made with it once.
 pub(super) struct Papers {
     authority: Option<Authority>,
@@ -28,8 +31,8 @@ pub(super) struct Papers {
     /// The trust list that phones get.
     issue: Option<Issue>,
     lists: HashMap<&'static str, Arc<[u8]>>,
-    /// The change that was read last, or tried to.
-    tried: Option<SystemTime>,
+    /// When it is looked again for keys that are not there yet, or cannot be used.
+    again_at: Instant,
 }
 
 impl Papers {
@@ -41,13 +44,14 @@ impl Papers {
             digest: settings.digest(),
             issue: None,
             lists: HashMap::new(),
-            tried: None,
+            again_at: Instant::now(),
         }
     }
 
-    /// Whether there were no keys so far, and there are now.
-    pub fn are_awaited(&self, settings: &config::Provisioning) -> bool {
-        self.authority.is_none() && last_change(&settings.authority()) != self.tried
+    /// Whether there are no keys so far, and it is time to look again: whatever was wrong with them may have been put right,
+    /// and that need not show in any file's time.
+    pub fn are_awaited(&self) -> bool {
+        self.authority.is_none() && Instant::now() >= self.again_at
     }
 
     /// Reads the keys again; `None`: there are none.
@@ -55,12 +59,12 @@ impl Papers {
     /// # Errors
     /// When they cannot be used; the ones before stay.
     pub fn reload(&mut self, settings: &config::Provisioning) -> Result<Option<&Authority>, Refused> {
+        self.again_at = Instant::now() + AGAIN;
         let directory = settings.authority();
-        let Some(changed) = last_change(&directory) else { return Ok(None) };
-        let authority = Authority::open(&directory);
-        // Who changes the keys just now is done soon, perhaps without changing a file once more.
-        self.tried = Some(changed).filter(|_| !matches!(authority, Err(Refused::Busy(_))));
-        let authority = authority?;
+        if is_empty(&directory) {
+            return Ok(None);
+        }
+        let authority = Authority::open(&directory)?;
         // Without a SAST's key, configurations are signed all the same: phones have their lists.
         self.issue = match authority.draft(&self.naming, self.digest, seconds(SystemTime::now())) {
             Ok(issue) => Some(issue),
@@ -186,11 +190,12 @@ pub(super) fn read(cached: Cached) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 == cached.len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// When something in a folder was changed last; `None`: there is nothing.
-fn last_change(directory: &Path) -> Option<SystemTime> {
-    let files = std::fs::read_dir(directory).ok()?.flatten();
-    let changes = files.filter_map(|file| file.metadata().ok()?.modified().ok());
-    changes.max()
+/// Whether a folder has nothing in it, or is not there.
+fn is_empty(directory: &Path) -> bool {
+    match std::fs::read_dir(directory) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
 }
 
 pub(super) fn seconds(time: SystemTime) -> u32 {
