@@ -2,7 +2,7 @@
 //!
 //! A directory has a certificate `NAME.crt.pem` for each [`Role`] and, but for keys that are in escrow, its private key
 //! `NAME.key.pem`. Files are readable by their owner only and replaced as a whole; what a rotation replaces is kept under
-//! `replaced/`. Under `issued/` is every trust list that phones have had, by generation.
+//! `replaced/`. Under `issued/` is every trust list that phones have had, by generation; both are bounded.
 //!
 //! **Who signs.** A phone accepts a list that is signed by a security administrator (SAST) of the list it has. There are two, and
 //! one is replaced at a time. It is the one that phones have known for longest that signs, of those whose key is here: whom
@@ -29,9 +29,10 @@ use crate::{
 use issued::Issued;
 
 pub use change::{PASSPHRASE_MIN, unpack};
-pub use issued::Issue;
+pub use issued::{ISSUED_MAX, Issue};
 pub use refused::Refused;
 pub use role::{Holding, Naming, Role};
+pub use store::REPLACED_MAX;
 
 /// Longest life of the certificates, in days. Phones hold them for as long; rotation needs no end of life.
 pub const DAYS: u32 = 3650;
@@ -149,6 +150,7 @@ impl Authority {
         issued::save(&self.directory, issue)?;
         let Issue { generation, ref file } = *issue;
         self.issued.push(Issued { issue: Issue { generation, file: file.clone() }, list });
+        issued::prune(&self.directory, &mut self.issued);
         Ok(())
     }
 

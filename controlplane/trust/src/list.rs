@@ -124,6 +124,12 @@ impl TrustList {
         let record = find(&self.records, &serial, &issuer, is_sast);
         Ok(record.is_some_and(|record| record.public_key == key))
     }
+
+    /// The security administrators: serial number, issuer and key of each.
+    pub(crate) fn sasts(&self) -> Vec<(&[u8], &str, &[u8])> {
+        let sasts = self.records.iter().filter(|record| is_sast(record.function));
+        sasts.map(|of| (of.serial.as_slice(), of.issuer.as_str(), of.public_key.as_slice())).collect()
+    }
 }
 
 fn is_sast(function: Function) -> bool {

@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 
 use openssl::x509::X509;
-use pinhole_trust::authority::{Authority, Refused, Role, unpack};
+use pinhole_trust::authority::{Authority, ISSUED_MAX, Naming, REPLACED_MAX, Refused, Role, unpack};
 use pinhole_trust::{Digest, Draft, Function, Identity, Record, SignerVersion, TrustList, signed};
 use support::phone::Phone;
 use support::{PASSPHRASE, SAST, START, files, issue, naming, new_authority};
@@ -74,6 +74,51 @@ fn administrators_are_replaced_one_after_the_other_without_stranding_a_phone_tha
         assert_eq!(tries.offer(&list), day == 1, "day {day}");
     }
     assert_eq!(files(&directory.path().join("replaced")).len(), 8);
+}
+
+#[test]
+fn lists_that_are_kept_are_bounded_and_tell_who_is_known_as_before() {
+    let (directory, mut authority) = new_authority();
+    let mut away = Phone::default();
+    assert!(away.offer(&issue(&mut authority, START)));
+    authority.rotate(Role::SastA, &naming(), START + 1).unwrap();
+    let renamed = |number: u32| Naming { dns_name: Some(format!("pinhole{number}.example.net")), ..naming() };
+    let many = ISSUED_MAX as u32 * 2;
+    for number in 2..many {
+        let draft = authority.draft(&renamed(number), Digest::Sha1, START + number).unwrap();
+        authority.note_issued(&draft).unwrap();
+    }
+    let kept = files(&directory.path().join("issued"));
+    assert_eq!(kept.len(), ISSUED_MAX);
+    for generation in [START, START + 2, START + many - 1] {
+        assert!(kept.contains(&format!("{generation}.tlv")), "{generation} in {kept:?}");
+    }
+    let reopened = Authority::open(directory.path()).unwrap();
+    for authority in [&authority, &reopened] {
+        let known = |role: Role| {
+            let holding = authority.holdings().iter().find(|holding| holding.role == role);
+            authority.known_since(&holding.unwrap().certificate)
+        };
+        assert_eq!((known(Role::SastA), known(Role::SastB)), (Some(START + 2), Some(START)));
+        assert_eq!(authority.signer().unwrap().role, Role::SastB);
+        assert!(authority.would_accept(None, &held(&away)).unwrap());
+        assert!(!authority.would_accept(Some(Role::SastB), &held(&away)).unwrap());
+    }
+}
+
+#[test]
+fn what_was_replaced_is_kept_for_a_bounded_number_of_times() {
+    let (directory, mut authority) = new_authority();
+    authority.rotate(Role::Tvs, &naming(), START + 1).unwrap();
+    let many = REPLACED_MAX as u32 + 3;
+    for number in 1..=many {
+        authority.rotate(Role::Https, &naming(), START + number).unwrap();
+    }
+    let kept = files(&directory.path().join("replaced"));
+    let of = |name: &str| kept.iter().filter(|file| file.contains(name)).count();
+    assert_eq!((of("https.key"), of("https.crt"), of("tvs.key")), (REPLACED_MAX, REPLACED_MAX, 1));
+    assert!(kept.contains(&format!("{}-https.key.pem", START + many)), "{kept:?}");
+    assert!(!kept.contains(&format!("{}-https.key.pem", START + 1)), "{kept:?}");
 }
 
 #[test]

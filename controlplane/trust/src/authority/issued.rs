@@ -1,6 +1,6 @@
 //! The lists that phones have had, by generation: what is known of a phone is which of them it holds.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use openssl::x509::X509;
@@ -8,6 +8,8 @@ use openssl::x509::X509;
 use super::{Refused, store};
 use crate::TrustList;
 
+/// As many lists are kept.
+pub const ISSUED_MAX: usize = 64;
 /// Where they are.
 const ISSUED: &str = "issued";
 
@@ -48,7 +50,34 @@ pub(super) fn load(directory: &Path) -> Result<Vec<Issued>, Refused> {
 pub(super) fn save(directory: &Path, issue: &Issue) -> Result<(), Refused> {
     let directory = directory.join(ISSUED);
     store::make_directory(&directory)?;
-    store::write(&directory.join(format!("{}.tlv", issue.generation)), &issue.file)
+    store::write(&path_of(&directory, issue.generation), &issue.file)
+}
+
+/// Removes lists beyond [`ISSUED_MAX`]. First goes the oldest that names the security administrators of the one before it
+/// and of the one after it, so that who signs, and who would be stranded, is told as before; the first and the last stay. If
+/// each names others, the oldest goes. Phones that hold what is gone count as not known until they fetch another. What cannot
+/// be removed stays, and is no reason not to issue a list.
+pub(super) fn prune(directory: &Path, issued: &mut Vec<Issued>) {
+    let directory = directory.join(ISSUED);
+    while issued.len() > ISSUED_MAX {
+        let sasts: Vec<_> = issued.iter().map(|issued| issued.list.sasts()).collect();
+        let between = sasts.windows(3).position(|three| three.iter().all(|of| Some(of) == three.first()));
+        let goes = between.map_or(0, |before| before + 1);
+        let Some(generation) = issued.get(goes).map(|issued| issued.issue.generation) else { return };
+        let path = path_of(&directory, generation);
+        match store::remove(&path) {
+            Ok(()) => {
+                let path = path.display();
+                tracing::info!("{path} is removed: more than {ISSUED_MAX} trust lists were issued");
+                issued.remove(goes);
+            }
+            Err(error) => return tracing::warn!("too many trust lists are kept: {error}"),
+        }
+    }
+}
+
+fn path_of(directory: &Path, generation: u32) -> PathBuf {
+    directory.join(format!("{generation}.tlv"))
 }
 
 /// Since when every list names a security administrator without a break; `None`: the last one does not.

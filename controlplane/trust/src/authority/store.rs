@@ -11,6 +11,8 @@ use openssl::x509::X509;
 use super::{Holding, Refused, Role};
 use crate::Identity;
 
+/// As many keys and certificates that were replaced are kept, of each role.
+pub const REPLACED_MAX: usize = 16;
 /// Where what was replaced is kept.
 const REPLACED: &str = "replaced";
 
@@ -68,8 +70,7 @@ pub(super) fn save(directory: &Path, role: Role, identity: &Identity) -> Result<
 }
 
 pub(super) fn remove_key(directory: &Path, role: Role) -> Result<(), Refused> {
-    let path = key_path(directory, role);
-    fs::remove_file(&path).and_then(|()| sync(directory)).map_err(|error| file_error(&path, error))
+    remove(&key_path(directory, role))
 }
 
 /// Remembers that the key of a role's certificate was exported.
@@ -91,8 +92,35 @@ pub(super) fn keep(directory: &Path, role: Role, now: u32) -> Result<(), Refused
         if let Some(free) = free {
             write(&free, &bytes)?;
         }
+        if let Err(error) = prune(&kept, &name) {
+            tracing::warn!("too much is kept of what was replaced: {error}");
+        }
     }
     Ok(())
+}
+
+/// Removes what was replaced longest ago, of files of a name more than [`REPLACED_MAX`].
+fn prune(kept: &Path, name: &str) -> Result<(), Refused> {
+    let failed = |error| file_error(kept, error);
+    let entries = fs::read_dir(kept).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let dated = entries.iter().filter_map(|entry| {
+        let file = entry.file_name();
+        let (date, _) = file.to_str()?.split_once('-').filter(|(_, of)| *of == name)?;
+        Some((date.parse::<u32>().ok()?, entry.path()))
+    });
+    let mut dated: Vec<_> = dated.collect();
+    dated.sort();
+    for (_, path) in dated.iter().take(dated.len().saturating_sub(REPLACED_MAX)) {
+        remove(path)?;
+        tracing::info!("{} is removed: it was replaced long ago", path.display());
+    }
+    Ok(())
+}
+
+/// Removes a file.
+pub(super) fn remove(path: &Path) -> Result<(), Refused> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    fs::remove_file(path).and_then(|()| sync(directory)).map_err(|error| file_error(path, error))
 }
 
 /// Writes a file for its owner alone, as a whole or not at all.
