@@ -126,6 +126,8 @@ pinhole_admin::counters! {
     PhonesLost = "phones_lost",
     /// Calls ended because no media came.
     MediaTimeouts = "media_timeouts",
+    /// Calls of some seconds in which no audio came from one side or both.
+    CallsSilent = "calls_silent",
     /// Commands that the data plane refused.
     MediaRefused = "media_refused",
     /// Media sessions lost with the data plane that had them: their calls were ended.

@@ -180,6 +180,13 @@ pub enum Output {
         /// Its answer.
         code: u16,
     },
+    /// A call of the device on this connection ended, of SIP or SCCP, in which audio should have flowed both ways and did not.
+    NoAudio {
+        /// The connection.
+        conn: ConnId,
+        /// From where none has come.
+        from: &'static str,
+    },
     /// Close a phone's connection once what was sent before is out. No [`Input::PhoneClosed`] is needed.
     ClosePhone {
         /// The connection.

@@ -306,6 +306,7 @@ impl Proxy {
         else {
             return;
         };
+        session.reports = session.reports.saturating_add(1);
         let before = session.packets.replace(packets);
         let (before, set) = match (before, session.owner) {
             (Some(before), Some(Owner::Call(set))) => (before, set),
@@ -327,6 +328,11 @@ impl Proxy {
     pub(crate) fn watch_media(&mut self, set: SetId, now: Instant) {
         let Some(call) = self.sets.call_mut(set).filter(|call| call.answered) else { return };
         call.media_seen = now;
+        for slot in call.streams.values().map(|stream| stream.slot).collect::<Vec<_>>() {
+            if let Some(session) = self.sessions.get_mut(slot) {
+                session.reports = 0;
+            }
+        }
         self.check_media(set, now);
     }
 

@@ -11,6 +11,9 @@ use crate::ports::PortAllocator;
 use crate::skinny::StreamId;
 use crate::slots::SlotAllocator;
 
+/// Who was not heard for so many reports is silent: about five seconds.
+const SILENT_REPORTS: u32 = 5;
+
 /// Whom a session serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -32,6 +35,8 @@ pub(crate) struct MediaSession {
     pub(crate) closing: bool,
     /// Packets accepted, as last reported; `None`: taken over, and not reported since.
     pub(crate) packets: Option<[u64; 2]>,
+    /// How often packets were reported since the call was answered: about once a second.
+    pub(crate) reports: u32,
     /// The note last written.
     pub(crate) note: Vec<u8>,
     /// Which legs' ports are ours to give back (not so when a foreign session was found).
@@ -97,6 +102,7 @@ impl MediaSessions {
             opened: false,
             closing: false,
             packets: Some([0; 2]),
+            reports: 0,
             note: Vec::new(),
             owned: [true; 2],
         };
@@ -206,11 +212,23 @@ impl MediaSessions {
             opened: true,
             closing: false,
             packets: None,
+            reports: 0,
             note: Vec::new(),
             owned,
         };
         self.by_slot.insert(slot, session);
         owned == [true; 2]
+    }
+
+    /// From where nothing has come, though it was long enough; `None`: from either side something has.
+    pub(crate) fn silent(&self, slot: u32) -> Option<&'static str> {
+        let session = self.by_slot.get(&slot).filter(|session| session.reports >= SILENT_REPORTS)?;
+        match session.packets? {
+            [0, 0] => Some("the phone and the far end"),
+            [0, _] => Some("the phone"),
+            [_, 0] => Some("the far end"),
+            _ => None,
+        }
     }
 
     /// A Close for a session that is not in our table.

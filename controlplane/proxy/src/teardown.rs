@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use pinhole_admin::EventKind;
+use pinhole_admin::{Event, EventKind};
 use pinhole_flow::Refusal as MediaRefusal;
 use pinhole_sip::{Message, Method, name};
 
 use crate::DeviceName;
 use crate::counters::Counter;
 use crate::dialogs::{Dialog, SetId};
+use crate::io::{ConnId, Output};
 use crate::proxy::Proxy;
 use crate::requests::hop_of;
 use crate::sessions::Owner;
@@ -53,6 +54,14 @@ impl Proxy {
         let Some(call) = self.sets.take_call(set) else { return };
         for timer in [Timer::Ring(set), Timer::Media(set), Timer::Grace(set)] {
             self.timers.cancel(&timer);
+        }
+        for stream in
+            call.streams.values().filter(|stream| call.answered && !stream.held && stream.kind == "audio")
+        {
+            if let Some(device) = self.sets.get(set).map(|set| set.device.clone()) {
+                let conn = self.conn_of(&device);
+                self.note_silence(&device, conn, stream.slot);
+            }
         }
         let rested = self.rested(now);
         for stream in call.streams.values() {
@@ -351,6 +360,17 @@ impl Proxy {
     pub(crate) fn forget_set(&mut self, set: SetId) {
         self.timers.cancel(&Timer::DialogsIdle(set));
         self.sets.remove(set);
+    }
+
+    /// Says that audio which should have flowed both ways did not, if so.
+    pub(crate) fn note_silence(&mut self, device: &DeviceName, conn: Option<ConnId>, slot: u32) {
+        let Some(silent) = self.sessions.silent(slot) else { return };
+        self.count(Counter::CallsSilent);
+        let text = format!("a call of {device} had no audio from {silent}");
+        self.event(Event::new(EventKind::Warning, text).device(device.as_str()));
+        if let Some(conn) = conn {
+            self.output(Output::NoAudio { conn, from: silent });
+        }
     }
 
     pub(crate) fn close_session(&mut self, slot: u32, rested: Instant) {

@@ -157,6 +157,12 @@ impl Session {
         self.office.phones.failed(self.device, self.source, answer, Failure::RegistrationFailed, now);
     }
 
+    /// A call has ended in which nothing came from there.
+    pub fn no_audio(&self, from: &str) {
+        let (subject, now) = (format!("no audio from {from}"), SystemTime::now());
+        self.office.phones.failed(self.device, self.source, &subject, Failure::NoAudio, now);
+    }
+
     /// The phone has sent something.
     ///
     /// # Errors

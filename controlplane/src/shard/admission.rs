@@ -101,6 +101,13 @@ impl Shard {
         }
     }
 
+    /// A call of a phone ended in which nothing was heard from somewhere.
+    pub(super) fn phone_not_heard(&self, conn: u64, from: &str) {
+        if let Some(session) = self.phones.get(&conn).and_then(|phone| phone.session.as_ref()) {
+            session.no_audio(from);
+        }
+    }
+
     fn goes_on(&mut self, conn: u64, told: Result<(), Failure>, now: Instant) -> bool {
         let Err(failure) = told else { return true };
         if let Some(phone) = self.phones.get(&conn) {

@@ -395,6 +395,7 @@ impl Shard {
             Output::NotRegistered { conn, code } => {
                 self.phone_not_registered(conn.0, &format!("REGISTER was answered with {code}"));
             }
+            Output::NoAudio { conn, from } => self.phone_not_heard(conn.0, from),
             Output::ClosePhone { conn, reason } => self.close_phone(conn.0, reason, now),
             Output::Media(mut command) => {
                 self.command(*command, now);

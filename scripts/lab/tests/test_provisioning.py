@@ -259,6 +259,25 @@ def test_a_phone_is_of_another_class_when_it_comes_again(office, unboxed, lab, p
         second.close()
 
 
+def test_a_call_in_which_nothing_came_from_the_phone_is_in_its_time_line(office, unboxed, lab, phones):
+    office.ctl("phone", "allow", DEVICE)
+    phone = unboxed(way="http")
+    phone.fetch_trust_list()
+    phone.fetch_configuration()
+    mute = phone.connect("1001", recording=lab.recording(1)[0])
+    try:
+        mute.register()
+        mine, theirs = mute.call(phones.inside())
+        theirs.stream.start()
+        time.sleep(8)
+        hang_up(mine, theirs)
+        eventually(lambda: office.counter("provisioning", "no_audio") == 1, what="the failure")
+        moments = [moment for moment in office.ctl("phone", "show", DEVICE)["value"][0]["timeline"] if moment["failure"] == "no_audio"]
+        assert [moment["subject"] for moment in moments] == ["no audio from the phone"]
+    finally:
+        mute.close()
+
+
 def registers(phone) -> bool:
     """Whether a phone can register once more."""
     try:

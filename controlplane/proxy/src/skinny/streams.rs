@@ -266,6 +266,7 @@ impl Proxy {
     /// Closes one way of a stream: its key gives way to one that nobody has. With the second way the stream ends. In the
     /// clear one way cannot be closed alone: the far end has been told to stop, and does.
     pub(super) fn skinny_close_half(&mut self, id: StreamId, way: Way, now: Instant) {
+        self.skinny_note_silence(id);
         let Some(stream) = self.skinny.streams.get_mut(&id) else { return };
         *stream.half(way) = None;
         if stream.unused() {
@@ -281,7 +282,17 @@ impl Proxy {
         });
     }
 
+    /// Notes that nobody was heard while both ways of audio were open.
+    fn skinny_note_silence(&mut self, id: StreamId) {
+        let Some(stream) = self.skinny.streams.get(&id) else { return };
+        if stream.medium == Medium::Audio && stream.receive.is_some() && stream.transmit.is_some() {
+            let (device, conn, slot) = (stream.device.clone(), stream.conn, stream.slot);
+            self.note_silence(&device, conn, slot);
+        }
+    }
+
     pub(super) fn skinny_close_stream(&mut self, id: StreamId, reason: &str, now: Instant) {
+        self.skinny_note_silence(id);
         let Some(stream) = self.skinny.streams.remove(&id) else { return };
         self.timers.cancel(&Timer::Orphan(id));
         self.timers.cancel(&Timer::Unused(id));

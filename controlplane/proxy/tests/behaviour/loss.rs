@@ -99,6 +99,41 @@ fn activity(stage: &mut Stage, packets: [u64; 2]) {
     }
 }
 
+/// A call of that many seconds, in which packets had come from these sides.
+fn ended_call(seconds: u32, packets: [u64; 2], held: bool) -> Stage {
+    let mut stage = Stage::new();
+    stage.connect(PHONE_A, 1);
+    if held {
+        stage.call_from_phone_with(&offer_outside(KEY_A).replace("sendrecv", "sendonly"));
+    } else {
+        stage.call_from_phone();
+    }
+    for _ in 0..seconds {
+        activity(&mut stage, packets);
+    }
+    let bye = stage.in_dialog("TLS", "BYE", "sip:x@203.0.113.5", "2 BYE", &[], "");
+    stage.phone_sends(1, bye);
+    let bye = stage.at_cm();
+    stage.cm_sends(reply(&bye, 200, "OK", "cmtag", ""));
+    assert!(stage.proxy.calls(stage.now).is_empty());
+    stage
+}
+
+#[test]
+fn call_in_which_somebody_was_not_heard_is_told_of() {
+    for (packets, from) in
+        [([0, 9], "the phone"), ([9, 0], "the far end"), ([0, 0], "the phone and the far end")]
+    {
+        let stage = ended_call(6, packets, false);
+        assert_eq!(stage.silent, [(ConnId(1), from)]);
+        assert_eq!(stage.count(Counter::CallsSilent), 1);
+        assert!(stage.events.iter().any(|event| event.text.contains(&format!("no audio from {from}"))));
+    }
+    for (seconds, packets, held) in [(6, [9, 9], false), (2, [0, 9], false), (6, [0, 9], true)] {
+        assert!(ended_call(seconds, packets, held).silent.is_empty(), "{seconds} {packets:?} {held}");
+    }
+}
+
 #[test]
 fn silence_on_both_legs_ends_the_call() {
     let mut stage = Stage::new();

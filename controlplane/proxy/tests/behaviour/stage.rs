@@ -85,6 +85,8 @@ pub struct Stage {
     pub closed: Vec<ConnId>,
     /// What the process was told of registrations: 200, or the code of a refusal.
     pub registrations: Vec<(ConnId, u16)>,
+    /// In which calls' connections no audio came, and from where.
+    pub silent: Vec<(ConnId, &'static str)>,
     /// Whether the data plane acknowledges commands at once.
     pub acknowledges: bool,
     /// Workers of the data plane, and their slots together.
@@ -114,6 +116,7 @@ impl Stage {
             events: Vec::new(),
             closed: Vec::new(),
             registrations: Vec::new(),
+            silent: Vec::new(),
             acknowledges: true,
             workers,
             max_sessions,
@@ -140,6 +143,7 @@ impl Stage {
                 Output::ClosePhone { conn, .. } => self.closed.push(conn),
                 Output::Registered { conn } => self.registrations.push((conn, 200)),
                 Output::NotRegistered { conn, code } => self.registrations.push((conn, code)),
+                Output::NoAudio { conn, from } => self.silent.push((conn, from)),
                 Output::Media(command) => {
                     self.check_worker(&command);
                     self.commands.push(*command);

@@ -19,6 +19,21 @@ pub fn phone_talks(stage: &mut Stage, packets: u64) {
 }
 
 #[test]
+fn call_in_which_somebody_was_not_heard_is_told_of() {
+    for (packets, silent) in [([0, 9], &["the phone"][..]), ([9, 0], &["the far end"]), ([9, 9], &[])] {
+        let mut stage = Stage::registered();
+        stage.talk(1, 7);
+        let (slot, generation) = stage.proxy.sessions()[0];
+        for _ in 0..6 {
+            stage.input(Input::MediaActivity { slot, generation, packets });
+        }
+        stage.server_sends(1, end(MessageId::CLOSE_RECEIVE_CHANNEL, 7));
+        stage.server_sends(1, end(MessageId::STOP_MEDIA_TRANSMISSION, 7));
+        assert_eq!(stage.silent, silent);
+    }
+}
+
+#[test]
 fn either_end_takes_the_other_with_it() {
     let conn = ConnId(1);
     for ended in [SkinnyInput::PhoneClosed { conn }, SkinnyInput::ServerClosed { conn }] {

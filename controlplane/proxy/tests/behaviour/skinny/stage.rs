@@ -47,6 +47,8 @@ pub struct Stage {
     /// What the process was told of registrations.
     pub registrations: Vec<ConnId>,
     pub rejections: Vec<(ConnId, String)>,
+    /// From where no audio came in calls.
+    pub silent: Vec<&'static str>,
     pub commands: Vec<Command>,
     pub events: Vec<pinhole_admin::Event>,
     pub notes: BTreeMap<u32, Vec<u8>>,
@@ -84,6 +86,7 @@ impl Stage {
             closed: Vec::new(),
             registrations: Vec::new(),
             rejections: Vec::new(),
+            silent: Vec::new(),
             commands: Vec::new(),
             events: Vec::new(),
             notes: BTreeMap::new(),
@@ -112,6 +115,7 @@ impl Stage {
                 }
                 Output::Event(event) => self.events.push(event),
                 Output::Note { slot, bytes, .. } => drop(self.notes.insert(slot, bytes)),
+                Output::NoAudio { from, .. } => self.silent.push(from),
                 other => panic!("SCCP makes {other:?}"),
             }
         }
