@@ -100,6 +100,7 @@ fn certificate(config: &Config, legacy: &LegacyTls, found: &mut Found) {
             "legacy_tls.key",
             "certificate and key go together: set both, or neither to use those of [outside]",
         );
+        return;
     }
     match tls::Files::of_legacy(legacy, &config.outside).read() {
         Ok(read) => {

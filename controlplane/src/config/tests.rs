@@ -1,3 +1,5 @@
+mod legacy;
+
 use std::path::PathBuf;
 
 use pinhole_provisioning::service::Encryption;
