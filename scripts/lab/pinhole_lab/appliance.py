@@ -17,7 +17,7 @@ USER = "pinhole-lab"
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 # What scripts/demo builds, unless the caller names another build.
 BUILT = pathlib.Path(os.environ.get("PINHOLE_BUILT", REPOSITORY / "target" / "release"))
-BINARIES = ("pinhole-dataplane", "pinhole-controlplane", "pinholectl")
+BINARIES = ("pinhole-dataplane", "pinhole-controlplane", "pinhole-legacy-tls", "pinholectl")
 
 SUITES = ["AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_256_CM_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_80",
           "AES_256_CM_HMAC_SHA1_32", "AES_CM_128_HMAC_SHA1_32",
@@ -122,7 +122,7 @@ class Appliance:
             shutil.copy2(source, bin_directory / name)
         self.state.directory("dataplane")
         control = self.state.directory("control")
-        for path in (control, self.certificates.server_key):
+        for path in (control, self.certificates.server_key, self.certificates.old_server_key):
             shutil.chown(path, USER, USER)
         self.configure()
 

@@ -15,17 +15,21 @@ class Certificates:
         self.directory = directory
         self.server_certificate = directory / "server.crt"
         self.server_key = directory / "server.key"
+        self.old_server_key = directory / "old-server.key"
         self.server_ca = directory / "server-ca.crt"
         self.phones_ca = directory / "phones-ca.crt"
 
     def make(self):
-        """Makes all of them; elliptic keys, so it takes no time."""
+        """Makes all of them; elliptic keys, so it takes no time, but for what speaks old TLS."""
         for name in ("server-ca", "phones-ca", "unknown-ca"):
             self._authority(name)
         self._issue("server", "server-ca", "pinhole.lab.example", f"subjectAltName=IP:{OUTSIDE},DNS:pinhole.lab.example")
         for device in DEVICES:
             self._issue(device, "phones-ca", device)
         self._issue("nobody", "unknown-ca", DEVICES[0])
+        names = f"subjectAltName=IP:{OUTSIDE},DNS:pinhole.lab.example"
+        self._issue("old-server", "server-ca", "pinhole.lab.example", names, "rsa:2048")
+        self._issue("old-phone", "phones-ca", DEVICES[0], kind="rsa:2048")
 
     def phone(self, device: str) -> pathlib.Path:
         """The certificate and key of a device, or of `nobody`: a known device name from an unknown authority."""
@@ -44,12 +48,13 @@ class Certificates:
             "-subj", f"/O=Pinhole lab/CN={name}", "-keyout", self.directory / f"{name}.key",
             "-out", self.directory / f"{name}.crt", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
-    def _issue(self, name, authority, common_name, extension=None):
+    def _issue(self, name, authority, common_name, extension=None, kind="ec"):
         key, request, certificate = (self.directory / f"{name}.{suffix}" for suffix in ("key", "csr", "crt"))
-        run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+        curve = ["-pkeyopt", "ec_paramgen_curve:P-256"] if kind == "ec" else []
+        run("openssl", "req", "-newkey", kind, *curve, "-nodes",
             "-subj", f"/O=Pinhole lab/CN={common_name}", "-keyout", key, "-out", request)
         extensions = self.directory / f"{name}.ext"
-        lines = ["basicConstraints=CA:FALSE", "keyUsage=critical,digitalSignature",
+        lines = ["basicConstraints=CA:FALSE", "keyUsage=critical,digitalSignature" + (",keyEncipherment" if kind != "ec" else ""),
                  "extendedKeyUsage=serverAuth,clientAuth", *([extension] if extension else [])]
         extensions.write_text("\n".join(lines) + "\n")
         run("openssl", "x509", "-req", "-in", request, "-CA", self.directory / f"{authority}.crt",

@@ -86,8 +86,9 @@ class Lab:
 
     def outside_phone(self, user="1001", namespace="ph-home", device="SEP0010DB000001", seed=1, **options) -> ScriptedPhone:
         """A scripted phone at home."""
-        return ScriptedPhone(namespace, user, (network.OUTSIDE, 5061), certificate=self.certificates.phone(device),
-                             server_ca=self.certificates.server_ca, recording=self.recording(seed)[0], **options)
+        settings = {"server": (network.OUTSIDE, 5061), "certificate": self.certificates.phone(device),
+                    "server_ca": self.certificates.server_ca, "recording": self.recording(seed)[0], **options}
+        return ScriptedPhone(namespace, user, **settings)
 
     def inside_phone(self, user="2001", namespace="ph-desk", seed=2, **options) -> ScriptedPhone:
         """A scripted phone in the office."""

@@ -18,8 +18,10 @@ import contextlib
 import ctypes
 import os
 import socket
+import ssl
 import subprocess
 import threading
+import warnings
 
 from .state import LabError
 
@@ -93,6 +95,14 @@ def tcp_connection(namespace, address, port, source=None, timeout=5):
         made.connect((address, port))
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
+
+
+def speak_old_tls(context, cipher):
+    """Has a TLS context speak as an old phone: TLS 1.0, and one cipher suite."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+    context.set_ciphers(f"{cipher}:@SECLEVEL=0")
 
 
 def exists() -> list:

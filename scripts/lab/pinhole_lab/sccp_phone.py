@@ -32,12 +32,13 @@ class SccpPhone:
 
     def __init__(self, device, servers, namespace=None, address="127.0.0.1", protocol=17, certificate=None,
                  server_ca=None, recording=None, zero_party=False, register_at_once=True, encrypted=None, keys=None,
-                 speaks=True):
+                 speaks=True, old_cipher=None):
         self.device, self.servers = device, list(servers)
         self.namespace, self.address, self.protocol = namespace, address, protocol
         self.certificate, self.server_ca = certificate, server_ca
         self.encrypted = certificate is not None if encrypted is None else encrypted
         self.keys = set() if keys is None else keys
+        self.old_cipher = old_cipher
         self.recording, self.speaks = recording, speaks
         """Whether it plays its recording as soon as it may; otherwise the test has it begin."""
         self.zero_party = zero_party
@@ -176,6 +177,8 @@ class SccpPhone:
                     context.check_hostname = False
                     context.load_verify_locations(self.server_ca)
                     context.load_cert_chain(self.certificate)
+                    if self.old_cipher:
+                        network.speak_old_tls(context, self.old_cipher)
                     connection = context.wrap_socket(connection)
                 self.links[index] = Link(connection)
                 self._sent_alive[index] = time.monotonic()

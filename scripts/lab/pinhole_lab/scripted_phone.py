@@ -22,7 +22,7 @@ class ScriptedPhone:
     """A user agent. `certificate` makes it a TLS phone with SRTP, or if it is not `encrypted` with RTP; without, it speaks plainly."""
 
     def __init__(self, namespace, user, server, transport="udp", certificate=None, server_ca=None, recording=None,
-                 suites=tuple(SUITES), mux=False, address=None, tls_maximum=None, encrypted=True):
+                 suites=tuple(SUITES), mux=False, address=None, tls_maximum=None, encrypted=True, old_cipher=None):
         self.namespace, self.user, self.server = namespace, user, server
         self.address = address or network.HOMES.get(namespace) or network.DESKS[namespace]
         self.transport = "tls" if certificate else transport
@@ -38,13 +38,13 @@ class ScriptedPhone:
         self.cseq = 0
         self.registration = (token(), token())
         self.pongs = 0
-        self._tls = (certificate, server_ca, tls_maximum)
+        self._tls = (certificate, server_ca, tls_maximum, old_cipher)
         self._connect(*self._tls)
         self._listen()
 
     # Transport
 
-    def _connect(self, certificate, server_ca, tls_maximum):
+    def _connect(self, certificate, server_ca, tls_maximum, old_cipher):
         if self.transport == "udp":
             self.socket = network.udp_socket(self.namespace, self.address)
         else:
@@ -56,6 +56,8 @@ class ScriptedPhone:
             context.load_cert_chain(certificate)
             if tls_maximum:
                 context.maximum_version = tls_maximum
+            if old_cipher:
+                network.speak_old_tls(context, old_cipher)
             self.socket = context.wrap_socket(self.socket)
         self.port = self.socket.getsockname()[1]
         self.socket.settimeout(0)
