@@ -4,13 +4,14 @@
 
 mod common;
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use common::{Appliance, Validity, eventually};
-use pinhole_admin::{Client, Content, EventKind, Hop, Request, Traced, TracedMessage};
+use pinhole_admin::{Client, Content, EventKind, Hop, Request, Response, Traced, TracedMessage};
 use pinhole_sccp::{Encryption, Frame, KeyBlock, Limits, MasterKey, MasterSalt, Media, MessageId};
 
 const DEVICE: &str = "SEP0010DB000001";
@@ -217,4 +218,41 @@ fn traces_are_few_and_end_with_their_client() {
     let nobody = Request::Trace { device: "no name!".into(), seconds: 1, messages: None, hex: false };
     let refused = Client::connect(&appliance.admin_socket).unwrap().ask(nobody).unwrap_err();
     assert!(refused.to_string().contains("is no device name"), "{refused}");
+}
+
+#[test]
+fn reader_that_is_slow_loses_messages_and_holds_nobody_up() {
+    const MESSAGES: u64 = 400;
+    let appliance = Appliance::start(1, "");
+    let mut phone = appliance.device(DEVICE);
+    assert!(phone.is_served());
+    let mut slow = UnixStream::connect(&appliance.admin_socket).unwrap();
+    let request = Request::Trace { device: DEVICE.into(), seconds: 60, messages: None, hex: false };
+    slow.write_all(format!("{}\n", serde_json::to_string(&request).unwrap()).as_bytes()).unwrap();
+    eventually(
+        || appliance.events().iter().any(|event| event.kind == EventKind::TraceBegun),
+        "the trace begins",
+    );
+    appliance.status();
+    let padding = "x".repeat(8_000);
+    let message = format!(
+        "NOTIFY sip:a SIP/2.0\r\nVia: SIP/2.0/TLS a;branch=z9hG4bK1\r\nX: {padding}\r\nContent-Length: 0\r\n\r\n"
+    );
+    for _ in 0..MESSAGES {
+        phone.stream.write_all(message.as_bytes()).unwrap();
+    }
+    eventually(|| appliance.counter("sip.from_phone", "NOTIFY") == MESSAGES, "every message is handled");
+    let (mut shown, mut lost) = (0, 0);
+    for line in BufReader::new(slow).lines() {
+        match serde_json::from_str(&line.unwrap()).unwrap() {
+            Response::Trace(Traced::Message(_)) => shown += 1,
+            Response::Trace(Traced::Lost { messages }) => lost += messages,
+            other => panic!("{other:?}"),
+        }
+        // Each has an answer: 400.
+        if shown + lost == 2 * MESSAGES {
+            break;
+        }
+    }
+    assert!(shown > 100 && lost > 100, "{shown} shown, {lost} lost");
 }

@@ -57,6 +57,7 @@ pub(super) fn serve(
     tell(EventKind::TraceBegun, format!("{who} traces its signalling, for {} s at most", wish.seconds));
     let mut trace = Trace { stream, answers, stop, wish, shown: 0, lost: 0 };
     let ended = trace.run(&open.reader);
+    trace.lost += open.reader.lost();
     drop(open);
     let reason = match &ended {
         Ok(reason) => *reason,
@@ -140,7 +141,7 @@ impl Trace<'_> {
                 }
             }
             let next = reader.next(LOOK.min(until.saturating_duration_since(now)));
-            let lost = reader.lost();
+            let lost = next.as_ref().map_or_else(|_| reader.lost(), |seen| seen.lost);
             if lost > 0 {
                 self.lost += lost;
                 self.say(Traced::Lost { messages: lost }, until)?;

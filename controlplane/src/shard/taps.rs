@@ -35,6 +35,8 @@ pub struct Seen {
     pub transport: &'static str,
     /// Whether it is SCCP.
     pub is_skinny: bool,
+    /// How many messages were left out before it.
+    pub lost: u64,
     /// The whole message.
     pub bytes: Zeroizing<Vec<u8>>,
 }
@@ -70,17 +72,16 @@ impl Tap {
         (Self { id, device, seen: sender, behind: Arc::clone(&behind) }, Reader { seen, behind })
     }
 
-    fn copy(&self, seen: Seen) {
+    fn copy(&self, mut seen: Seen) {
         let length = seen.bytes.len();
-        let fits = self.behind.bytes.load(Ordering::Relaxed) + length <= BYTES;
-        if fits {
-            self.behind.bytes.fetch_add(length, Ordering::Relaxed);
-            if self.seen.try_send(seen).is_ok() {
-                return;
-            }
+        let lost = self.behind.lost.swap(0, Ordering::Relaxed);
+        seen.lost = lost;
+        if self.behind.bytes.fetch_add(length, Ordering::Relaxed) + length > BYTES
+            || self.seen.try_send(seen).is_err()
+        {
             self.behind.bytes.fetch_sub(length, Ordering::Relaxed);
+            self.behind.lost.fetch_add(lost + 1, Ordering::Relaxed);
         }
-        self.behind.lost.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -95,7 +96,7 @@ impl Reader {
         Ok(seen)
     }
 
-    /// How many messages were left out since this was asked last.
+    /// How many messages were left out since the last that waits.
     pub fn lost(&self) -> u64 {
         self.behind.lost.swap(0, Ordering::Relaxed)
     }
@@ -251,6 +252,7 @@ impl Shard {
                 call_manager,
                 transport: passing.inside.map_or("tls", |(.., transport)| transport),
                 is_skinny: passing.is_skinny,
+                lost: 0,
                 bytes: Zeroizing::new(bytes.to_vec()),
             });
         }
@@ -270,6 +272,7 @@ mod tests {
             call_manager: None,
             transport: "tls",
             is_skinny: false,
+            lost: 0,
             bytes: Zeroizing::new(vec![b'x'; length]),
         }
     }
@@ -279,14 +282,17 @@ mod tests {
     }
 
     #[test]
-    fn reader_that_is_too_slow_loses_messages_and_learns_how_many() {
+    fn reader_that_is_too_slow_loses_messages_and_learns_where_and_how_many() {
         let (tap, reader) = tap();
         (0..MESSAGES + 3).for_each(|_| tap.copy(seen(10)));
-        assert_eq!((reader.lost(), reader.lost()), (3, 0));
-        let read = std::iter::from_fn(|| reader.next(Duration::ZERO).ok()).count();
-        assert_eq!(read, MESSAGES);
+        let read: Vec<_> = std::iter::from_fn(|| reader.next(Duration::ZERO).ok()).collect();
+        assert_eq!(read.len(), MESSAGES);
+        assert!(read.iter().all(|seen| seen.lost == 0), "they were lost after these");
         tap.copy(seen(10));
-        assert!(reader.next(Duration::ZERO).is_ok(), "there is room again");
+        assert_eq!(reader.next(Duration::ZERO).unwrap().lost, 3);
+        assert_eq!(reader.lost(), 0);
+        (0..MESSAGES + 5).for_each(|_| tap.copy(seen(10)));
+        assert_eq!((reader.lost(), reader.lost()), (5, 0), "told though nothing follows");
     }
 
     #[test]
