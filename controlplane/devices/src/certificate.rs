@@ -97,9 +97,9 @@ impl Certificate {
             return Err(broken("bytes follow its end"));
         }
         // The first reader is lax about tags outside of what is signed: the same certificate would have many digests.
-        if X509::from_der(der).and_then(|same| same.to_der()).ok().as_deref() != Some(der) {
-            return Err(broken("it is not the DER of a certificate"));
-        }
+        let same = X509::from_der(der).ok();
+        let same = same.filter(|same| same.to_der().is_ok_and(|again| again == der));
+        let same = same.ok_or_else(|| broken("it is not the DER of a certificate"))?;
         let tbs = &certificate.tbs_certificate;
         if certificate.signature_algorithm != tbs.signature {
             return Err(broken("it names two algorithms for its signature"));
@@ -110,7 +110,8 @@ impl Certificate {
         if tbs.version != X509Version::V3 && !tbs.extensions().is_empty() {
             return Err(broken("it has extensions, but not version 3"));
         }
-        let key = PublicKey::parse(&tbs.subject_pki).map_err(CertificateError::Broken)?;
+        let key =
+            PublicKey::parse(&tbs.subject_pki, same.public_key().ok()).map_err(CertificateError::Broken)?;
         Ok(Self {
             id: CertificateId::new(tbs.raw_serial(), &tbs.issuer, der)?,
             tbs: tbs.as_ref().into(),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use openssl::bn::BigNumContext;
+use openssl::ec::EcKeyRef;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{Id, PKey, Public};
@@ -105,12 +107,13 @@ impl Algorithm {
 }
 
 impl PublicKey {
-    /// Reads a key; the reason why it cannot be one here.
-    pub(crate) fn parse(info: &SubjectPublicKeyInfo<'_>) -> Result<Self, String> {
+    /// A key as it stands in a certificate, and as OpenSSL has read it there (which takes long, so it is not read again); or the
+    /// reason why it cannot be one here.
+    pub(crate) fn parse(info: &SubjectPublicKeyInfo<'_>, key: Option<PKey<Public>>) -> Result<Self, String> {
         let AlgorithmIdentifier { algorithm, parameters } = &info.algorithm;
         // Only named curves: what else a key says of its curve need not be the curve.
         let curve = parameters.as_ref().and_then(|of| Oid::try_from(of.clone()).ok());
-        let key = || PKey::public_key_from_der(info.raw).map_err(|_| "its public key is broken".to_owned());
+        let key = || key.ok_or_else(|| "its public key is broken".to_owned());
         if *algorithm == OID_PKCS1_RSAENCRYPTION {
             let key = key()?;
             let rsa = key.rsa().map_err(|_| "its RSA key is broken")?;
@@ -129,7 +132,7 @@ impl PublicKey {
             let (_, curve, nid) = named.ok_or("its key is on none of the curves P-256, P-384 and P-521")?;
             let key = key()?;
             let ec = key.ec_key().map_err(|_| "its EC key is broken")?;
-            if ec.group().curve_name() != Some(nid) || ec.check_key().is_err() {
+            if ec.group().curve_name() != Some(nid) || !is_in_group(&ec) {
                 return Err("its EC key is broken".into());
             }
             Ok(Self { kind: KeyKind::Ec(curve), key })
@@ -171,6 +174,14 @@ impl PublicKey {
     }
 }
 
+/// Whether the point is one of the curve's group. On these curves, whose cofactor is 1, each point but that at infinity is, so
+/// it need not be multiplied by the order (SP 800-56A section 5.6.2.3.4).
+fn is_in_group(key: &EcKeyRef<Public>) -> bool {
+    let (group, point) = (key.group(), key.public_key());
+    let on_curve = BigNumContext::new().and_then(|mut context| point.is_on_curve(group, &mut context));
+    !point.is_infinity(group) && on_curve.unwrap_or(false)
+}
+
 impl fmt::Display for KeyKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -185,5 +196,34 @@ impl fmt::Display for KeyKind {
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PublicKey({})", self.kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::ec::{EcGroup, EcKey, EcPoint};
+
+    use super::*;
+    use crate::Certificate;
+
+    #[test]
+    fn a_point_that_is_not_on_the_curve_is_no_key() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+        let mut der = certificate.der().to_vec();
+        assert!(Certificate::parse(&der).is_ok());
+        let point = key.public_key_raw();
+        let at = der.windows(point.len()).position(|bytes| bytes == point).unwrap();
+        der[at + point.len() - 1] ^= 1;
+        let refused = Certificate::parse(&der).unwrap_err().to_string();
+        assert!(refused.contains("key is broken"), "{refused}");
+    }
+
+    #[test]
+    fn the_point_at_infinity_is_no_key() {
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let of = |point: &_| is_in_group(&EcKey::from_public_key(&group, point).unwrap());
+        assert!(of(group.generator_opt().unwrap()));
+        assert!(!of(&EcPoint::new(&group).unwrap()));
     }
 }
