@@ -224,8 +224,8 @@ def storms(said: dict) -> str:
     return "\n\n".join([
         table(("", *(head for head, _, _ in columns)), rows),
         "All phones connect at once from one address, by TLS 1.2 with certificates of their own, to one shard on one core; phones and call "
-        f"manager share the other core. With EC keys for RSA ones on both sides a registration takes {ec / rsa:.0%} of the control plane's "
-        "processor time; the rest is what RSA signatures cost beyond EC ones.",
+        f"manager share the other core. With EC keys on both sides a registration takes {ec / rsa:.0%} of the control plane's processor "
+        "time that it takes with RSA ones.",
     ])
 
 

@@ -251,6 +251,9 @@ impl Shard {
 
     /// Reads a connection and hands on its messages.
     pub(super) fn upstream_readable(&mut self, id: u64, now: Instant) {
+        if !self.upstreams.contains_key(&id) {
+            return;
+        }
         let mut chunk = [0; 16_384];
         for _ in 0..BUDGET {
             let Some(upstream) = self.upstreams.get_mut(&id).filter(|upstream| upstream.connected) else {
