@@ -104,6 +104,10 @@ def evidence(name: str, said: dict) -> str:
             "what the kernel does for a packet on the veth pair is in the processor time of all of them.")
 
 
+# Parts of a kernel whose operations are measured alone.
+FLOORS = {"sha1": "SHA-1", "aes": "AES", "ghash": "GHASH"}
+
+
 def kernel_evidence(name: str, kernel: dict) -> str:
     """How time and ratio depend on the number of keys: what is slow with few keys lacks instructions per packet, what
     gets slow with many waits for memory."""
@@ -116,7 +120,14 @@ def kernel_evidence(name: str, kernel: dict) -> str:
             theirs = next(score for score in row["scores"] if score["name"] == contestant)
             parts.append(f"{row['keys']:,} keys {ours['ns']['median']:.0f} and {theirs['ns']['median']:.0f} ns "
                          f"({theirs['ratio']['median']:.2f})")
-    return f"ours and {contestant} with {', '.join(parts)}. Where few keys are as far from the target as many, memory is not the limit."
+    said = f"ours and {contestant} with {', '.join(parts)}. Where few keys are as far from the target as many, memory is not the limit."
+    floors = [(label, kernel[f"kernel.{suite}.{part}_floor_ns"]["median"]) for part, label in FLOORS.items()
+              if f"kernel.{suite}.{part}_floor_ns" in kernel]
+    if not floors:
+        return said
+    alone = " and ".join(f"{label} {nanoseconds:.0f} ns" for label, nanoseconds in floors)
+    return (f"{said} The operations alone, with all at hand, take {alone} of a packet's time; the rest is to fetch, transpose, "
+            "pad, check and store.")
 
 
 def kernels(kernel: dict) -> str:

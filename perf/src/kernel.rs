@@ -4,6 +4,7 @@
 //! at a time, in the quickest way that its interface offers, with keys expanded beforehand. Those whose key
 //! state is plain memory ask for the burst's cache lines before they start, as the relay does.
 
+pub mod alone;
 pub mod contestant;
 mod ipsec;
 mod libsrtp;

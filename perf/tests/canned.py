@@ -57,6 +57,7 @@ def everything():
             "kernel.cm80.vs_ipsec_mb": {"value": 2.0, "min": 1.9, "max": 2.1, "tier": "avx512"},
             "kernel.cm80.vs_rustcrypto": {"value": 6.0, "min": 5.5, "max": 6.5, "tier": "avx512"},
             "kernel.gcm128.vs_ipsec_mb": {"value": 1.6, "min": 1.5, "max": 1.7, "tier": "avx512"},
+            "kernel.cm80.sha1_floor_ns": spread(20), "kernel.cm80.aes_floor_ns": spread(6),
             "kernel.versions": {"ipsec-mb": "1.3.0", "OpenSSL": "OpenSSL 3.0.19", "libsrtp2": "libsrtp2 2.5.0"},
             "kernel.rows": [row(suite, role, keys, burst) for suite in ("cm80", "gcm128") for role in ("protect", "unprotect")
                             for keys in (64, 1024) for burst in (1, 32)],

@@ -14,6 +14,7 @@ mod job;
 mod keys;
 mod portable;
 mod prefetch;
+mod rounds;
 #[cfg(target_arch = "x86_64")]
 mod simd;
 mod sum;
@@ -24,5 +25,6 @@ pub use job::{Engine, Job, Kind, Outcome};
 pub use keys::{Keys, MkiTooLong, SessionKeys};
 pub use portable::Portable;
 pub use prefetch::{prefetch, prefetch_line};
+pub use rounds::{Rounds, rounds};
 pub use sum::sum;
 pub use trailer::E_BIT;

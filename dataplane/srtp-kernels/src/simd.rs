@@ -20,7 +20,7 @@ use avx2::Avx2;
 use avx512::Avx512;
 use batch::Batches;
 
-use crate::Engine;
+use crate::{Engine, Rounds};
 
 /// The engines that this processor runs, best first.
 pub(crate) fn available() -> Vec<Box<dyn Engine>> {
@@ -33,4 +33,9 @@ pub(crate) fn available() -> Vec<Box<dyn Engine>> {
 /// What [`available`] leaves out because this processor has better instructions.
 pub(crate) fn lesser() -> Option<Box<dyn Engine>> {
     Avx2::detect().map(|tier| Box::new(Batches(tier.without_sha_ni())) as Box<dyn Engine>)
+}
+
+/// Does a part of the AVX-512 engine `n` times, if the processor runs it.
+pub(crate) fn rounds(part: Rounds, n: usize) -> bool {
+    Avx512::detect().map(|tier| tier.rounds(part, n)).is_some()
 }

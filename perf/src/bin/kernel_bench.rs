@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Parser;
 use pinhole_perf::kernel::Role;
+use pinhole_perf::kernel::alone::floors;
 use pinhole_perf::kernel::contestant::{IPSEC_MB, LIBSRTP2, RUSTCRYPTO, SUITES};
 use pinhole_perf::kernel::measure::{Arena, Case, Score};
 use serde_json::{Map, Value, json};
@@ -82,6 +83,7 @@ fn main() -> Result<()> {
                     progress(started.elapsed(), name, role, keys, burst, &scores);
                     if figures {
                         out.extend(figures_of(name, &scores));
+                        out.extend(floors(name));
                     }
                     rows.push(json!({
                         "suite": name, "role": role.name(), "keys": keys, "burst": burst, "scores": scores,

@@ -1,5 +1,6 @@
 //! AVX-512 with VAES, VPCLMULQDQ and the SHA instructions: Ice Lake, Zen 4 and later.
 
+mod alone;
 mod gcm;
 mod hmac;
 mod keystream;
@@ -8,6 +9,7 @@ mod sha1;
 use super::context::Gcm;
 use super::message::Message;
 use super::tier::{Aead, BATCH, Stream, Tag, Tier};
+use crate::Rounds;
 
 /// Proof that the processor has the tier's instructions.
 #[derive(Clone, Copy)]
@@ -27,6 +29,14 @@ impl Avx512 {
             && is_x86_feature_detected!("sha")
             && is_x86_feature_detected!("bmi2");
         complete.then_some(Self(()))
+    }
+}
+
+impl Avx512 {
+    /// Does a part `n` times.
+    pub fn rounds(self, part: Rounds, n: usize) {
+        // SAFETY: as below.
+        unsafe { alone::rounds(part, n) }
     }
 }
 

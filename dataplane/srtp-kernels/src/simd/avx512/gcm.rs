@@ -177,7 +177,7 @@ fn absorb<const KEYS: usize>(context: &Gcm<KEYS>, mut hash: __m128i, data: &[u8]
 }
 
 /// Sums of products in four lanes.
-struct Sum {
+pub(super) struct Sum {
     low: __m512i,
     middle: __m512i,
     high: __m512i,
@@ -186,14 +186,14 @@ struct Sum {
 impl Sum {
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn zero() -> Self {
+    pub(super) fn zero() -> Self {
         let zero = _mm512_setzero_si512();
         Self { low: zero, middle: zero, high: zero }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,vpclmulqdq")]
-    fn add(&mut self, blocks: __m512i, powers: __m512i) {
+    pub(super) fn add(&mut self, blocks: __m512i, powers: __m512i) {
         let low = _mm512_clmulepi64_epi128::<0x00>(blocks, powers);
         let high = _mm512_clmulepi64_epi128::<0x11>(blocks, powers);
         let one = _mm512_clmulepi64_epi128::<0x01>(blocks, powers);
@@ -206,7 +206,7 @@ impl Sum {
     /// The sum of the four lanes.
     #[inline]
     #[target_feature(enable = "avx512f,avx512vl")]
-    fn fold(self) -> ghash::Products {
+    pub(super) fn fold(self) -> ghash::Products {
         ghash::Products::new(fold(self.low), fold(self.middle), fold(self.high))
     }
 }
