@@ -166,6 +166,22 @@ def test_lost_phone_ends_its_call_and_leaves_nothing(phones, managers, appliance
     assert not any(left.values()), left
 
 
+def test_silent_phone_is_given_up_by_its_call_manager_and_comes_back(phones, managers, appliance):
+    outside, inside = phones.outside(), phones.inside()
+    one, two = call(outside, inside)
+    talk(one, two, 1)
+    outside.mute = True
+    managers[0].wait_for(f"{outside.device} is gone", 12)
+    two.wait_state(sccp.ON_HOOK)
+    outside.mute = False
+    since = len(managers[0].says())
+    managers[0].wait_for(f"{outside.device} is ready", since=since)
+    assert not any(appliance.wait_idle().values())
+    one, two = call(outside.wait_registered(), inside)
+    talk(one, two, 1)
+    hang_up(one, two)
+
+
 def test_phone_cannot_register_under_anothers_name(phones, managers, appliance):
     before = appliance.counter("proxy", "skinny_name_refused")
     thief = phones.outside(registered=False, device=DEVICES[1])
