@@ -66,7 +66,7 @@ impl Site {
             ),
             (
                 "devices = \"^SEP\"\n",
-                "devices = \"^SEP\"\ntftp_server = \"127.0.0.1:9\"\n[[cluster.rewrite.call_manager]]\n\
+                "devices = \"^SEP\"\nauthenticated_devices = \"allow\"\ntftp_server = \"127.0.0.1:9\"\n[[cluster.rewrite.call_manager]]\n\
                  inside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\n",
             ),
             ("127.0.0.1:0", &free_address().to_string()),
