@@ -66,6 +66,7 @@ def everything():
             "relay.overhead": 2.1, "relay.growth": 1.5, "relay.bytes_per_session": 3900, "relay.allocations_per_burst": 0,
             "relay.overhead.spread": {"min": 2.0, "median": 2.1, "max": 2.2},
             "relay.growth.spread": {"min": 1.4, "median": 1.5, "max": 1.6},
+            "relay.lines_per_packet": 11, "relay.line_ns": spread(4),
             "engine": "avx512", "cycles_per_ns": 2.5, "kernel_ns": spread(50),
             "relay.sizes": [relayed(1_000, 20, 50), relayed(10_000, 30, 55), relayed(100_000, 60, 60)],
         },

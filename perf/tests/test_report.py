@@ -45,6 +45,7 @@ def test_a_missed_target_is_shown_with_what_limits_it_and_listed():
     assert line(text, "relay.overhead").endswith("| ≤ 2.50 | 3.20 | 2 to 2.20 | **missed** |")
     assert "- `relay.overhead`: with 10,000 sessions most time goes to crypto 55 ns, match 30 ns, beside a bare kernel of 50 ns" in text
     assert "from 1,000 to 100,000 sessions, match 40 ns, crypto 10 ns are added" in text
+    assert "with nothing else to do, they take 44 ns here (4.0 each)" in text
     assert "- `e2e.loss`: the search was ended by: loss. At 10,000 sessions the worker was busy for 25%" in text
 
 

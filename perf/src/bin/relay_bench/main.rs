@@ -8,6 +8,7 @@
 mod clock;
 mod frames;
 mod kernel;
+mod lines;
 mod memory;
 mod scene;
 
@@ -22,6 +23,7 @@ use serde_json::{Map, Value, json};
 
 use crate::frames::Pool;
 use crate::kernel::Kernel;
+use crate::lines::Lines;
 use crate::scene::Scene;
 
 /// Numbers of sessions that are measured.
@@ -81,7 +83,7 @@ fn main() -> Result<()> {
         scenes.push((Scene::open(*sessions, engine().context("engine")?)?, Rounds::default()));
     }
     let mut kernel = Kernel::new(YARDSTICK as usize, engine().context("engine")?)?;
-    let mut bare = Vec::new();
+    let (mut bare, mut lines, mut memory) = (Vec::new(), Lines::new(), Vec::new());
     // The first round warms everything up and does not count.
     for round in 0..=rounds {
         let mut line = String::new();
@@ -99,14 +101,22 @@ fn main() -> Result<()> {
         let ns = kernel.run(options.bursts)?;
         if round > 0 {
             bare.push(ns);
+            memory.push(lines.run(options.bursts));
         }
         eprintln!("{:6.1} s  ns per packet:{line}, kernel {ns:.0}", started.elapsed().as_secs_f64());
     }
-    println!("{}", report(&scenes, &bare, bytes, name, cycles_per_ns));
+    println!("{}", report(&scenes, &bare, &memory, bytes, name, cycles_per_ns));
     Ok(())
 }
 
-fn report(scenes: &[(Scene, Rounds)], bare: &[f64], bytes: f64, engine: &str, cycles_per_ns: f64) -> Value {
+fn report(
+    scenes: &[(Scene, Rounds)],
+    bare: &[f64],
+    memory: &[f64],
+    bytes: f64,
+    engine: &str,
+    cycles_per_ns: f64,
+) -> Value {
     let of = |sessions: u32| scenes.iter().find(|(scene, _)| scene.sessions() == sessions);
     let ratio = |above: &[f64], below: &[f64]| Spread::of(above.iter().zip(below).map(|(a, b)| a / b));
     let mut out = Map::new();
@@ -123,6 +133,8 @@ fn report(scenes: &[(Scene, Rounds)], bare: &[f64], bytes: f64, engine: &str, cy
     out.insert("engine".into(), json!(engine));
     out.insert("cycles_per_ns".into(), json!(cycles_per_ns));
     out.insert("kernel_ns".into(), json!(Spread::of(bare.iter().copied())));
+    out.insert("relay.lines_per_packet".into(), json!(lines::OF_PACKET));
+    out.insert("relay.line_ns".into(), json!(Spread::of(memory.iter().copied())));
     let stages = of(YARDSTICK).map(|(_, yardstick)| stages_of(yardstick, cycles_per_ns));
     out.insert("relay.stages".into(), json!(stages.unwrap_or_default()));
     let sizes = scenes.iter().map(|(scene, done)| {
