@@ -215,7 +215,7 @@ def storm_evidence(said: dict, speech: str) -> str:
     refused = {f"{group}.{name}": count for group, counters in said["counters"].items() for name, count in counters.items()
                if group in ("tls", "sccp", "sip") and ("refused" in name or "limit" in name or "failed" in name) and count}
     reasons = ", ".join(f"{name} {count:,}" for name, count in refused.items()) or "nothing"
-    return (f"{said[f'{speech}.turned_away']:,} connections were turned away before a registration; the control plane has refused: "
+    return (f"{said[f'{speech}.turned_away']:,} connections were turned away before a registration; the control plane has counted: "
             f"{reasons}. Descriptors left when all had gone: {said[f'{speech}.descriptors_left']}.")
 
 

@@ -120,7 +120,7 @@ def test_lost_phones_are_explained_by_what_the_control_plane_has_refused():
     found = collected(said)
     assert figures.summary(found)["missed"] == ["sccp.lost"]
     text = results.write(found, said, MACHINE, quick=False)
-    assert "- `sccp.lost`: 40 connections were turned away before a registration; the control plane has refused: tls.limit_handshakes 40." in text
+    assert "- `sccp.lost`: 40 connections were turned away before a registration; the control plane has counted: tls.limit_handshakes 40." in text
 
 
 def test_plots_of_the_same_figures_are_the_same_bytes(tmp_path):
