@@ -44,7 +44,7 @@ pub enum Trust {
     /// Writes a key and its certificate to a PKCS#12 file, for escrow. The passphrase is asked for, or read from the first line of
     /// the standard input.
     Export {
-        /// sast-a, sast-b, ccm-tftp, https, capf or tvs.
+        /// sast-a, sast-b, ccm-tftp, https, capf, tvs or legacy-tls.
         #[arg(value_parser = role)]
         role: Role,
         /// The file, which must not exist yet.
@@ -62,7 +62,7 @@ pub enum Trust {
     },
     /// Takes a key and its certificate from a PKCS#12 file: from escrow, or of another system whose phones come to us.
     Import {
-        /// sast-a, sast-b, ccm-tftp, https, capf or tvs.
+        /// sast-a, sast-b, ccm-tftp, https, capf, tvs or legacy-tls.
         #[arg(value_parser = role)]
         role: Role,
         /// The file.
@@ -77,9 +77,9 @@ pub enum Trust {
         #[arg(long)]
         force: bool,
     },
-    /// Makes a new key and certificate for a role. Phones learn of it with their next trust list.
+    /// Makes a new key and certificate for a role; of legacy-tls also the first. Phones learn of it with their next trust list.
     Rotate {
-        /// sast-a, sast-b, ccm-tftp, https, capf or tvs.
+        /// sast-a, sast-b, ccm-tftp, https, capf, tvs or legacy-tls.
         #[arg(value_parser = role)]
         role: Role,
         /// Changes nothing, and says which phones would be stranded.

@@ -150,7 +150,7 @@ impl Legacy {
             warn("NULL-SHA is on: the signalling of devices of class authenticated can be read on its way (legacy_tls.null_cipher)".into());
         }
         if legacy.key.is_none() {
-            warn("the key is that of [outside]; one of its own keeps the modern listeners out of its troubles (legacy_tls.key)".into());
+            warn("the key is that of [outside]; one of its own keeps the modern listeners out of its troubles (legacy_tls.key; `pinholectl trust rotate legacy-tls` makes one)".into());
         }
     }
 

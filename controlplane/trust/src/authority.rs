@@ -56,7 +56,8 @@ impl Authority {
     }
 
     fn read(directory: &Path) -> Result<Self, Refused> {
-        let holdings = Role::ALL.into_iter().map(|role| store::load(directory, role));
+        let there = |role: &Role| !role.is_optional() || store::certificate_path(directory, *role).exists();
+        let holdings = Role::ALL.into_iter().filter(there).map(|role| store::load(directory, role));
         let holdings: Vec<_> = holdings.collect::<Result<_, _>>()?;
         for Holding { role, certificate, key, .. } in &holdings {
             if key.as_ref().is_some_and(|key| !certificate.public_key().is_ok_and(|own| own.public_eq(key))) {
@@ -78,9 +79,10 @@ impl Authority {
     /// Key and certificate of a role.
     ///
     /// # Errors
-    /// [`Refused::InEscrow`].
+    /// [`Refused::InEscrow`]; [`Refused::None`] of an optional role.
     pub fn identity(&self, role: Role) -> Result<Identity, Refused> {
-        self.holding(role).and_then(Holding::identity).ok_or(Refused::InEscrow(role.name()))
+        let holding = self.holding(role).ok_or(Refused::None(role.name()))?;
+        holding.identity().ok_or(Refused::InEscrow(role.name()))
     }
 
     /// The security administrator that signs lists: of those whose key is here, the one that phones have known for longest.

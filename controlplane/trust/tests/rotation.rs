@@ -236,3 +236,29 @@ fn a_new_configuration_server_is_believed_with_the_next_list() {
     assert!(!reads(&phone, &file(&authority)));
     assert!(phone.offer(&issue(&mut authority, START + DAY)) && reads(&phone, &file(&authority)));
 }
+
+#[test]
+fn key_for_old_tls_is_there_once_it_is_wanted_and_phones_learn_of_it() {
+    let (directory, mut authority) = new_authority();
+    assert!(matches!(authority.identity(Role::LegacyTls), Err(Refused::None("legacy-tls"))));
+    let mut phone = Phone::default();
+    let without = issue(&mut authority, START);
+    assert!(phone.offer(&without));
+    let call_managers = |list: &TrustList| {
+        let of = list.records.iter().filter(|record| record.function == Function::Ccm);
+        of.map(|record| record.certificate.clone().unwrap()).collect::<Vec<_>>()
+    };
+    assert!(call_managers(&held(&phone)).is_empty());
+
+    authority.rotate(Role::LegacyTls, &naming(), START + DAY).unwrap();
+    assert!(phone.offer(&issue(&mut authority, START + DAY)));
+    let first = authority.identity(Role::LegacyTls).unwrap().certificate.to_der().unwrap();
+    assert_eq!(call_managers(&held(&phone)), std::slice::from_ref(&first));
+    let file = fs::read(directory.path().join("legacy-tls.crt.pem")).unwrap();
+    assert_eq!(X509::from_pem(&file).unwrap().to_der().unwrap(), first);
+
+    authority.rotate(Role::LegacyTls, &naming(), START + 2 * DAY).unwrap();
+    assert!(phone.offer(&issue(&mut authority, START + 2 * DAY)));
+    assert_ne!(call_managers(&held(&phone)), [first]);
+    assert_eq!(Authority::open(directory.path()).unwrap().holdings().len(), Role::ALL.len());
+}

@@ -18,7 +18,7 @@ const ROUNDS: u32 = 600_000;
 const RSA_BYTES: [usize; 3] = [64, 128, 256];
 
 impl Authority {
-    /// Makes all keys in a directory that has none yet. `now`: seconds since 1970.
+    /// Makes all keys but optional ones in a directory that has none yet. `now`: seconds since 1970.
     ///
     /// # Errors
     /// [`Refused`].
@@ -31,7 +31,7 @@ impl Authority {
                 return Err(Refused::Exists(path));
             }
         }
-        for role in Role::ALL {
+        for role in Role::ALL.into_iter().filter(|role| !role.is_optional()) {
             store::save(directory, role, &issue::identity(role, naming, now)?)?;
         }
         Self::read(directory)

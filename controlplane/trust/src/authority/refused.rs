@@ -54,6 +54,9 @@ pub enum Refused {
         "no SAST key is here to sign with: import the one in escrow (`pinholectl trust import sast-b FILE`)"
     )]
     NoSigner,
+    /// Nobody has made it yet.
+    #[error("there is no key of {0}: make one (`pinholectl trust rotate {0}`)")]
+    None(&'static str),
     /// The key is in escrow.
     #[error("the key of {0} is not here: import it first (`pinholectl trust import {0} FILE`)")]
     InEscrow(&'static str),

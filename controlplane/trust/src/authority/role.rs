@@ -22,11 +22,15 @@ pub enum Role {
     Capf,
     /// Trust verification service.
     Tvs,
+    /// Call manager, by TLS for old phones: a key of its own, which that TLS may betray without harm to the others. There is
+    /// none until it is rotated or imported.
+    LegacyTls,
 }
 
 impl Role {
     /// All of them, in the order of the records of a list.
-    pub const ALL: [Self; 6] = [Self::SastA, Self::SastB, Self::CcmTftp, Self::Https, Self::Capf, Self::Tvs];
+    pub const ALL: [Self; 7] =
+        [Self::SastA, Self::SastB, Self::CcmTftp, Self::Https, Self::Capf, Self::Tvs, Self::LegacyTls];
 
     /// Its name in commands and file names.
     pub const fn name(self) -> &'static str {
@@ -37,6 +41,7 @@ impl Role {
             Self::Https => "https",
             Self::Capf => "capf",
             Self::Tvs => "tvs",
+            Self::LegacyTls => "legacy-tls",
         }
     }
 
@@ -53,12 +58,18 @@ impl Role {
             Self::Https => Function::Tftp,
             Self::Capf => Function::Capf,
             Self::Tvs => Function::Tvs,
+            Self::LegacyTls => Function::Ccm,
         }
     }
 
     /// Whether it signs lists.
     pub const fn is_sast(self) -> bool {
         matches!(self, Self::SastA | Self::SastB)
+    }
+
+    /// Whether an authority can be without it.
+    pub const fn is_optional(self) -> bool {
+        matches!(self, Self::LegacyTls)
     }
 
     /// The other security administrator.
