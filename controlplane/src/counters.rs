@@ -67,6 +67,10 @@ counters! {
     NoDeviceName = "tls", "refused_device_name";
     /// Times that connections began to wait for handshakes in progress (`limits.handshakes`).
     HandshakeLimit = "tls", "limit_handshakes";
+    /// Handshakes ended by us for those of other addresses: theirs had most of `limits.handshakes`.
+    HandshakeGaveWay = "tls", "handshakes_gave_way";
+    /// Refused: too many wait for a handshake to begin, most of them of the same address.
+    WaitingLimit = "tls", "limit_waiting";
     /// Refused: too many connections (`limits.connections`).
     ConnectionLimit = "tls", "limit_connections";
     /// Connections handed to their home shard.

@@ -24,7 +24,7 @@ use crate::legacy::Legacy;
 use crate::link::Link;
 use crate::neighbours::{Interface, Resolver};
 use crate::provisioning::{Office, Provisioning, ProvisioningError};
-use crate::shard::{Mailbox, Shard, Shared, ToShard};
+use crate::shard::{Mailbox, Shard, Shared, ToShard, WAITING_MAX};
 use crate::sockets::{self, BindError};
 use crate::tls::{
     Acceptor, Acceptors, Caller, Files, FilesError, Known, KnownError, Ours, Pinned, StandIns, Trust,
@@ -335,7 +335,8 @@ fn raise_file_limit(config: &Config, events: &Events) -> u64 {
         .any(|cluster| cluster.transport == crate::config::Transport::Tcp || !cluster.sccp.is_empty());
     let connections = u64::from(config.limits.connections) * if upstreams { 2 } else { 1 };
     let files: u64 = config.provisioning.iter().map(config::Provisioning::open_files).sum();
-    let needed = connections + u64::from(config.limits.handshakes) + files + OTHER_FILES;
+    let handshakes = u64::from(config.limits.handshakes) + u64::from(WAITING_MAX);
+    let needed = connections + handshakes + files + OTHER_FILES;
     if limit < needed {
         let text = format!(
             "{limit} open files are allowed, limits.connections, limits.handshakes, and the connections and fetches of provisioning may need {needed}; raise the hard limit (LimitNOFILE) or lower them"

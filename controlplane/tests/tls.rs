@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use common::{Appliance, Authority, Phone, Validity, eventually};
@@ -103,15 +103,42 @@ fn handshake_that_takes_too_long_is_refused() {
 
 #[test]
 fn half_open_handshakes_are_bounded_and_whoever_comes_then_waits() {
-    let appliance = Appliance::start(2, "handshakes = 3");
+    let appliance = Appliance::start(1, "handshakes = 3\nhandshake_timeout_s = 60");
     let half_open: Vec<_> = (0..3).map(|_| TcpStream::connect(appliance.listen).unwrap()).collect();
     eventually(|| appliance.status().handshakes == 3, "three handshakes in progress");
     let mut phones: Vec<_> = (1..=4).map(|n| appliance.device(&format!("SEP00000000000{n}"))).collect();
     eventually(|| appliance.counter("tls", "limit_handshakes") > 0, "somebody waits");
     assert_eq!(appliance.status().handshakes, 3);
-    assert_eq!(appliance.counter("tls", "accepted"), 3);
+    assert_eq!(appliance.counter("tls", "handshakes_done"), 0);
     drop(half_open);
     assert!(phones.iter_mut().all(Phone::is_served));
+    assert_eq!(appliance.counter("tls", "handshakes_gave_way"), 0);
+}
+
+/// A connection that says nothing, from an address that no phone has.
+fn silent(appliance: &Appliance) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 77], 0)).into()).unwrap();
+    socket.connect(&appliance.listen.into()).unwrap();
+    socket.into()
+}
+
+#[test]
+fn address_that_holds_all_places_half_open_keeps_no_phone_of_another_from_coming_in() {
+    let appliance = Appliance::start(1, "handshakes = 4\nhandshake_timeout_s = 60");
+    let half_open: Vec<_> = (0..20).map(|_| silent(&appliance)).collect();
+    eventually(|| appliance.counter("tls", "accepted") == 20, "all of them are accepted");
+    assert_eq!(appliance.status().handshakes, 4);
+    // Before the sixteen that came earlier.
+    let mut phones: Vec<_> = (1..=3).map(|n| appliance.device(&format!("SEP00000000000{n}"))).collect();
+    assert!(phones.iter_mut().all(Phone::is_served));
+    assert!(appliance.counter("tls", "handshakes_gave_way") >= 1);
+    assert_eq!(appliance.counter("tls", "refused_timeout"), 0);
+    let told = |event: &&pinhole_admin::Event| event.text.contains("127.0.0.77:");
+    let events = appliance.events();
+    let told: Vec<_> = events.iter().filter(told).collect();
+    assert!(told.len() == 1 && told[0].text.contains("limits.handshakes"), "{told:?}");
+    drop(half_open);
 }
 
 #[test]

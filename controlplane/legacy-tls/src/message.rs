@@ -180,8 +180,12 @@ pub enum Cause {
     Timeout,
     /// The phone went away during the handshake.
     Closed,
-    /// Too many handshakes in progress.
+    /// Not refused: so many handshakes are in progress that connections began to wait.
     Handshakes,
+    /// Its address had most of the handshakes in progress, and another waited.
+    GaveWay,
+    /// Too many waited for a handshake to begin, most of them of its address.
+    Waiting,
     /// Too many connections.
     Connections,
     /// Too many connections of one address, or too often.

@@ -13,7 +13,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use openssl::ssl::{Ssl, SslContext, SslStream};
 use pinhole_legacy_tls::{Cause, Channel, ChannelError, FILES_MAX, Limits, MESSAGE_MAX, Report, Settings};
-use pinhole_rates::{Rate, Rates, Sources};
+use pinhole_rates::{Rate, Rates, Sources, Turn, Turns};
 use socket2::{SockRef, TcpKeepalive};
 use zeroize::Zeroizing;
 
@@ -26,6 +26,8 @@ const CONTROL: Token = Token(0);
 const LISTENERS: usize = 1;
 /// First number of a phone. Its socket has the token of twice that, its clear stream the next.
 const PHONES: usize = 1 + FILES_MAX;
+/// Connections that may wait for a handshake to begin.
+const WAITING_MAX: usize = 4096;
 /// Connections accepted before others have their turn.
 const ACCEPTS: usize = 64;
 /// How long accepting rests after a failure such as too many open files.
@@ -39,6 +41,13 @@ const CLEAR_BUFFER: usize = 32_768;
 /// How soon what was held back is told.
 const SOON: Duration = Duration::from_millis(100);
 
+/// A connection that waits for its handshake to begin.
+struct Came {
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: usize,
+}
+
 /// Everything that the process has.
 pub struct Process {
     poll: Poll,
@@ -47,7 +56,10 @@ pub struct Process {
     limits: Limits,
     listeners: Vec<TcpListener>,
     phones: HashMap<usize, Phone>,
-    handshakes: u32,
+    /// Whose handshake goes on, and who waits for theirs to begin.
+    turns: Turns<Came>,
+    /// Whether connections wait for a handshake to end.
+    is_full: bool,
     sources: Sources,
     reports: Reports,
     deadlines: BTreeSet<(Instant, usize)>,
@@ -91,7 +103,8 @@ impl Process {
             limits: settings.limits,
             listeners: watched,
             phones: HashMap::new(),
-            handshakes: 0,
+            turns: Turns::new(settings.limits.handshakes as usize, WAITING_MAX),
+            is_full: false,
             sources: Sources::new(rates(&settings.limits)),
             reports: Reports::new(now),
             deadlines: BTreeSet::new(),
@@ -149,6 +162,8 @@ impl Process {
                 let Some((_, id)) = self.deadlines.pop_first() else { break };
                 self.overdue(id);
             }
+            // Last: places have become free.
+            self.begin_handshakes(now);
         }
     }
 
@@ -158,8 +173,9 @@ impl Process {
         }
         let deadline = self.deadlines.first().map(|(at, _)| *at);
         let times = [deadline, self.accept_at].into_iter().flatten();
+        let look = (self.turns.waiting() > 0).then_some(SOON);
         let times = times.map(|at| at.saturating_duration_since(now) + Duration::from_millis(1));
-        times.chain(self.reports.are_left().then_some(SOON)).min()
+        times.chain(self.reports.are_left().then_some(SOON)).chain(look).min()
     }
 
     /// Takes what the control plane says; false when it has gone.
@@ -174,6 +190,7 @@ impl Process {
             };
             let settings = Settings::decode(buffer.get(..length).unwrap_or_default())?;
             (self.context, self.limits) = (context(&settings)?, settings.limits);
+            self.turns.set_most(settings.limits.handshakes as usize);
         }
     }
 
@@ -199,16 +216,15 @@ impl Process {
         self.accept_at = Some(now);
     }
 
-    fn accepted(&mut self, listener: usize, mut stream: TcpStream, peer: SocketAddr, now: Instant) {
+    fn accepted(&mut self, listener: usize, stream: TcpStream, peer: SocketAddr, now: Instant) {
         self.reports.accepted();
-        let source = peer.ip().to_canonical();
+        let source = peer.ip();
         let limits = self.limits;
-        let cause = if self.phones.len() >= limits.connections as usize {
+        let cause = if self.phones.len() + self.turns.waiting() >= limits.connections as usize {
             Some(Cause::Connections)
-        } else if self.handshakes >= limits.handshakes {
-            Some(Cause::Handshakes)
         } else if self.sources.open(source) >= limits.connections_per_source as usize
             || self.sources.admit(source, now).is_err()
+            || self.sources.opened(source, now).is_err()
         {
             Some(Cause::Source)
         } else {
@@ -217,21 +233,65 @@ impl Process {
         if let Some(cause) = cause {
             return self.reports.refused(cause, peer, String::new());
         }
-        let id = self.last + 1;
-        if let Err(error) = self.watch(id, &mut stream) {
-            return self.reports.refused(Cause::Resources, peer, Report::text(&error.to_string()));
+        if let Some(Came { peer, .. }) = self.turns.wait(source, Came { stream, peer, listener }) {
+            self.sources.closed(peer.ip());
+            self.reports.refused(Cause::Waiting, peer, String::new());
         }
-        let made = Ssl::new(&self.context).and_then(|ssl| SslStream::new(ssl, stream));
-        let opened = self.sources.opened(source, now);
-        let (Ok(tls), Ok(())) = (made, opened) else {
-            return self.reports.refused(Cause::Resources, peer, String::new());
+    }
+
+    /// Begins handshakes of those whose turn it is.
+    fn begin_handshakes(&mut self, now: Instant) {
+        loop {
+            match self.turns.next(now) {
+                Turn::Begins(came) => self.begin_handshake(came, now),
+                Turn::GivesWay(id) => self.gives_way(id),
+                Turn::Full => return self.all_places_taken(),
+                Turn::Nobody => {
+                    self.is_full = false;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn begin_handshake(&mut self, came: Came, now: Instant) {
+        let Came { mut stream, peer, listener } = came;
+        let id = self.last + 1;
+        let watched = self.watch(id, &mut stream).map_err(|error| error.to_string());
+        let made = watched.and_then(|()| {
+            Ssl::new(&self.context)
+                .and_then(|ssl| SslStream::new(ssl, stream))
+                .map_err(|error| error.to_string())
+        });
+        let tls = match made {
+            Ok(tls) => tls,
+            Err(error) => {
+                self.sources.closed(peer.ip());
+                return self.reports.refused(Cause::Resources, peer, Report::text(&error));
+            }
         };
         self.last = id;
         let listener = u8::try_from(listener).unwrap_or(u8::MAX);
         self.phones.insert(id, Phone { tls, peer, listener, stage: Stage::Handshake });
-        self.handshakes += 1;
-        self.deadlines.insert((now + Duration::from_secs(limits.handshake_timeout_s.into()), id));
-        self.go_on(id, now);
+        self.turns.began(peer.ip(), id as u64, now);
+        self.deadlines.insert((now + Duration::from_secs(self.limits.handshake_timeout_s.into()), id));
+        self.again.push(id);
+    }
+
+    /// Whoever comes waits. That is told once.
+    fn all_places_taken(&mut self) {
+        if !std::mem::replace(&mut self.is_full, true) {
+            let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+            self.reports.refused(Cause::Handshakes, nobody, String::new());
+        }
+    }
+
+    /// The oldest handshake of the address that has most of them makes room for another address.
+    fn gives_way(&mut self, id: u64) {
+        let Ok(id) = usize::try_from(id) else { return };
+        let Some(phone) = self.phones.get(&id) else { return };
+        self.reports.refused(Cause::GaveWay, phone.peer, String::new());
+        self.forget(id);
     }
 
     /// Watches a phone's socket, which must tell when the phone has lost its power.
@@ -252,21 +312,22 @@ impl Process {
         match phone.go_on(&mut self.scratch) {
             Moved::Waits => {}
             Moved::More => self.again.push(id),
-            Moved::Shaken => {
-                self.handshakes -= 1;
-                match self.hand_over(id) {
-                    Ok(()) => self.again.push(id),
-                    Err(error) => {
-                        // Its stage is still that of a handshake.
-                        self.handshakes += 1;
-                        self.failed(id, Cause::Resources, Report::text(&error.to_string()), now);
-                    }
-                }
-            }
+            Moved::Shaken => match self.hand_over(id) {
+                Ok(()) => self.shaken(id),
+                Err(error) => self.failed(id, Cause::Resources, Report::text(&error.to_string()), now),
+            },
             Moved::Ended => self.linger(id, now),
             Moved::Gone => self.forget(id),
             Moved::Failed(cause, text) => self.failed(id, cause, text, now),
         }
+    }
+
+    /// Its handshake is over, and what it says goes to the control plane.
+    fn shaken(&mut self, id: usize) {
+        if let Some(phone) = self.phones.get(&id) {
+            self.turns.ended(phone.address(), id as u64);
+        }
+        self.again.push(id);
     }
 
     /// Gives the control plane one end of a phone's clear stream.
@@ -299,10 +360,8 @@ impl Process {
 
     fn linger(&mut self, id: usize, now: Instant) {
         let Some(phone) = self.phones.get_mut(&id) else { return };
-        if matches!(phone.stage, Stage::Handshake) {
-            self.handshakes -= 1;
-        }
         phone.linger();
+        self.turns.ended(phone.address(), id as u64);
         self.deadlines.insert((now + LINGER, id));
         self.again.push(id);
     }
@@ -321,9 +380,7 @@ impl Process {
 
     fn forget(&mut self, id: usize) {
         let Some(phone) = self.phones.remove(&id) else { return };
-        if matches!(phone.stage, Stage::Handshake) {
-            self.handshakes -= 1;
-        }
+        self.turns.ended(phone.address(), id as u64);
         self.sources.closed(phone.address());
     }
 }

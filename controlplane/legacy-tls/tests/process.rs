@@ -61,6 +61,10 @@ struct Running {
 
 impl Running {
     fn start(suites: &[CipherSuite]) -> Self {
+        Self::limited(suites, LIMITS)
+    }
+
+    fn limited(suites: &[CipherSuite], limits: Limits) -> Self {
         let ours = certified("pinhole.example");
         let (channel, theirs) = Channel::pair().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_pinhole-legacy-tls"))
@@ -75,7 +79,7 @@ impl Running {
             newest: Version::Tls12,
             suites: suites.into(),
             authorities: vec![ours.certificate.subject_name().to_der().unwrap()],
-            limits: LIMITS,
+            limits,
         };
         channel.set_timeout(Duration::from_secs(20)).unwrap();
         channel.send(&settings.encode().unwrap(), &[listener.as_fd()]).unwrap();
@@ -276,21 +280,41 @@ fn each_end_takes_the_other_with_it_and_last_words_arrive() {
 fn handshakes_and_connections_are_bounded() {
     let running = Running::start(&CipherSuite::ALL);
     let shown = certified("SEP0010DB000001");
-    let silent = [(); 2].map(|()| TcpStream::connect(running.listen).unwrap());
-    let third = TcpStream::connect(running.listen).unwrap();
+    let silent = [(); 3].map(|()| TcpStream::connect(running.listen).unwrap());
+    // The third waits, and has its turn when the others are overdue.
     assert_eq!(running.refused().cause, Cause::Handshakes);
     let mut overdue = 0;
-    while overdue < 2 {
+    while overdue < 3 {
         let refusals = running.refused();
         assert_eq!(refusals.cause, Cause::Timeout);
         overdue += refusals.count;
     }
-    assert_eq!(overdue, 2);
-    drop((silent, third));
+    assert_eq!(overdue, 3);
+    drop(silent);
     let phones = [(); 4].map(|()| (old_phone(&running, &shown), running.handed_over()));
     assert!(running.connect("AES128-SHA", SslVersion::TLS1, Some(&shown)).is_none());
     assert_eq!(running.refused().cause, Cause::Source);
     drop(phones);
+}
+
+#[test]
+fn address_that_holds_all_places_half_open_keeps_no_phone_of_another_from_coming_in() {
+    let limits = Limits { connections: 100, connections_per_source: 50, handshake_timeout_s: 60, ..LIMITS };
+    let running = Running::limited(&CipherSuite::ALL, limits);
+    let silent = [(); 20].map(|()| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 77], 0)).into()).unwrap();
+        socket.connect(&running.listen.into()).unwrap();
+        socket
+    });
+    assert_eq!(running.refused().cause, Cause::Handshakes);
+    let _phone = old_phone(&running, &certified("SEP0010DB000001"));
+    let refusals = running.refused();
+    assert_eq!((refusals.cause, refusals.count), (Cause::GaveWay, 1));
+    assert_eq!(refusals.peer.ip().to_string(), "127.0.0.77");
+    let (handover, _clear) = running.handed_over();
+    assert_eq!(handover.peer.ip().to_string(), "127.0.0.1");
+    drop(silent);
 }
 
 #[test]

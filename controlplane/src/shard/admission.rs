@@ -21,6 +21,7 @@ impl Shard {
     pub(super) fn handshake_done(&mut self, conn: u64, now: Instant) {
         let Some(mut phone) = self.phones.remove(&conn) else { return };
         let peer = phone.peer;
+        self.turns.ended(peer.ip(), conn);
         let named = |identity: Verified| Some((DeviceName::new(&identity.device).ok()?, identity));
         let Some((device, identity)) = phone.tls.take_identity().and_then(named) else {
             return self.refused(peer, &Refusal::NoCertificate);

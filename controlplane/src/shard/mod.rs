@@ -1,6 +1,7 @@
 //! A signalling shard: one thread, one poll, and everything it owns: connections, phones, calls,
 //! ports, rings. Shards share nothing but gauges, events and the next-hop table.
 
+mod accepting;
 mod admission;
 mod connection;
 mod health;
@@ -17,6 +18,7 @@ mod tokens;
 mod view;
 mod wire;
 
+pub use accepting::WAITING_MAX;
 pub use connection::Place;
 pub use mailbox::{Attached, Inbox, Mailbox, ToShard};
 pub use old_phones::OldPhone;
@@ -34,6 +36,7 @@ use std::time::{Duration, Instant};
 use mio::{Events as Ready, Interest, Poll};
 use pinhole_admin::Event;
 use pinhole_proxy::{DeviceName, Input, Output, Proxy, Random, SkinnyInput};
+use pinhole_rates::Turns;
 use pinhole_sip::{FrameError, ParseError};
 use zeroize::Zeroize as _;
 
@@ -44,6 +47,7 @@ use crate::legacy::Legacy;
 use crate::neighbours::NextHops;
 use crate::provisioning::Office;
 use crate::tls::Acceptors;
+use accepting::Came;
 use connection::Phone;
 use inside::{Inside, Upstream};
 use media::Media;
@@ -140,10 +144,14 @@ pub struct Shard {
     early_old: Vec<OldPhone>,
     /// Handshakes that wait for their next step, in order.
     handshaking: VecDeque<u64>,
+    /// Whose handshake may begin.
+    turns: Turns<Came>,
     /// The listener that is looked at first.
     first_door: usize,
     /// Whether connections wait for a handshake to end.
     is_full: bool,
+    /// When operators were told of an address that has to give way to others.
+    greed_told: Option<Instant>,
     accept_at: Option<Instant>,
     inputs: VecDeque<AnyInput>,
     pumping: bool,
@@ -187,8 +195,10 @@ impl Shard {
             early: Vec::new(),
             early_old: Vec::new(),
             handshaking: VecDeque::new(),
+            turns: accepting::turns(&shared.config),
             first_door: 0,
             is_full: false,
+            greed_told: None,
             accept_at: None,
             inputs: VecDeque::new(),
             pumping: false,
@@ -294,6 +304,8 @@ impl Shard {
         if self.proxy.next_timeout().is_some_and(|at| now >= at) {
             self.input(Input::Tick, now);
         }
+        // Last: places have become free.
+        self.begin_handshakes(now);
         Ok(())
     }
 

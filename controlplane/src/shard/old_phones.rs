@@ -82,7 +82,12 @@ impl Shard {
             Cause::Timeout => Err((Counter::HandshakeTimeout, "legacy_tls.handshake_timeout_s")),
             Cause::Closed => return self.counters.count_many(Counter::HandshakeClosed, count),
             Cause::Broken => return self.counters.count_many(Counter::TlsBroken, count),
-            Cause::Handshakes => Err((Counter::HandshakeLimit, "legacy_tls.handshakes")),
+            Cause::Handshakes => return self.old_phones_wait(count),
+            Cause::GaveWay => Err((
+                Counter::HandshakeGaveWay,
+                "legacy_tls.handshakes: its address has most of them, and others wait",
+            )),
+            Cause::Waiting => Err((Counter::WaitingLimit, "too many of its address wait for a handshake")),
             Cause::Connections => Err((Counter::ConnectionLimit, "legacy_tls.connections")),
             Cause::Source => Err((
                 Counter::OldSourceLimit,
@@ -101,5 +106,11 @@ impl Shard {
                 self.emit(Event::new(EventKind::LimitReached, text));
             }
         }
+    }
+
+    fn old_phones_wait(&mut self, times: u32) {
+        self.counters.count_many(Counter::HandshakeLimit, times);
+        let text = "all places for handshakes of old phones are taken (legacy_tls.handshakes): further connections wait";
+        self.emit(Event::new(EventKind::LimitReached, text));
     }
 }

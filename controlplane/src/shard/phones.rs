@@ -1,126 +1,22 @@
-//! The phones' side of a shard: accepting, handshakes, hand-over, messages.
+//! The phones' side of a shard: handshakes, hand-over, messages.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
-use mio::net::TcpStream;
 use pinhole_admin::{Event, EventKind};
 use pinhole_proxy::{ConnId, DeviceName, Input, SkinnyInput};
 use pinhole_sip::{Frame, FrameError};
 
-use super::connection::{End, Phone, Place, Said, Speech, Stage};
-use super::wire::Wire;
+use super::connection::{End, Phone, Said, Stage};
 use super::{Shard, tokens};
 use crate::counters::Counter;
 use crate::provisioning::Session;
 
-/// Handshakes that may wait for their next step before more connections are accepted: so many phones that come at once
-/// wait in the kernel, and no handshake takes longer than it must.
-const HANDSHAKES_WAITING: usize = 64;
-/// Steps of handshakes before others have their turn. A step is a signature or two, so phones that are served already wait
-/// a few milliseconds for them.
-const HANDSHAKE_STEPS: usize = 8;
-/// How long accepting rests after a failure such as too many open files.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
-/// How long it rests while all places for handshakes are taken.
-const FULL_REST: Duration = Duration::from_millis(5);
 /// How long a connection that is being closed may take to send what is left.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
 impl Shard {
-    /// Something waits at a listener.
-    pub(super) fn accept_soon(&mut self, now: Instant) {
-        self.accept_at.get_or_insert(now);
-    }
-
-    /// Accepts what waits at the listeners, each time beginning with another.
-    pub(super) fn accept(&mut self, now: Instant) {
-        if self.accept_at.is_none_or(|at| now < at) {
-            return;
-        }
-        self.accept_at = None;
-        // The first is for SIP, the others are for SCCP.
-        let doors = 1 + self.skinny.len();
-        self.first_door = (self.first_door + 1) % doors;
-        for n in 0..doors {
-            self.accept_at_door(((self.first_door + n) % doors).checked_sub(1), now);
-        }
-    }
-
-    fn accept_at_door(&mut self, skinny: Option<usize>, now: Instant) {
-        loop {
-            if self.handshaking.len() >= HANDSHAKES_WAITING {
-                return self.accept_soon(now);
-            }
-            let most = self.shared.config.limits.handshakes;
-            let Some(place) = Place::take(&self.shared.handshakes, u64::from(most)) else {
-                return self.all_places_taken(now);
-            };
-            self.is_full = false;
-            let (listener, address) = match skinny {
-                None => (self.listener.as_ref(), None),
-                Some(at) => self.skinny.get(at).map(|(address, listener)| (listener, *address)).unzip(),
-            };
-            let Some(listener) = listener else { return };
-            match listener.accept() {
-                Ok((stream, peer)) => self.accepted(stream, peer, place, address, now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
-                    ) => {}
-                Err(error) => {
-                    self.counters.count(Counter::AcceptFailed);
-                    let text = format!("connections cannot be accepted ({error}); tried again");
-                    self.emit(Event::new(EventKind::LimitReached, text));
-                    self.accept_at = Some(now + ACCEPT_REST);
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Whoever comes waits in the kernel, first come, first served: to be turned away and to come again would cost more.
-    fn all_places_taken(&mut self, now: Instant) {
-        self.accept_at = Some(now + FULL_REST);
-        if !std::mem::replace(&mut self.is_full, true) {
-            self.counters.count(Counter::HandshakeLimit);
-            let most = self.shared.config.limits.handshakes;
-            let text = format!("{most} handshakes in progress (limits.handshakes): further connections wait");
-            self.emit(Event::new(EventKind::LimitReached, text));
-        }
-    }
-
-    fn accepted(
-        &mut self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        place: Place,
-        skinny: Option<SocketAddr>,
-        now: Instant,
-    ) {
-        self.counters.count(Counter::Accepted);
-        let limits = &self.shared.config.limits;
-        let acceptors = self.shared.tls();
-        let acceptor = if skinny.is_some() { &acceptors.sccp } else { &acceptors.sip };
-        let tls = match acceptor.accept(limits.write_buffer_bytes as usize) {
-            Ok(tls) => Box::new(tls),
-            Err(refusal) => return self.refused(peer, &refusal),
-        };
-        let deadline = now + Duration::from_secs(u64::from(limits.handshake_timeout_s));
-        let speech = match skinny {
-            None => Speech::sip_at(self.shared.config.outside.listen, limits.message_bytes),
-            Some(listener) => Speech::skinny_at(listener),
-        };
-        let phone = Phone::new(Wire::tcp(stream), peer, tls, Some(place), speech);
-        let Some(conn) = self.adopt_connection(phone) else { return };
-        self.deadlines.insert((deadline, conn));
-        self.phone_ready(conn, now);
-    }
-
     /// There is something to be read of a connection. Handshakes take their turns.
     pub(super) fn phone_ready(&mut self, conn: u64, now: Instant) {
         let Some(phone) = self.phones.get_mut(&conn) else { return };
@@ -129,17 +25,6 @@ impl Shard {
         }
         if !std::mem::replace(&mut phone.awaits_step, true) {
             self.handshaking.push_back(conn);
-        }
-    }
-
-    /// Some steps of handshakes.
-    pub(super) fn handshakes(&mut self, now: Instant) {
-        for _ in 0..HANDSHAKE_STEPS {
-            let Some(conn) = self.handshaking.pop_front() else { return };
-            if let Some(phone) = self.phones.get_mut(&conn) {
-                phone.awaits_step = false;
-                self.phone_readable(conn, now);
-            }
         }
     }
 
@@ -360,8 +245,9 @@ impl Shard {
         }
     }
 
-    fn drop_phone(&mut self, conn: u64) {
+    pub(super) fn drop_phone(&mut self, conn: u64) {
         if let Some(mut phone) = self.phones.remove(&conn) {
+            self.turns.ended(phone.peer.ip(), conn);
             phone.close();
             let _ = self.poll.registry().deregister(&mut phone.stream);
         }
