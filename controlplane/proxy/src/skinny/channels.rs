@@ -60,6 +60,11 @@ fn remote(at: SocketAddr) -> Remote {
 
 fn direct(leg: &mut Leg, at: SocketAddr) {
     set_remote(leg, &remote(at), false, true);
+}
+
+/// An inside leg whose far end is named: it is heard alone.
+fn hear_only(leg: &mut Leg, far: SocketAddr) {
+    direct(leg, far);
     leg.flags &= !(LegFlags::LEARN | LegFlags::LATCH);
     leg.latch_prefix = 0;
 }
@@ -164,7 +169,7 @@ impl Proxy {
             // Where a channel's media comes from is said by few; where it goes to is where it comes from.
             match usable {
                 _ if way == Way::Receive && transmits => {}
-                Some(far) => direct(inside, far),
+                Some(far) => hear_only(inside, far),
                 None => listen(inside, network),
             }
         });

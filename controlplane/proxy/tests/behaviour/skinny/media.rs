@@ -53,6 +53,16 @@ fn call_manager_gets_our_inside_address() {
 }
 
 #[test]
+fn phone_that_is_where_it_says_is_still_learned_from_authentic_packets() {
+    let mut stage = Stage::registered();
+    stage.server_sends(1, open(7, None));
+    stage.phone_sends(1, open_ack(7, 0x107, "198.51.100.10:17000", 0));
+    let [outside, _] = stage.orders().legs;
+    assert_eq!((outside.remote_ip(), outside.remote_rtp), (crate::stage::peer(1).ip(), 17_000));
+    assert_eq!(outside.flags, LegFlags::LEARN | LegFlags::FRESH_KEYS);
+}
+
+#[test]
 fn nothing_passes_in_the_clear_while_one_way_is_open() {
     for one_way in [open(7, None), start(7, FAR, None)] {
         let mut stage = Stage::registered();
