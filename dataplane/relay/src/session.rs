@@ -280,7 +280,9 @@ impl LegContext {
         // The same phone under a new key, or with a new address before it has sent from there, is still
         // where it was; a new address with a new key is another phone.
         let same_phone = same_key || self.orders.remote_rtp == old.orders.remote_rtp;
-        if self.orders.learn && self.orders.port == old.orders.port && same_phone {
+        // One that was latched has proven nothing, and is never sent to.
+        let learned = self.orders.learn && old.orders.learn;
+        if learned && self.orders.port == old.orders.port && same_phone {
             self.rtp_source = old.rtp_source;
             self.rtcp_source = old.rtcp_source;
         }

@@ -106,6 +106,20 @@ fn nothing_is_sent_to_whom_a_leg_is_latched() {
 }
 
 #[test]
+fn who_was_latched_is_not_taken_for_a_sender_that_was_learned() {
+    let (mut bench, mut peer) = open();
+    is_heard(&mut bench, &mut peer, &from("10.20.0.9:7000", 1));
+    let mut keyed = bench.slots[1].session;
+    let key = master(Suite::AesCm128HmacSha1_80, 3);
+    keyed.legs[1] =
+        Leg { inbound: key, outbound: key, flags: LegFlags::LEARN, ..leg(INSIDE, 30_010, at("0.0.0.0:0")) };
+    bench.change(Command::update(1, 1, 0, keyed));
+    assert_eq!((bench.slots[1].live[1].learned, bench.slots[1].live[1].remote_rtp), (0, 0));
+    let sealed = Packet::new(phone(), ours_outside(1), &peer.protect(&rtp(7, 1)));
+    bench.refuses(&sealed, DropCause::NoDestination, Some((1, 0)));
+}
+
+#[test]
 fn another_sender_is_latched_only_after_an_offer_or_when_the_orders_say_so() {
     let (mut bench, mut peer) = open();
     is_heard(&mut bench, &mut peer, &from("10.20.0.9:7000", 1));
