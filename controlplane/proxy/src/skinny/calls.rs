@@ -23,18 +23,18 @@ pub(super) struct ToldCall {
 pub(super) struct ToldCalls(BTreeMap<u32, ToldCall>);
 
 impl ToldCalls {
-    /// Takes what a call manager says of a call.
-    pub(super) fn tell(&mut self, frame: &Frame, now: Instant) {
-        let Some(said) = frame.call() else { return };
-        let Ok(reference) = said.reference() else { return };
+    /// Takes what a call manager says of a call. Returns the call that is over, if it says that.
+    pub(super) fn tell(&mut self, frame: &Frame, now: Instant) -> Option<u32> {
+        let said = frame.call()?;
+        let reference = said.reference().ok()?;
         let state = said.state().ok();
         if state == Some(Told::ON_HOOK) {
             self.0.remove(&reference);
-            return;
+            return Some(reference);
         }
         if state.is_none() && !self.0.contains_key(&reference) {
             // What is told of a call that is over, or not yet there.
-            return;
+            return None;
         }
         if self.0.len() >= KEPT && !self.0.contains_key(&reference) {
             self.0.pop_first();
@@ -55,6 +55,7 @@ impl ToldCalls {
         if let Ok(1 | 3) = said.kind() {
             call.direction = Direction::ToPhone;
         }
+        None
     }
 
     pub(super) fn get(&self, reference: u32) -> Option<&ToldCall> {

@@ -173,6 +173,7 @@ impl Proxy {
                 None => listen(inside, network),
             }
         });
+        self.skinny_take_back(conn, call);
         Ok(())
     }
 

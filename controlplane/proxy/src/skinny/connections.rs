@@ -8,6 +8,7 @@ use pinhole_sccp::{Frame, MessageId};
 
 use super::SkinnyOutput;
 use super::calls::ToldCalls;
+use super::indicator::Secured;
 use super::streams::StreamId;
 use crate::DeviceName;
 use crate::config::SkinnyServer;
@@ -34,6 +35,23 @@ pub(super) struct Connection {
     pub(super) streams: Vec<StreamId>,
     /// What the phone was told of its calls.
     pub(super) told: ToldCalls,
+    /// Which of them it shows as secure.
+    pub(super) secured: Secured,
+}
+
+impl Connection {
+    /// Takes what a call manager says of a call.
+    pub(super) fn tell(&mut self, frame: &Frame, now: Instant) {
+        if let Some(over) = self.told.tell(frame, now) {
+            self.secured.remove(over);
+        }
+    }
+
+    /// No call goes on.
+    fn forget_calls(&mut self) {
+        self.told.clear();
+        self.secured.clear();
+    }
 }
 
 /// How far a phone has come.
@@ -92,6 +110,7 @@ impl Proxy {
             stage,
             streams,
             told,
+            secured: Secured::default(),
         };
         self.skinny.connections.insert(conn, connection);
         self.skinny_output(SkinnyOutput::Connect { conn, cluster, to });
@@ -175,7 +194,7 @@ impl Proxy {
     pub(super) fn skinny_registered(&mut self, conn: ConnId, frame: &Frame, now: Instant) {
         let Some(connection) = self.skinny.connections.get_mut(&conn) else { return };
         connection.stage = Stage::Registered;
-        connection.told.clear();
+        connection.forget_calls();
         let device = connection.device.clone();
         self.count(Counter::SkinnyRegistrations);
         self.skinny_output(SkinnyOutput::Registered { conn });
@@ -201,7 +220,7 @@ impl Proxy {
     pub(super) fn skinny_unregistered(&mut self, conn: ConnId, now: Instant) {
         let Some(connection) = self.skinny.connections.get_mut(&conn) else { return };
         let was = std::mem::replace(&mut connection.stage, Stage::Standby);
-        connection.told.clear();
+        connection.forget_calls();
         let device = connection.device.clone();
         if was == Stage::Registered {
             self.event(Event::new(EventKind::Unregistered, "unregistered").device(device.as_str()));

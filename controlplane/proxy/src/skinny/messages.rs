@@ -3,12 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use pinhole_sccp::{Frame, MessageId, SecurityStatus, Sender, Server};
+use pinhole_sccp::{Frame, MessageId, Sender, Server};
 
 use super::SkinnyOutput;
 use super::connections::Stage;
 use super::streams::Way;
-use crate::config::SecureIndicator;
 use crate::counters::Counter;
 use crate::io::ConnId;
 use crate::messages::Way as Counted;
@@ -101,7 +100,7 @@ impl Proxy {
     /// Makes a call manager's message fit for the phone, or says why it is dropped.
     fn skinny_to_phone(&mut self, conn: ConnId, frame: &mut Frame, now: Instant) -> Result<(), Counter> {
         let connection = self.skinny.connections.get_mut(&conn).ok_or(Counter::UnknownConnections)?;
-        connection.told.tell(frame, now);
+        connection.tell(frame, now);
         self.skinny_passes(frame, Sender::CallManager)?;
         match frame.id() {
             MessageId::OPEN_RECEIVE_CHANNEL | MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL => {
@@ -180,31 +179,5 @@ impl Proxy {
     fn skinny_local(&self, conn: ConnId) -> Option<IpAddr> {
         let cluster = self.skinny.connections.get(&conn)?.cluster;
         self.config.clusters.get(cluster).map(|cluster| cluster.local.ip())
-    }
-
-    /// Whether a call is shown as secure: what the call manager says, unless it cannot be true.
-    fn skinny_security(&mut self, conn: ConnId, frame: &mut Frame) {
-        let Some(mut call) = frame.call_mut() else { return };
-        // While it rings nothing is said of it.
-        if matches!(call.security(), Err(_) | Ok(SecurityStatus::Unknown | SecurityStatus::NotAuthenticated))
-        {
-            return;
-        }
-        let reference = call.reference();
-        if !reference.is_ok_and(|reference| self.skinny_may_be_secure(conn, reference)) {
-            // The field was read, so it is there.
-            let _there = call.set_security(SecurityStatus::NotAuthenticated);
-            self.count(Counter::SkinnyIndicatorCleared);
-        }
-    }
-
-    fn skinny_may_be_secure(&self, conn: ConnId, call: u32) -> bool {
-        let Some(connection) = self.skinny.connections.get(&conn) else { return false };
-        let cluster = self.config.clusters.get(connection.cluster);
-        match cluster.map(|cluster| cluster.skinny_calls.secure_indicator) {
-            Some(SecureIndicator::CallManager) => true,
-            Some(SecureIndicator::Truth) => connection.encrypted && !self.skinny_is_clear(conn, call),
-            None => false,
-        }
     }
 }

@@ -6,6 +6,7 @@ mod calls;
 mod channels;
 mod connections;
 mod devices;
+mod indicator;
 mod io;
 mod messages;
 mod notes;

@@ -369,19 +369,6 @@ impl Proxy {
         }
     }
 
-    /// Whether a way of a call is open that is in the clear on either side.
-    pub(super) fn skinny_is_clear(&self, conn: ConnId, call: u32) -> bool {
-        let streams = self.skinny.connections.get(&conn).map(|connection| connection.streams.as_slice());
-        let of_call = |id: &StreamId| self.skinny.streams.get(id).filter(|stream| stream.call == call);
-        streams.unwrap_or_default().iter().filter_map(of_call).any(|stream| {
-            let Some(session) = self.sessions.get(stream.slot) else { return true };
-            let [outside, inside] = &session.orders.legs;
-            let clear = |key: &MasterKey| key.suite().is_none();
-            (stream.receive.is_some() && (clear(&outside.outbound) || clear(&inside.inbound)))
-                || (stream.transmit.is_some() && (clear(&outside.inbound) || clear(&inside.outbound)))
-        })
-    }
-
     /// The address of a phone's connection.
     pub(super) fn skinny_peer(&self, conn: ConnId) -> Option<IpAddr> {
         self.skinny.connections.get(&conn).map(|connection| connection.peer.ip())

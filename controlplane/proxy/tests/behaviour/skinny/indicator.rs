@@ -77,6 +77,65 @@ fn call_with_a_way_in_the_clear_inside_is_not_shown_as_secure() {
 }
 
 #[test]
+fn indicator_is_taken_back_when_a_way_opens_in_the_clear_later() {
+    for clear in [open(7, None), start(7, FAR, None)] {
+        for places in PLACES {
+            let mut stage = Stage::encrypted(truth());
+            assert_eq!(shown(&mut stage, places, 17, 3), 3, "nothing is open yet");
+            stage.server_sends(1, open(8, None));
+            stage.at_phone();
+            stage.nothing_more();
+            stage.server_sends(1, clear.clone());
+            assert_eq!(stage.at_phone(), info(places, 17, 1), "before the channel");
+            assert_eq!(stage.at_phone().id(), clear.id());
+            assert_eq!(stage.count(Counter::SkinnyIndicatorCleared), 1);
+            stage.server_sends(1, clear.clone());
+            assert_eq!(stage.at_phone().id(), clear.id());
+            stage.nothing_more();
+        }
+    }
+}
+
+#[test]
+fn indicator_stays_while_every_way_has_keys_and_where_nothing_is_shown_as_secure() {
+    let mut stage = Stage::encrypted(truth());
+    assert_eq!(shown(&mut stage, PLACES[0], 17, 3), 3);
+    stage.server_sends(1, open(7, theirs(1)));
+    stage.server_sends(1, start(7, FAR, theirs(2)));
+    assert_eq!(
+        (stage.at_phone().id(), stage.at_phone().id()),
+        (open(7, None).id(), start(7, FAR, None).id())
+    );
+    stage.nothing_more();
+    for last in [info(PLACES[0], 17, 1), frame(MessageId::CALL_STATE, 17, &body(16, &[(0, 2), (8, 7)]))] {
+        let mut stage = Stage::encrypted(truth());
+        assert_eq!(shown(&mut stage, PLACES[0], 17, 3), 3);
+        stage.server_sends(1, last.clone());
+        assert_eq!(stage.at_phone(), last);
+        stage.server_sends(1, open(7, None));
+        assert_eq!(stage.at_phone().id(), open(7, None).id());
+        stage.nothing_more();
+    }
+    let believing = SkinnyCalls { secure_indicator: SecureIndicator::CallManager, ..SkinnyCalls::default() };
+    let mut stage = Stage::encrypted(believing);
+    assert_eq!(shown(&mut stage, PLACES[0], 17, 3), 3);
+    stage.server_sends(1, open(7, None));
+    assert_eq!(stage.at_phone().id(), open(7, None).id());
+    stage.nothing_more();
+}
+
+#[test]
+fn phone_in_the_clear_outside_shows_no_call_as_secure_once_it_has_media() {
+    let mut stage = Stage::encrypted(truth());
+    stage.connect_as(crate::stage::PHONE_B, 2, pinhole_admin::SecurityClass::Authenticated, PRIMARY);
+    stage.register(2, crate::stage::PHONE_B);
+    stage.server_sends(2, info(PLACES[0], 17, 3));
+    assert_eq!(stage.at_phone(), info(PLACES[0], 17, 3));
+    stage.server_sends(2, open(7, theirs(1)));
+    assert_eq!(stage.at_phone(), info(PLACES[0], 17, 1));
+}
+
+#[test]
 fn phones_may_be_shown_what_the_call_manager_says_where_configured() {
     for places in PLACES {
         for said in [0, 1, 2, 3, 9] {
