@@ -116,8 +116,9 @@ impl LegFlags {
     /// the key changes. Whoever sets this vouches that no key is ordered twice.
     pub const FRESH_KEYS: u8 = 4;
     /// A plain leg whose sender is not signalled: the first one that sends RTP from the network `remote_ip` /
-    /// `latch_prefix` is the only one that is accepted, until an update says otherwise or a new offer stands behind it
-    /// ([`Command::anew`](crate::Command::anew)). Nothing is sent to it. Not with keys, nor with signalled ports.
+    /// `latch_prefix`, or from another session here, is the only one that is accepted, until an update says otherwise or
+    /// a new offer stands behind it ([`Command::anew`](crate::Command::anew)). Nothing is sent to it. Not with keys, nor
+    /// with signalled ports.
     pub const LATCH: u8 = 8;
     /// All bits that have a meaning.
     pub const ALL: u8 = Self::LEARN | Self::RTCP_MUX | Self::FRESH_KEYS | Self::LATCH;

@@ -184,7 +184,7 @@ fn latch(
     now_ns: u64,
 ) -> Result<bool, DropCause> {
     let datagram = &work.datagram;
-    if !leg.may_latch(datagram.source, work.is_rtcp()) {
+    if !leg.may_latch(datagram.source, work.is_rtcp(), work.hops > 0) {
         return Err(DropCause::WrongSource);
     }
     if leg.rtp_source.is_some() {

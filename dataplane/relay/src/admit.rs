@@ -142,7 +142,7 @@ fn check_source(work: &Work, leg: &LegContext, network: &Network) -> Result<(), 
     let spoofed = work.hops == 0 && network.is_own(*source.ip()).is_some();
     let expected = leg.orders.learn
         || leg.orders.signalled(work.is_rtcp()) == Some(source)
-        || (leg.orders.latch && leg.may_latch(source, work.is_rtcp()));
+        || (leg.orders.latch && leg.may_latch(source, work.is_rtcp(), work.hops > 0));
     let possible = source.port() != 0 && !source.ip().is_unspecified() && !never_remote(*source.ip());
     if spoofed || !expected || !possible { Err(DropCause::WrongSource) } else { Ok(()) }
 }

@@ -294,20 +294,23 @@ impl LegContext {
     }
 
     /// Whether a packet may come from there, on a leg that latches: from whom it is latched to, RTCP from the port above, or
-    /// the first from anybody in the network. It is RTP that counts, so RTCP is never first.
+    /// the first from anybody in the network, or from a session of ours (`hairpin`). It is RTP that counts, so RTCP is
+    /// never first.
     #[cold]
-    pub fn may_latch(&self, from: SocketAddrV4, rtcp: bool) -> bool {
+    pub fn may_latch(&self, from: SocketAddrV4, rtcp: bool, hairpin: bool) -> bool {
         let above = |port: u16| port.checked_add(1);
         match &self.rtp_source {
             Some(source) if rtcp && !self.orders.mux => {
                 from.ip() == source.address.ip() && Some(from.port()) == above(source.address.port())
             }
             Some(source) => from == source.address,
-            None => {
-                let other_bits = u32::from(*from.ip()) ^ self.network;
-                !rtcp && other_bits.checked_shr(32 - u32::from(self.network_bits)).unwrap_or(0) == 0
-            }
+            None => !rtcp && (hairpin || self.is_in_network(*from.ip())),
         }
+    }
+
+    fn is_in_network(&self, address: Ipv4Addr) -> bool {
+        let other_bits = u32::from(address) ^ self.network;
+        other_bits.checked_shr(32 - u32::from(self.network_bits)).unwrap_or(0) == 0
     }
 
     /// Makes room for an SSRC more in either direction, if there is none; in how many that cannot be.

@@ -189,3 +189,23 @@ fn our_own_address_on_the_wire_latches_nothing() {
     assert_eq!(forged.destination_mac, OUR_MACS[1]);
     bench.refuses(&forged, DropCause::WrongSource, Some((1, 1)));
 }
+
+#[test]
+fn session_of_ours_is_heard_like_a_sender_of_the_network_wherever_that_is() {
+    let mut bench = Bench::new();
+    let (hearing, mut hearer) = orders(latching("172.16.0.0", 12));
+    bench.open(1, hearing);
+    let (outside, mut speaker) =
+        secure(leg(OUTSIDE, 20_020, at("198.51.100.10:41000")), Suite::AesCm128HmacSha1_32, 20);
+    bench.open(2, session(outside, leg(INSIDE, 30_020, ours_inside(1))));
+    let mut says = |n| Packet::new(at("198.51.100.10:41000"), ours_outside(2), &speaker.protect(&rtp(9, n)));
+    let said = says(1);
+    let out = bench.send(&said);
+    assert_eq!((out.one().1.destination, hearer.unprotect(&out.one().1.payload)), (phone(), Some(rtp(9, 1))));
+    assert_eq!(bench.slots[1].live[1].remote_rtp, 30_020);
+    bench.refuses(&from("172.16.0.9:7000", 1), DropCause::WrongSource, Some((1, 1)));
+    // Nor is a session of ours heard where another was first.
+    bench.update(1, hearing);
+    is_heard(&mut bench, &mut hearer, &from("172.16.0.9:7000", 2));
+    bench.refuses(&says(2), DropCause::WrongSource, Some((1, 1)));
+}
