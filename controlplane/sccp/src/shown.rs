@@ -99,6 +99,7 @@ fn fields(places: &Places) -> Vec<Range<usize>> {
         places.codec,
         places.telephone_event,
         places.port_handling,
+        places.media_type,
     ];
     let words = words.into_iter().flatten().map(|at| at..at + 4);
     let address = places.address.map(|(form, at)| at..at + form.len());

@@ -170,6 +170,15 @@ proptest! {
     }
 }
 
+#[test]
+fn for_which_medium_ports_are_asked_is_shown() {
+    let mut body = [0; 24];
+    body[20] = 2;
+    let frame = Frame::new(MessageId::PORT_REQUEST, 19, &body).unwrap();
+    assert!(sccp::fields(&frame).contains(&("media type".to_owned(), "2".to_owned())));
+    assert!(frame.showable().iter().any(|shown| shown.contains(&20)));
+}
+
 /// Messages with keys: id, where the block begins, header version. At 16 both generations are possible.
 fn keyed() -> impl Strategy<Value = (u32, usize, u32)> {
     let rows = vec![(0x105, 28, 28), (0x8A, 44, 60), (0x131, 108, 108), (0x132, 112, 128)];

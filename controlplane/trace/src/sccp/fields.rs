@@ -61,6 +61,7 @@ fn channel(frame: &Frame, fields: &mut Fields) {
     }
     fields.put("RTCP port", channel.rtcp_port());
     fields.debug("family", channel.family());
+    fields.put("media type", channel.media_type().map(|kind| kind.0));
     fields.put("codec", channel.codec());
     fields.put("packet (ms)", channel.packet_ms());
     fields.put("telephone event", channel.telephone_event());
