@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -63,6 +64,11 @@ impl Stage {
 
     /// Fetches a file with a packaged client; `None` if it is refused as not found.
     fn get(&self, name: &str) -> Option<Vec<u8>> {
+        self.get_from("127.0.0.1", name)
+    }
+
+    /// From this address.
+    fn get_from(&self, address: &str, name: &str) -> Option<Vec<u8>> {
         let to = self.downloads.path().join("file");
         let output = Command::new("curl")
             .args([
@@ -71,6 +77,8 @@ impl Stage {
                 "--max-time",
                 "30",
                 "--path-as-is",
+                "--interface",
+                address,
                 "-o",
                 to.to_str().unwrap(),
             ])
@@ -82,6 +90,19 @@ impl Stage {
             Some(68) => None,
             other => panic!("curl ends with {other:?}: {}", String::from_utf8_lossy(&output.stderr)),
         }
+    }
+
+    /// Asks for a file, by a socket that answers nothing by itself.
+    fn ask_for(&self, name: &str, options: &[u8]) -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let request = [b"\0\x01", name.as_bytes(), b"\0octet\0", options].concat();
+        socket.send_to(&request, ("127.0.0.1", self.port)).unwrap();
+        socket
+    }
+
+    /// What happened to the phone that counts as this failure.
+    fn has_met(&self, failure: &str) -> bool {
+        self.show()["timeline"].as_array().unwrap().iter().any(|moment| moment["failure"] == failure)
     }
 
     fn allow(&self, device: &str) {
@@ -274,4 +295,45 @@ fn enrolment_lets_as_many_phones_come_as_were_expected() {
     let before = stage.failures("not_allowed");
     assert_eq!(stage.get(&format!("CTL{DEVICE}.tlv")), None);
     assert_eq!(stage.failures("not_allowed"), before + 1);
+}
+
+#[test]
+fn a_phone_that_refuses_a_file_or_falls_silent_is_told_from_one_that_has_it() {
+    let stage = Stage::start("");
+    stage.create_keys();
+    stage.allow(DEVICE);
+    let list = format!("CTL{DEVICE}.tlv");
+    let phone = stage.ask_for(&list, b"");
+    let mut first = [0; 600];
+    let (_, from) = phone.recv_from(&mut first).unwrap();
+    assert_eq!(first[..4], [0, 3, 0, 1], "the first block");
+    phone.send_to(b"\0\x05\0\0Trust list is not of the list before\0", from).unwrap();
+    common::eventually(|| stage.failures("tftp_authentication") == 1, "the phone's refusal");
+    assert!(stage.has_met("tftp_authentication"));
+
+    assert!(stage.get(&list).is_some());
+    let every_second = b"timeout\x001\0";
+    let silent =
+        [stage.ask_for(&list, every_second), stage.ask_for(&format!("{DEVICE}.cnf.xml.sgn"), every_second)];
+    for failure in ["trust_list_undelivered", "phone_silent"] {
+        common::eventually(|| stage.failures(failure) == 1, failure);
+        assert!(stage.has_met(failure));
+    }
+    assert_eq!(stage.failures("tftp_authentication"), 1);
+    drop(silent);
+}
+
+#[test]
+fn ten_times_the_rate_from_one_address_is_counted_and_leaves_others_served() {
+    let stage = Stage::start("");
+    stage.create_keys();
+    stage.allow(DEVICE);
+    let list = format!("CTL{DEVICE}.tlv");
+    // 10 a second, and 100 at once, is what an address may ask for.
+    let mut flood = Vec::new();
+    for _ in 0..10 {
+        flood.extend((0..100).map(|_| stage.ask_for("nothing", b"")));
+        assert!(stage.get_from("127.0.0.2", &list).is_some());
+    }
+    assert!(stage.failures("rate_limited") > 500);
 }
