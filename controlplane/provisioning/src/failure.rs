@@ -88,7 +88,7 @@ failures! {
     ConfigurationUnmapped = "configuration_unmapped": "No call manager of the configuration has an outside address.", "Add it: [[cluster.rewrite.call_manager]]; the log has its name.";
     ConfigurationNoCallManager = "configuration_no_call_manager": "The configuration names no call manager at all.", "Look at the phone's device pool on the call manager.";
     ConfigurationEncrypted = "configuration_encrypted": "The call manager gives this configuration only encrypted, so it cannot be rewritten.", "Turn TFTP encryption off in the phone's security profile; we encrypt outside.";
-    ConfigurationDns = "configuration_dns": "A name of an upstream server cannot be resolved.", "Look at the name in the configuration, and at the resolver of this machine.";
+    ConfigurationDns = "configuration_dns": "The configuration gives its call managers by host name, and none of these names has an outside address. No name is resolved here.", "Add it: [[cluster.rewrite.call_manager]], its inside as the configuration writes the name; the log has it.";
     FileParse = "file_parse": "A file other than a configuration is not what its name says, or too large.", "Look at the file on the call manager.";
     SigningFailed = "signing_failed": "A file could not be signed or encrypted.", "Look at the authority: pinholectl trust show. The log has the error.";
     TrustListUnavailable = "trust_list_unavailable": "The phone cannot have its trust list, since none is made.", "Create the authority (pinholectl trust create), or import the SAST's key that is in escrow (pinholectl trust show).";
@@ -115,8 +115,8 @@ failures! {
     CertificateInvalid = "certificate_invalid": "A certificate that cannot be used: its form or its signature.", "The log says what is wrong with it.";
     KeyNotHeld = "key_not_held": "Who showed a certificate has not proven to hold its key.", "Somebody tries to be another phone, or the phone is broken.";
     RegistrationFailed = "registration_failed": "The phone is authenticated but does not register.", "Look at the call manager's answer: pinholectl events.";
-    MediaAddress = "media_address": "The media address of the appliance is not reached.", "Look at the data-plane port's address and at the routes to it.";
-    NoAudio = "no_audio": "A call without packets from one side or both.", "pinholectl calls shows which side; look at routes and translation there.";
+    MediaAddress = "media_address": "A call in which nothing came to the media addresses of the appliance, from neither side.", "Look at the data-plane ports' media_address, at the routes to them, and at firewalls before them: pinholectl counters dataplane, pinholectl workers.";
+    NoAudio = "no_audio": "A call without packets from one side.", "pinholectl phone show SEP... says from which; look at routes and translation there.";
 
     // Reported by enrolment and trust verification.
     EnrolmentMalformed = "enrolment_malformed": "What came to the port of enrolment or trust verification is not what is spoken there.", "Nothing, if it comes from a scanner; else report the phone's model and firmware. The log says what was wrong.";

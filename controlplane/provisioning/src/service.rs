@@ -471,9 +471,16 @@ fn failure_of(error: &RewriteError) -> Failure {
     match error {
         RewriteError::Xml(_) => Failure::ConfigurationParse,
         RewriteError::NoCallManager => Failure::ConfigurationNoCallManager,
+        RewriteError::UnmappedCallManagers(names) if names.iter().all(|name| is_host_name(name)) => {
+            Failure::ConfigurationDns
+        }
         RewriteError::UnmappedCallManagers(_) => Failure::ConfigurationUnmapped,
         RewriteError::Encrypted => Failure::ConfigurationEncrypted,
     }
+}
+
+fn is_host_name(name: &str) -> bool {
+    !name.is_empty() && name.parse::<IpAddr>().is_err()
 }
 
 /// A refusal, and whether it still has to be counted.

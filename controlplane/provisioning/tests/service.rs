@@ -326,6 +326,15 @@ fn upload_of_a_trust_list_is_refused_and_changes_nothing() {
     assert_eq!(bench.phones.device_at(source(6), now()), None);
 }
 
+/// A configuration with these call managers.
+fn of_call_managers(names: &[&str]) -> Vec<u8> {
+    let member = |name: &&str| {
+        format!("<member><callManager><processNodeName>{name}</processNodeName></callManager></member>")
+    };
+    let members: String = names.iter().map(member).collect();
+    format!("<device><callManagerGroup><members>{members}</members></callManagerGroup></device>").into()
+}
+
 #[test]
 fn configuration_that_cannot_be_given_has_its_own_failure() {
     let bench = Bench::default().with_trust_list();
@@ -334,10 +343,8 @@ fn configuration_that_cannot_be_given_has_its_own_failure() {
         (&b"<device>"[..], Failure::ConfigurationParse),
         (b"<device/>", Failure::ConfigurationNoCallManager),
         (b"<device><fullConfig>false</fullConfig></device>", Failure::ConfigurationEncrypted),
-        (
-            b"<device><callManagerGroup><members><member/></members></callManagerGroup></device>",
-            Failure::ConfigurationUnmapped,
-        ),
+        (&of_call_managers(&["cucm.example", "10.9.9.9"]), Failure::ConfigurationUnmapped),
+        (&of_call_managers(&["cucm", "cucm.example"]), Failure::ConfigurationDns),
     ] {
         assert_eq!(bench.service.configuration(&task, fetched, now()).unwrap_err(), failure);
         assert_eq!(bench.counters.failures(failure), 1);

@@ -147,6 +147,27 @@ pub enum Input {
     Tick,
 }
 
+/// From where no audio has come in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// The phone.
+    Phone,
+    /// Whoever it talks with.
+    FarEnd,
+    /// Neither end: nothing has come to our media addresses.
+    Both,
+}
+
+impl std::fmt::Display for Silence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Phone => "the phone",
+            Self::FarEnd => "the far end",
+            Self::Both => "the phone and the far end",
+        })
+    }
+}
+
 /// Everything a proxy asks the process to do. In order.
 #[derive(Debug)]
 pub enum Output {
@@ -185,7 +206,7 @@ pub enum Output {
         /// The connection.
         conn: ConnId,
         /// From where none has come.
-        from: &'static str,
+        from: Silence,
     },
     /// Close a phone's connection once what was sent before is out. No [`Input::PhoneClosed`] is needed.
     ClosePhone {

@@ -43,7 +43,7 @@ pub use config::{
 };
 pub use counters::{Counter, Counters};
 pub use identity::{BadDeviceName, DEVICE_NAME_MAX, DeviceName, DeviceNameRule, Identity};
-pub use io::{ConnId, Input, Output, Random, Route, Source, UpstreamId};
+pub use io::{ConnId, Input, Output, Random, Route, Silence, Source, UpstreamId};
 pub use messages::Messages;
 pub use proxy::Proxy;
 pub use skinny::{SkinnyInput, SkinnyOutput};

@@ -7,6 +7,7 @@ use pinhole_flow::{Command, CommandKind, Event, EventKind, Leg, MasterKey, Mki, 
 
 use crate::config::ProxyConfig;
 use crate::dialogs::SetId;
+use crate::io::Silence;
 use crate::ports::PortAllocator;
 use crate::skinny::StreamId;
 use crate::slots::SlotAllocator;
@@ -221,12 +222,12 @@ impl MediaSessions {
     }
 
     /// From where nothing has come, though it was long enough; `None`: from either side something has.
-    pub(crate) fn silent(&self, slot: u32) -> Option<&'static str> {
+    pub(crate) fn silent(&self, slot: u32) -> Option<Silence> {
         let session = self.by_slot.get(&slot).filter(|session| session.reports >= SILENT_REPORTS)?;
         match session.packets? {
-            [0, 0] => Some("the phone and the far end"),
-            [0, _] => Some("the phone"),
-            [_, 0] => Some("the far end"),
+            [0, 0] => Some(Silence::Both),
+            [0, _] => Some(Silence::Phone),
+            [_, 0] => Some(Silence::FarEnd),
             _ => None,
         }
     }

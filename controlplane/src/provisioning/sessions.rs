@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use pinhole_devices::{self as devices, Refusal, Verified};
 use pinhole_provisioning::phones::{BadCertificateId, CertificateId, Connections, SessionId};
 use pinhole_provisioning::{Device, Failure, SecurityClass};
+use pinhole_proxy::Silence;
 
 use super::{OfCluster, Office};
 use crate::tls::{self, Pinned};
@@ -158,9 +159,13 @@ impl Session {
     }
 
     /// A call has ended in which nothing came from there.
-    pub fn no_audio(&self, from: &str) {
+    pub fn no_audio(&self, from: Silence) {
         let (subject, now) = (format!("no audio from {from}"), SystemTime::now());
-        self.office.phones.failed(self.device, self.source, &subject, Failure::NoAudio, now);
+        let failure = match from {
+            Silence::Phone | Silence::FarEnd => Failure::NoAudio,
+            Silence::Both => Failure::MediaAddress,
+        };
+        self.office.phones.failed(self.device, self.source, &subject, failure, now);
     }
 
     /// The phone has sent something.

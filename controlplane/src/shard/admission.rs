@@ -7,7 +7,7 @@ use pinhole_admin::{Event, EventKind};
 use pinhole_devices::{Refusal as Untrusted, Verified};
 use pinhole_provisioning::Failure;
 use pinhole_provisioning::phones::Connections;
-use pinhole_proxy::DeviceName;
+use pinhole_proxy::{DeviceName, Silence};
 
 use super::Shard;
 use super::connection::{Place, Stage};
@@ -103,7 +103,7 @@ impl Shard {
     }
 
     /// A call of a phone ended in which nothing was heard from somewhere.
-    pub(super) fn phone_not_heard(&self, conn: u64, from: &str) {
+    pub(super) fn phone_not_heard(&self, conn: u64, from: Silence) {
         if let Some(session) = self.phones.get(&conn).and_then(|phone| phone.session.as_ref()) {
             session.no_audio(from);
         }

@@ -259,7 +259,11 @@ def test_a_phone_is_of_another_class_when_it_comes_again(office, unboxed, lab, p
         second.close()
 
 
-def test_a_call_in_which_nothing_came_from_the_phone_is_in_its_time_line(office, unboxed, lab, phones):
+@pytest.mark.parametrize(("far_end_speaks", "failure", "silent"), [
+    (True, "no_audio", "no audio from the phone"),
+    (False, "media_address", "no audio from the phone and the far end"),
+])
+def test_a_call_in_which_nothing_came_is_in_the_phones_time_line(office, unboxed, lab, phones, far_end_speaks, failure, silent):
     office.ctl("phone", "allow", DEVICE)
     phone = unboxed(way="http")
     phone.fetch_trust_list()
@@ -268,13 +272,13 @@ def test_a_call_in_which_nothing_came_from_the_phone_is_in_its_time_line(office,
     try:
         mute.register()
         mine, theirs = mute.call(phones.inside())
-        theirs.stream.start()
+        if far_end_speaks:
+            theirs.stream.start()
         time.sleep(8)
         hang_up(mine, theirs)
-        eventually(lambda: office.counter("provisioning", "no_audio") == 1, what="the failure")
+        eventually(lambda: office.counter("provisioning", failure) == 1, what="the failure")
         (shown,) = office.ctl("phone", "show", DEVICE)
-        silent = [moment["subject"] for moment in shown["timeline"] if moment.get("failure") == "no_audio"]
-        assert silent == ["no audio from the phone"]
+        assert [moment["subject"] for moment in shown["timeline"] if moment.get("failure") == failure] == [silent]
     finally:
         mute.close()
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pinhole_admin::EventKind;
 use pinhole_flow::{CommandKind, EventKind as MediaEventKind, Refusal};
-use pinhole_proxy::{ConnId, Counter, Input};
+use pinhole_proxy::{ConnId, Counter, Input, Silence};
 use pinhole_sip::Message;
 
 use crate::stage::*;
@@ -121,9 +121,7 @@ fn ended_call(seconds: u32, packets: [u64; 2], held: bool) -> Stage {
 
 #[test]
 fn call_in_which_somebody_was_not_heard_is_told_of() {
-    for (packets, from) in
-        [([0, 9], "the phone"), ([9, 0], "the far end"), ([0, 0], "the phone and the far end")]
-    {
+    for (packets, from) in [([0, 9], Silence::Phone), ([9, 0], Silence::FarEnd), ([0, 0], Silence::Both)] {
         let stage = ended_call(6, packets, false);
         assert_eq!(stage.silent, [(ConnId(1), from)]);
         assert_eq!(stage.count(Counter::CallsSilent), 1);

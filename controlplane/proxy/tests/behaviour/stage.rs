@@ -9,7 +9,7 @@ use pinhole_flow::steering::{worker_of, worker_of_slot};
 use pinhole_flow::{Command, CommandKind, Event, EventKind as MediaEventKind, Suite};
 use pinhole_proxy::{
     ClusterConfig, ConnId, Counter, DeviceName, Identity, Input, Limits, MediaPort, Output, Outside, Proxy,
-    ProxyConfig, Random, Route, SkinnyCalls, Source, Timers, Transport, UpstreamId,
+    ProxyConfig, Random, Route, Silence, SkinnyCalls, Source, Timers, Transport, UpstreamId,
 };
 use pinhole_sip::{Message, name};
 
@@ -86,7 +86,7 @@ pub struct Stage {
     /// What the process was told of registrations: 200, or the code of a refusal.
     pub registrations: Vec<(ConnId, u16)>,
     /// In which calls' connections no audio came, and from where.
-    pub silent: Vec<(ConnId, &'static str)>,
+    pub silent: Vec<(ConnId, Silence)>,
     /// Whether the data plane acknowledges commands at once.
     pub acknowledges: bool,
     /// Workers of the data plane, and their slots together.

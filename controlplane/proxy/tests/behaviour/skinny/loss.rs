@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use pinhole_flow::CommandKind;
-use pinhole_proxy::{ConnId, Counter, Input, SkinnyInput};
+use pinhole_proxy::{ConnId, Counter, Input, Silence, SkinnyInput};
 use pinhole_sccp::{MediaStatus, MessageId};
 
 use super::stage::*;
@@ -20,7 +20,7 @@ pub fn phone_talks(stage: &mut Stage, packets: u64) {
 
 #[test]
 fn call_in_which_somebody_was_not_heard_is_told_of() {
-    for (packets, silent) in [([0, 9], &["the phone"][..]), ([9, 0], &["the far end"]), ([9, 9], &[])] {
+    for (packets, silent) in [([0, 9], &[Silence::Phone][..]), ([9, 0], &[Silence::FarEnd]), ([9, 9], &[])] {
         let mut stage = Stage::registered();
         stage.talk(1, 7);
         let (slot, generation) = stage.proxy.sessions()[0];

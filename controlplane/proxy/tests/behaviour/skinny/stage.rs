@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use pinhole_admin::SecurityClass;
 use pinhole_flow::{Command, CommandKind, EventKind as MediaEventKind, MasterKey, Suite};
 use pinhole_proxy::{
-    ConnId, Counter, DeviceName, Input, Output, Proxy, ProxyConfig, SkinnyCalls, SkinnyInput, SkinnyOutput,
-    SkinnyServer,
+    ConnId, Counter, DeviceName, Input, Output, Proxy, ProxyConfig, Silence, SkinnyCalls, SkinnyInput,
+    SkinnyOutput, SkinnyServer,
 };
 use pinhole_sccp::{Encryption, Frame, KeyBlock, Media, MessageId};
 
@@ -48,7 +48,7 @@ pub struct Stage {
     pub registrations: Vec<ConnId>,
     pub rejections: Vec<(ConnId, String)>,
     /// From where no audio came in calls.
-    pub silent: Vec<&'static str>,
+    pub silent: Vec<Silence>,
     pub commands: Vec<Command>,
     pub events: Vec<pinhole_admin::Event>,
     pub notes: BTreeMap<u32, Vec<u8>>,
