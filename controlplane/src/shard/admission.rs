@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use pinhole_admin::{Event, EventKind};
+use pinhole_admin::{Event, EventKind, SecurityClass};
 use pinhole_devices::{Refusal as Untrusted, Verified};
 use pinhole_provisioning::Failure;
 use pinhole_provisioning::phones::Connections;
 use pinhole_proxy::{DeviceName, Silence};
 
 use super::Shard;
-use super::connection::{Place, Stage};
+use super::connection::{Phone, Place, Stage};
 use super::mailbox::ToShard;
 use crate::counters::Counter;
 use crate::provisioning::Session;
@@ -27,13 +27,7 @@ impl Shard {
             return self.refused(peer, &Refusal::NoCertificate);
         };
         if !phone.tls.is_encrypted() && !self.may_go_unencrypted(device.as_str()) {
-            self.counters.count(Counter::NullCipher);
-            phone.close();
-            let text = format!(
-                "{peer} refused: {} hides nothing, and the device's class is not authenticated (pinholectl phone allow)",
-                phone.tls.description()
-            );
-            return self.emit(Event::new(EventKind::PhoneRefused, text).device(device.as_str()));
+            return self.hides_nothing(&mut phone, &device);
         }
         let limit = self.shared.config.limits.connections;
         let Some(place) = Place::take(&self.shared.connections, u64::from(limit)) else {
@@ -55,6 +49,11 @@ impl Shard {
                 let text = format!("{peer} refused with the certificate {id}: {meaning} {remedy}");
                 return self.emit(Event::new(EventKind::PhoneRefused, text).device(device.as_str()));
             }
+        }
+        // An operator may have changed the class since it was asked for above.
+        let class = phone.session.as_ref().map(Session::class);
+        if !phone.tls.is_encrypted() && class != Some(SecurityClass::Authenticated) {
+            return self.hides_nothing(&mut phone, &device);
         }
         for (is_so, counter) in [
             (identity.is_expired, Counter::ExpiredAccepted),
@@ -78,6 +77,18 @@ impl Shard {
         if let Some(mailbox) = self.shared.shards.get().and_then(|shards| shards.get(home as usize)) {
             mailbox.send(ToShard::Phone(Box::new(phone)));
         }
+    }
+
+    /// Refuses a phone whose TLS does not encrypt.
+    fn hides_nothing(&mut self, phone: &mut Phone, device: &DeviceName) {
+        self.counters.count(Counter::NullCipher);
+        phone.close();
+        let text = format!(
+            "{} refused: {} hides nothing, and the device's class is not authenticated (pinholectl phone allow)",
+            phone.peer,
+            phone.tls.description()
+        );
+        self.emit(Event::new(EventKind::PhoneRefused, text).device(device.as_str()));
     }
 
     /// Tells the secure-phone database that a phone has sent something; `false`: its session is over, and its
