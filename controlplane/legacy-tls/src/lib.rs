@@ -16,6 +16,6 @@ mod message;
 
 pub use channel::{Channel, ChannelError, FILES_MAX};
 pub use message::{
-    BadMessage, Cause, CipherSuite, Handover, Limits, MESSAGE_MAX, Refusals, Report, Settings, TEXT_MAX,
-    Version,
+    BadMessage, CERTIFICATES_MAX, Cause, CipherSuite, Handover, Limits, MESSAGE_MAX, Refusals, Report,
+    Settings, TEXT_MAX, Version,
 };

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 pub const MESSAGE_MAX: usize = 128 << 10;
 /// The longest text in bytes.
 pub const TEXT_MAX: usize = 200;
-/// More certificates than any phone shows; the verifier refuses more than ten.
-const CERTIFICATES_MAX: usize = 32;
+/// More certificates than any phone shows; the verifier refuses more than ten. Who shows more is not handed over.
+pub const CERTIFICATES_MAX: usize = 32;
 
 /// TLS versions that the process speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

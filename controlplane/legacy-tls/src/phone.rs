@@ -6,7 +6,7 @@ use std::net::{IpAddr, Shutdown, SocketAddr};
 
 use mio::net::{TcpStream, UnixStream};
 use openssl::ssl::{self, ErrorCode, SslStream};
-use pinhole_legacy_tls::{Cause, CipherSuite, Handover, Report, Version};
+use pinhole_legacy_tls::{CERTIFICATES_MAX, Cause, CipherSuite, Handover, Report, Version};
 use zeroize::Zeroizing;
 
 /// Times that something is moved before others have their turn.
@@ -78,7 +78,8 @@ impl Phone {
         }
     }
 
-    /// What the control plane is told after the handshake. `None`: nothing that was asked for was agreed on.
+    /// What the control plane is told after the handshake. `None`: nothing that was asked for was agreed on, or too many
+    /// certificates were shown.
     pub fn handover(&self) -> Option<Handover> {
         let ssl = self.tls.ssl();
         let version = match ssl.version2()? {
@@ -92,7 +93,11 @@ impl Phone {
         // A server's list is without the phone's own.
         let above = ssl.peer_cert_chain().into_iter().flatten();
         let above = above.map(|certificate| certificate.to_der()).collect::<Result<Vec<_>, _>>().ok()?;
-        let chain = [own].into_iter().chain(above).collect();
+        let chain: Vec<_> = [own].into_iter().chain(above).collect();
+        // The control plane takes no report of more, and no process that gives one.
+        if chain.len() > CERTIFICATES_MAX {
+            return None;
+        }
         Some(Handover { listener: self.listener, peer: self.peer, version, suite, chain })
     }
 

@@ -12,7 +12,9 @@ use mio::net::{TcpListener, TcpStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use openssl::ssl::{Ssl, SslContext, SslStream};
-use pinhole_legacy_tls::{Cause, Channel, ChannelError, FILES_MAX, Limits, MESSAGE_MAX, Report, Settings};
+use pinhole_legacy_tls::{
+    Cause, Channel, ChannelError, FILES_MAX, Handover, Limits, MESSAGE_MAX, Report, Settings,
+};
 use pinhole_rates::{Rate, Rates, Sources, Turn, Turns};
 use socket2::{SockRef, TcpKeepalive};
 use zeroize::Zeroizing;
@@ -38,6 +40,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const CHUNK: usize = 16_384;
 /// Bytes that the kernel keeps of a clear stream, each way; it takes twice that.
 const CLEAR_BUFFER: usize = 32_768;
+/// Why a phone cannot be handed over.
+const UNTOLD: &str = "too many certificates, or what was agreed on is not what was offered";
 /// How soon what was held back is told.
 const SOON: Duration = Duration::from_millis(100);
 
@@ -312,9 +316,12 @@ impl Process {
         match phone.go_on(&mut self.scratch) {
             Moved::Waits => {}
             Moved::More => self.again.push(id),
-            Moved::Shaken => match self.hand_over(id) {
-                Ok(()) => self.shaken(id),
-                Err(error) => self.failed(id, Cause::Resources, Report::text(&error.to_string()), now),
+            Moved::Shaken => match phone.handover() {
+                None => self.failed(id, Cause::Protocol, UNTOLD.into(), now),
+                Some(handover) => match self.hand_over(id, handover) {
+                    Ok(()) => self.shaken(id),
+                    Err(error) => self.failed(id, Cause::Resources, Report::text(&error.to_string()), now),
+                },
             },
             Moved::Ended => self.linger(id, now),
             Moved::Gone => self.forget(id),
@@ -331,9 +338,8 @@ impl Process {
     }
 
     /// Gives the control plane one end of a phone's clear stream.
-    fn hand_over(&mut self, id: usize) -> anyhow::Result<()> {
+    fn hand_over(&mut self, id: usize, handover: Handover) -> anyhow::Result<()> {
         let phone = self.phones.get_mut(&id).context("it has gone")?;
-        let handover = phone.handover().context("it has agreed on what was not offered")?;
         let (ours, theirs) = UnixStream::pair()?;
         for end in [&ours, &theirs] {
             end.set_nonblocking(true)?;

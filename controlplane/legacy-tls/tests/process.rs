@@ -17,8 +17,8 @@ use openssl::rsa::Rsa;
 use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode, SslVersion};
 use openssl::x509::{X509, X509Name};
 use pinhole_legacy_tls::{
-    Cause, Channel, ChannelError, CipherSuite, Handover, Limits, MESSAGE_MAX, Refusals, Report, Settings,
-    Version,
+    CERTIFICATES_MAX, Cause, Channel, ChannelError, CipherSuite, Handover, Limits, MESSAGE_MAX, Refusals,
+    Report, Settings, Version,
 };
 
 const LIMITS: Limits = Limits {
@@ -126,6 +126,17 @@ impl Running {
         newest: SslVersion,
         shown: Option<&Certified>,
     ) -> Option<SslStream<TcpStream>> {
+        self.connect_with(suite, newest, shown, 0)
+    }
+
+    /// With its certificate again so many times after it.
+    fn connect_with(
+        &self,
+        suite: &str,
+        newest: SslVersion,
+        shown: Option<&Certified>,
+        again: usize,
+    ) -> Option<SslStream<TcpStream>> {
         let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
         connector.set_security_level(0);
         connector.set_min_proto_version(Some(SslVersion::TLS1)).unwrap();
@@ -135,6 +146,9 @@ impl Running {
         if let Some(Certified { certificate, key }) = shown {
             connector.set_certificate(certificate).unwrap();
             connector.set_private_key(key).unwrap();
+            for _ in 0..again {
+                connector.add_extra_chain_cert(certificate.clone()).unwrap();
+            }
         }
         let socket = TcpStream::connect(self.listen).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -175,6 +189,20 @@ fn old_phone_is_handed_over_with_what_it_has_shown() {
         phone.read_exact(&mut said[..3]).unwrap();
         assert_eq!(&said, b"200ISTER");
     }
+}
+
+#[test]
+fn phone_that_shows_more_certificates_than_can_be_told_is_refused_and_takes_nobody_with_it() {
+    let running = Running::start(&CipherSuite::ALL);
+    let shown = certified("SEP0010DB000001");
+    let most = running.connect_with("AES128-SHA", SslVersion::TLS1, Some(&shown), CERTIFICATES_MAX - 1);
+    assert_eq!(running.handed_over().0.chain.len(), CERTIFICATES_MAX);
+    let _more = running.connect_with("AES128-SHA", SslVersion::TLS1, Some(&shown), CERTIFICATES_MAX);
+    // A report that held them could not be read, and would be the end of the process.
+    let refusals = running.refused();
+    assert_eq!(refusals.cause, Cause::Protocol);
+    assert!(refusals.text.contains("too many certificates"), "{}", refusals.text);
+    drop(most);
 }
 
 #[test]
