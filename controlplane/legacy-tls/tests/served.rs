@@ -58,17 +58,22 @@ impl Site {
 
     /// With the classes of two devices in the database of phones.
     fn start_with_classes(lines: &str) -> Self {
+        Self::start_with_classes_of(lines, "^SEP")
+    }
+
+    /// The same where other devices than theirs may be the cluster's.
+    fn start_with_classes_of(lines: &str, devices: &str) -> Self {
+        let cluster = format!(
+            "devices = \"{devices}\"\nauthenticated_devices = \"allow\"\ntftp_server = \"127.0.0.1:9\"\n[[cluster.rewrite.call_manager]]\n\
+             inside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\n"
+        );
         let changes = [
             (
                 "[[cluster]]\n",
                 "[provisioning]\ndirectory = \"/etc/pinhole/provisioning\"\n[provisioning.tftp]\nsingle_port = true\n\
                  listen = \"127.0.0.1:0\"\n[provisioning.phones]\ntrust_list_first = false\n[[cluster]]\n",
             ),
-            (
-                "devices = \"^SEP\"\n",
-                "devices = \"^SEP\"\nauthenticated_devices = \"allow\"\ntftp_server = \"127.0.0.1:9\"\n[[cluster.rewrite.call_manager]]\n\
-                 inside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\n",
-            ),
+            ("devices = \"^SEP\"\n", cluster.as_str()),
             ("127.0.0.1:0", &free_address().to_string()),
         ];
         Self::start_changed(lines, &changes, |file| {
@@ -207,6 +212,16 @@ fn null_cipher_is_for_devices_of_class_authenticated() {
     assert!(site.old_phone(OTHER).is_served());
     assert!(phone.is_served());
     assert!(!site.connect(site.appliance.listen, "NULL-SHA", None).is_served());
+}
+
+#[test]
+fn null_cipher_is_refused_where_no_cluster_allows_the_class() {
+    // What the database still says of a device that has left the cluster does not count.
+    let site = Site::start_with_classes_of("null_cipher = true", "^SEP00FF");
+    assert!(
+        !site.connect(site.sip, "NULL-SHA", Some(&site.appliance.authority.sign_rsa(DEVICE))).is_served()
+    );
+    site.appliance.wait_for("legacy_tls", "refused_null_cipher", 1);
 }
 
 #[test]

@@ -93,9 +93,12 @@ impl Office {
         self.clusters.iter().find(|cluster| cluster.devices.is_match(device))
     }
 
-    /// The security class of a device that is known.
-    pub fn class(&self, device: &str) -> Option<SecurityClass> {
-        self.phones.class(device.parse().ok()?)
+    /// Whether a device is of the class *authenticated*, and its cluster allows that and has its phones fetch from us: of all
+    /// others, nothing may be in the clear outside.
+    pub fn is_authenticated(&self, device: &str) -> bool {
+        let allows = |cluster: &OfCluster| cluster.has_files && cluster.authenticated;
+        let class = device.parse().ok().and_then(|device| self.phones.class(device));
+        self.cluster_of(device).is_some_and(allows) && class == Some(SecurityClass::Authenticated)
     }
 
     /// Whether a certificate is pinned for a device.

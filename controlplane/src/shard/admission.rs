@@ -26,7 +26,9 @@ impl Shard {
         let Some((device, identity)) = phone.tls.take_identity().and_then(named) else {
             return self.refused(peer, &Refusal::NoCertificate);
         };
-        if !phone.tls.is_encrypted() && !self.may_go_unencrypted(device.as_str()) {
+        let office = self.shared.office.as_ref();
+        let is_authenticated = || office.is_some_and(|office| office.is_authenticated(device.as_str()));
+        if !phone.tls.is_encrypted() && !is_authenticated() {
             return self.hides_nothing(&mut phone, &device);
         }
         let limit = self.shared.config.limits.connections;
@@ -38,7 +40,6 @@ impl Shard {
         };
         // An SCCP phone holds a connection to each of its call managers; of SIP, the proxy serves the newest.
         let connections = if phone.speech.is_skinny() { Connections::Several } else { Connections::One };
-        let office = self.shared.office.as_ref();
         let admitted = office.map_or(Ok(None), |office| office.admit(&identity, connections, peer));
         match admitted {
             Ok(session) => phone.session = session,

@@ -6,7 +6,6 @@ use std::time::{Instant, SystemTime};
 use pinhole_admin::{Event, EventKind};
 use pinhole_devices::Verified;
 use pinhole_legacy_tls::{Cause, Handover, Refusals};
-use pinhole_provisioning::SecurityClass;
 
 use super::Shard;
 use super::connection::{Phone, Place, Speech};
@@ -61,12 +60,6 @@ impl Shard {
             return Err(Refusal::NoCertificate);
         }
         Ok(trust.judge(&chain, SystemTime::now())?)
-    }
-
-    /// Whether what a device says may go unencrypted: only what is of class authenticated may.
-    pub(super) fn may_go_unencrypted(&self, device: &str) -> bool {
-        let class = self.shared.office.as_ref().and_then(|office| office.class(device));
-        class == Some(SecurityClass::Authenticated)
     }
 
     /// Counts connections that `pinhole-legacy-tls` has refused, and says why.
