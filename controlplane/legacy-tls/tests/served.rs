@@ -271,6 +271,28 @@ fn when_the_process_is_killed_only_its_phones_drop_and_it_is_started_again() {
 }
 
 #[test]
+fn process_that_closes_its_channel_and_stays_is_ended_and_holds_up_nobody() {
+    let files = tempfile::tempdir().unwrap();
+    let program = files.path().join("stays");
+    std::fs::write(&program, "#!/bin/sh\nexec sleep 1000 0<&-\n").unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let ours = Authority::new("ours").sign_rsa("pinhole.example");
+    let [certificate, key] = ["old.crt", "old.key"].map(|name| files.path().join(name));
+    std::fs::write(&certificate, ours.certificate.pem()).unwrap();
+    std::fs::write(&key, ours.key.serialize_pem()).unwrap();
+    let section = format!(
+        "[legacy_tls]\nlisten = \"{}\"\ncertificate = {certificate:?}\nkey = {key:?}\nprogram = {program:?}\n[limits]\n",
+        free_address()
+    );
+    let appliance = Appliance::start_prepared(&[("[limits]\n", section.as_str())], |_| ());
+    appliance.wait_for("legacy_tls", "ended", 1);
+    let told = |event: &pinhole_admin::Event| event.text.contains("closed its channel");
+    assert!(appliance.events().iter().any(told));
+    appliance.wait_for("legacy_tls", "started", 2);
+    drop(appliance);
+}
+
+#[test]
 fn renewed_certificates_and_trust_hold_for_connections_to_come() {
     let site = Site::start("");
     let mut before = site.old_phone(DEVICE);

@@ -20,6 +20,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 const STEADY: Duration = Duration::from_secs(60);
 /// How often the end of our own process, and other settings, are looked for.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long it may take to end by itself.
+const STEP_DOWN: Duration = Duration::from_secs(1);
 /// More refusals than the process tells of.
 const REFUSALS: Rate = Rate { per_second: 1000, burst: 1000 };
 
@@ -27,6 +29,21 @@ const REFUSALS: Rate = Rate { per_second: 1000, burst: 1000 };
 struct Running {
     child: Child,
     channel: Channel,
+}
+
+impl Running {
+    /// How it ended, once it says nothing more. It is not waited for for long: it may be in somebody else's hands.
+    fn end(&mut self) -> String {
+        let until = Instant::now() + STEP_DOWN;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return status.to_string(),
+                Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(10)),
+                Ok(None) => return "it has closed its channel".into(),
+                Err(error) => return error.to_string(),
+            }
+        }
+    }
 }
 
 impl Drop for Running {
@@ -103,12 +120,7 @@ impl Legacy {
             let (length, files) = match running.channel.receive(&mut buffer) {
                 Ok(received) => received,
                 Err(ChannelError::WouldBlock) => continue,
-                Err(ChannelError::Closed) => {
-                    return running
-                        .child
-                        .wait()
-                        .map_or_else(|error| error.to_string(), |status| status.to_string());
-                }
+                Err(ChannelError::Closed) => return running.end(),
                 Err(error) => {
                     count(&self.counted.bad_reports);
                     return error.to_string();
