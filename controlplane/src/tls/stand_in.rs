@@ -52,7 +52,7 @@ impl StandIns {
             .map_err(|_| format!("{}: holds no certificate in PEM form", certificate.display()))
             .map_err(refuse("certificate"))?;
         let authority_key = zeroize::Zeroizing::new(bytes(key).map_err(refuse("key"))?);
-        let authority_key = PKey::private_key_from_pem(&authority_key)
+        let authority_key = PKey::private_key_from_pem_passphrase(&authority_key, b"")
             .map_err(|_| format!("{}: holds no private key in PEM form", key.display()))
             .map_err(refuse("key"))?;
         if !authority.public_key().is_ok_and(|of| of.public_eq(&authority_key)) {
