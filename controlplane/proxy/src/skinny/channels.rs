@@ -283,6 +283,7 @@ impl Proxy {
             return Ok(());
         }
         let claimed = channel.endpoint().ok().and_then(pinhole_sccp::Endpoint::socket_address);
+        let claimed = claimed.filter(|claimed| claimed.port() != 0);
         let [_, inside] = self.skinny_ends(id).ok_or(Counter::SkinnyStrayChannels)?;
         channel.set_endpoint(inside)?;
         let peer = self.skinny_peer(conn);

@@ -69,6 +69,15 @@ fn media_goes_to_the_port_that_is_said_where_the_connection_comes_from() {
 }
 
 #[test]
+fn port_0_is_no_place_for_media() {
+    let mut stage = registered();
+    stage.server_sends(1, open(7, None));
+    stage.phone_sends(1, open_ack(7, 0x107, "192.168.77.11:0", 0));
+    let leg = outside(&stage);
+    assert_eq!((leg.remote_ip, leg.remote_rtp, leg.remote_rtcp), ([0; 16], 0, 0));
+}
+
+#[test]
 fn phone_that_only_speaks_is_heard_from_where_it_says_that_it_sends() {
     let mut stage = registered();
     stage.server_sends(1, start(7, FAR, None));
