@@ -13,6 +13,8 @@ use super::stage::*;
 use crate::stage::{PHONE_A, PHONE_B};
 
 const SESSIONS: u32 = 6;
+/// Where a phone says it is that is not behind a NAT.
+const NO_NAT: &str = "198.51.100.10:16384";
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -20,7 +22,7 @@ enum Step {
     Register { conn: u64 },
     FromPhone { conn: u64, id: MessageId, version: u32, body: Vec<u8> },
     FromServer { conn: u64, id: MessageId, version: u32, body: Vec<u8> },
-    Talk { conn: u64, call: u32, acknowledged: bool },
+    Talk { conn: u64, call: u32, acknowledged: Option<&'static str> },
     End { conn: u64, call: u32, id: MessageId },
     PhoneClosed { conn: u64 },
     ServerClosed { conn: u64 },
@@ -56,7 +58,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(conn, id, version, body)| Step::FromPhone { conn, id, version, body }),
         6 => (conn(), ids(), version(), bodies())
             .prop_map(|(conn, id, version, body)| Step::FromServer { conn, id, version, body }),
-        4 => (conn(), 1_u32..4, any::<bool>())
+        4 => (conn(), 1_u32..4, prop::option::of(prop::sample::select(vec![CLAIMED, NO_NAT])))
             .prop_map(|(conn, call, acknowledged)| Step::Talk { conn, call, acknowledged }),
         3 => (conn(), 1_u32..4, prop::sample::select(ends.to_vec()))
             .prop_map(|(conn, call, id)| Step::End { conn, call, id }),
@@ -86,8 +88,8 @@ fn take(stage: &mut Stage, step: Step) {
         Step::FromServer { conn, id, version, body } => stage.server_sends(conn, frame(id, version, &body)),
         Step::Talk { conn, call, acknowledged } => {
             stage.server_sends(conn, open(call, None));
-            if acknowledged {
-                stage.phone_sends(conn, open_ack(call, 0, CLAIMED, 0));
+            if let Some(at) = acknowledged {
+                stage.phone_sends(conn, open_ack(call, 0, at, 0));
             }
             stage.server_sends(conn, start(call, FAR, None));
         }
