@@ -113,7 +113,8 @@ impl LegFlags {
     pub const RTCP_MUX: u8 = 2;
     /// Outbound keys of this leg never come back, and a receiver begins at ROC 0 and SRTCP index 0 with each
     /// (phones that speak SCCP do). So the states of what was sent under the key before are forgotten when
-    /// the key changes. Whoever sets this vouches that no key is ordered twice.
+    /// the key changes. Whoever sets this vouches that no key is ordered twice, unless it is the one that the other leg
+    /// receives under: then packets keep their indices.
     pub const FRESH_KEYS: u8 = 4;
     /// A plain leg whose sender is not signalled: the first one that sends RTP from the network `remote_ip` /
     /// `latch_prefix`, or from another session here, is the only one that is accepted, until an update says otherwise or
