@@ -28,9 +28,9 @@ const CONFIG: &str = "/etc/pinhole/pinhole.toml";
 pub enum Trust {
     /// Makes all keys, where there are none yet.
     Create,
-    /// The keys and who signs with them, or what a trust list says.
+    /// The keys and who signs with them, or what a trust list or a signed file says.
     Show {
-        /// A trust list, such as CTLSEP0010DB000001.tlv; absent: our keys.
+        /// A trust list, such as CTLSEP0010DB000001.tlv, or a .sgn or .enc.sgn file; absent: our keys.
         file: Option<PathBuf>,
     },
     /// Says who has signed a trust list or a .sgn or .enc.sgn file, and fails if a phone would not accept it.
@@ -102,7 +102,7 @@ pub fn run(command: &Trust, config: Option<&Path>, socket: Option<&Path>) -> any
     match command {
         Trust::Create => place()?.create(),
         Trust::Show { file: None } => shown::keys(&place()?.open()?),
-        Trust::Show { file: Some(file) } => shown::list(file),
+        Trust::Show { file: Some(file) } => shown::file(file),
         Trust::Verify { file, list } => verify::verify(file, list.as_deref(), || place()?.open()),
         Trust::Export { role, out, passphrase_file } => {
             place()?.export(*role, out, passphrase_file.as_deref())

@@ -211,6 +211,15 @@ fn verify_tells_who_has_signed_each_kind_of_file_and_fails_for_what_was_changed(
     assert!(stage.refuses("trust verify {}/ctl.tlv --list {}/rings.sgn").contains("is no trust list"));
     let shown = stage.does("trust show {}/ctl.tlv");
     assert_eq!(shown.lines().filter(|line| line.starts_with(" Sast")).count(), 2, "{shown}");
+    assert!(
+        shown.contains("Kind       trust list, CTLFile.tlv") && shown.contains("None of this was verified")
+    );
+    let shown = stage.does("trust show {}/rings.sgn");
+    assert!(
+        shown.contains("signed file, Ringlist.xml.sgn") && shown.contains("Content    23 bytes"),
+        "{shown}"
+    );
+    assert!(stage.refuses("trust show {}/text").contains("no trust list and no signed file"));
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use pinhole_trust::authority::{Holding, Role};
-use pinhole_trust::{Authority, TrustList, distinguished_name};
+use pinhole_trust::{Authority, TrustList, distinguished_name, signed};
 
+use super::verify::described;
 use crate::table;
 
 /// The keys, and who signs.
@@ -45,22 +46,37 @@ fn place(holding: &Holding) -> &'static str {
     }
 }
 
-/// What a trust list says.
-pub fn list(file: &Path) -> anyhow::Result<String> {
+/// What a trust list, a signed or an encrypted file says of itself, and the records of a list.
+pub fn file(file: &Path) -> anyhow::Result<String> {
     let bytes = super::read(file)?;
-    let list = TrustList::parse(&bytes).with_context(|| format!("{} is no trust list", file.display()))?;
+    let name = file.display();
+    let parsed = signed::strip(&bytes);
+    let (header, content) = parsed.with_context(|| format!("{name} is no trust list and no signed file"))?;
+    let says = described(&header);
+    let holds = if header.version == [1, 2] {
+        let list = TrustList::parse(&bytes).with_context(|| format!("{name} is no trust list"))?;
+        records(&list)
+    } else {
+        format!("Content    {} bytes", content.len())
+    };
+    Ok(format!("{says}\n{holds}\nNone of this was verified: pinholectl trust verify {name}"))
+}
+
+fn records(list: &TrustList) -> String {
     let mut shown = table::with(&["Function", "Subject", "Issuer", "Serial number", "Reached by"], &[]);
     for record in &list.records {
-        let address = record.ipv4().map(|address| address.to_string());
+        let places =
+            [record.dns_name.as_deref().map(table::line), record.ipv4().map(|address| address.to_string())];
+        let places: Vec<_> = places.into_iter().flatten().collect();
         shown.add_row([
             format!("{:?}", record.function),
             table::line(&record.subject),
             table::line(&record.issuer),
             hexadecimal(&record.serial),
-            table::or_dash(record.dns_name.as_deref().map(table::line).or(address)),
+            table::or_dash((!places.is_empty()).then(|| places.join(", "))),
         ]);
     }
-    Ok(shown.to_string())
+    shown.to_string()
 }
 
 /// Bytes as hexadecimal digits.

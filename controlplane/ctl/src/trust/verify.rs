@@ -54,7 +54,8 @@ pub fn verify(
     }
 }
 
-fn described(header: &Header) -> String {
+/// What a header says of its file.
+pub fn described(header: &Header) -> String {
     let kind = match header.version {
         [1, 2] => "trust list",
         _ if header.encryption.is_some() => "encrypted and signed file",
