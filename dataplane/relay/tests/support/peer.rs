@@ -2,7 +2,7 @@
 
 use pinhole_flow::slot::STREAMS;
 use pinhole_flow::{MasterKey, Mki, StreamState, Suite};
-use pinhole_srtp::kernels::{Engine, Kind, Outcome, Portable};
+use pinhole_srtp::kernels::{E_BIT, Engine, Kind, Outcome, Portable};
 use pinhole_srtp::outbound::{assign_rtcp, assign_rtp};
 use pinhole_srtp::{Direction, Guess, Windows, rtcp, rtp};
 
@@ -58,6 +58,17 @@ impl Peer {
             let index = assign_rtp(&mut self.sent, header.ssrc, header.sequence).unwrap();
             (Kind::Rtp, header.ssrc, header.payload_at, index)
         };
+        self.seal(packet, kind, payload_at, ssrc, index)
+    }
+
+    /// Authenticates an RTCP packet and leaves it unencrypted: without the E bit.
+    pub fn authenticate(&mut self, report: &[u8]) -> Vec<u8> {
+        let ssrc = rtcp::parse(report).unwrap().ssrc;
+        let index = assign_rtcp(&mut self.sent, ssrc).unwrap() & !u64::from(E_BIT);
+        self.seal(report, Kind::Rtcp, 8, ssrc, index)
+    }
+
+    fn seal(&self, packet: &[u8], kind: Kind, payload_at: usize, ssrc: u32, index: u64) -> Vec<u8> {
         let mut bytes = packet.to_vec();
         bytes.resize(packet.len() + self.sending.overhead(kind), 0);
         let mut jobs = [self.sending.job(kind, &mut bytes, packet.len(), payload_at, ssrc, index)];
