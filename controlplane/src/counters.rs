@@ -179,3 +179,23 @@ impl Counters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pinhole_flow::DropCause;
+
+    use super::Counter;
+
+    #[test]
+    fn every_counter_stands_in_the_documentation() {
+        let documentation = include_str!("../../docs/counters.md");
+        let own = Counter::ALL.map(|counter| counter.name().1);
+        let proxy = pinhole_proxy::Counter::ALL.map(pinhole_proxy::Counter::name);
+        let provisioning = pinhole_provisioning::Counter::ALL.map(pinhole_provisioning::Counter::name);
+        let drops = DropCause::ALL.map(DropCause::name);
+        let all = own.iter().chain(&proxy).chain(&provisioning).chain(&drops);
+        for name in all {
+            assert!(documentation.contains(&format!("| `{name}` |")), "{name} is missing");
+        }
+    }
+}
