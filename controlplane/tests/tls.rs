@@ -1,5 +1,7 @@
 //! Who may connect: every refusal has its own counter and one line with the peer's address.
 
+#![allow(clippy::unwrap_used, reason = "only tests")]
+
 mod common;
 
 use std::io::{Read as _, Write as _};
