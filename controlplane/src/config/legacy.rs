@@ -128,8 +128,9 @@ fn connections() -> u32 {
     12_000
 }
 
+// An office with thousands of phones has one address, and all of them come at once after a power cut.
 fn connections_per_source() -> u32 {
-    1000
+    6000
 }
 
 fn handshakes() -> u32 {
@@ -141,9 +142,9 @@ fn handshake_timeout_s() -> u32 {
 }
 
 fn requests() -> u32 {
-    500
+    1000
 }
 
 fn requests_per_source() -> u32 {
-    50
+    200
 }
