@@ -261,4 +261,12 @@ fn key_for_old_tls_is_there_once_it_is_wanted_and_phones_learn_of_it() {
     assert!(phone.offer(&issue(&mut authority, START + 2 * DAY)));
     assert_ne!(call_managers(&held(&phone)), [first]);
     assert_eq!(Authority::open(directory.path()).unwrap().holdings().len(), Role::ALL.len());
+
+    // With the last old phone its files go, and phones believe it no longer.
+    for file in ["legacy-tls.crt.pem", "legacy-tls.key.pem"] {
+        fs::remove_file(directory.path().join(file)).unwrap();
+    }
+    let mut authority = Authority::open(directory.path()).unwrap();
+    assert!(phone.offer(&issue(&mut authority, START + 3 * DAY)));
+    assert!(call_managers(&held(&phone)).is_empty());
 }
