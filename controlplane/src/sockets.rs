@@ -9,8 +9,9 @@ use thiserror::Error;
 use crate::config::{Config, LegacyListener, Transport};
 use crate::shard::{ClusterSockets, Sockets};
 
-/// Connections that the kernel keeps for us until we accept them: those of an office that comes back at once wait there. Who finds
-/// it full tries again a second later. As many as the kernel allows by default (`net.core.somaxconn`).
+/// Connections that the kernel keeps for us until we accept them, which we do with all of them at once; those of an office that comes
+/// back together are to fit. Who finds it full tries again a second later. As many as the kernel allows by default
+/// (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
 /// Bytes of datagrams that the kernel keeps for us.
 const DATAGRAMS: usize = 1 << 20;

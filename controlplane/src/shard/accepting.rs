@@ -169,7 +169,7 @@ impl Shard {
     }
 
     /// Tells operators what the counters count, not each time.
-    fn tell_of_greed(&mut self, now: Instant, text: String) {
+    pub(super) fn tell_of_greed(&mut self, now: Instant, text: String) {
         if self.greed_told.is_none_or(|told| now.saturating_duration_since(told) >= TELL) {
             self.greed_told = Some(now);
             self.emit(Event::new(EventKind::LimitReached, text));

@@ -314,7 +314,7 @@ impl Shard {
             // Whatever there is to adopt comes first.
             ToShard::Phone(phone) => self.early.push(*phone),
             ToShard::OldPhone(old) => self.early_old.push(*old),
-            ToShard::OldRefused(refusals) => self.old_refused(*refusals),
+            ToShard::OldRefused(refusals) => self.old_refused(*refusals, now),
             ToShard::Attached(attached) => self.attached(*attached, now),
             ToShard::Detached => self.detached(),
             ToShard::NextHop(update) => self.next_hop(update),

@@ -63,7 +63,7 @@ impl Shard {
     }
 
     /// Counts connections that `pinhole-legacy-tls` has refused, and says why.
-    pub(super) fn old_refused(&mut self, refusals: Refusals) {
+    pub(super) fn old_refused(&mut self, refusals: Refusals, now: Instant) {
         let Refusals { cause, count, peer, text } = refusals;
         // The last one is counted where it is told.
         let before = count.saturating_sub(1);
@@ -96,7 +96,10 @@ impl Shard {
             Err((counter, limit)) => {
                 self.counters.count_many(counter, count);
                 let text = format!("{peer} refused at a listener for old phones ({limit})");
-                self.emit(Event::new(EventKind::LimitReached, text));
+                match cause {
+                    Cause::GaveWay | Cause::Waiting => self.tell_of_greed(now, text),
+                    _ => self.emit(Event::new(EventKind::LimitReached, text)),
+                }
             }
         }
     }
