@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::Appliance;
-use common::provisioning::{CallManager, DEVICE, free_udp, serve, signed};
+use common::provisioning::{CONFIGURATION, CallManager, DEVICE, free_udp, serve, signed};
 use pinhole_admin::{Request, Response};
 
 struct Stage {
@@ -336,4 +336,34 @@ fn ten_times_the_rate_from_one_address_is_counted_and_leaves_others_served() {
         assert!(stage.get_from("127.0.0.2", &list).is_some());
     }
     assert!(stage.failures("rate_limited") > 500);
+}
+
+#[test]
+fn phones_of_two_clusters_get_the_configurations_of_their_own_call_managers() {
+    const OTHER: &str = "SEP0010DB000002";
+    let other = CallManager::start();
+    let of_other = CONFIGURATION.replace("10.20.0.10", "cucm.other.example").replace("a=\"1\"", "a=\"2\"");
+    for device in [DEVICE, OTHER] {
+        std::fs::write(other.folder.path().join(format!("{device}.cnf.xml")), &of_other).unwrap();
+    }
+    let stage = Stage::start(&format!(
+        "[[cluster]]\nname = \"other\"\ncall_manager = \"127.0.0.4:5060\"\nlocal = \"{}\"\nport = \"inside\"\n\
+         domain = \"other.example\"\ndevices = \"2$\"\ntftp_server = \"127.0.0.1:{}\"\n\
+         [[cluster.rewrite.call_manager]]\ninside = \"cucm.other.example\"\noutside = \"phones.other.example\"\n\
+         sip_tls_port = 5072\n",
+        common::free_address(),
+        other.port
+    ));
+    stage.create_keys();
+    for (device, expected) in
+        [(DEVICE, ["203.0.113.5", "5071", "a=\"1\""]), (OTHER, ["phones.other.example", "5072", "a=\"2\""])]
+    {
+        stage.allow(device);
+        assert!(stage.get(&format!("CTL{device}.tlv")).is_some());
+        let configuration = signed(&stage.get(&format!("{device}.cnf.xml.sgn")).unwrap()).content;
+        let text = String::from_utf8(configuration).unwrap();
+        for words in expected {
+            assert!(text.contains(words), "{words} in {text}");
+        }
+    }
 }
