@@ -13,6 +13,7 @@ use pinhole_admin::{Request, Response};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use support::common::eventually;
+use support::common::provisioning::{Signed, signed};
 use support::{Stage, pinholectl};
 
 const FOLLOWS: &str = "SEP0010DB000001";
@@ -148,6 +149,14 @@ fn a_lost_key_is_replaced_by_the_one_in_escrow_and_files_are_signed_meanwhile() 
     stage.does("trust rotate sast-a");
     stage.fetch(&list, "2.tlv");
     stage.does("trust verify {}/2.tlv --list {}/1.tlv");
+    // As a phone that holds the first list sees it, by code of its own: its other administrator has signed, not the lost one.
+    let [held, new] = ["1.tlv", "2.tlv"].map(|name| signed(&fs::read(stage.file(name)).unwrap()));
+    let known = held.certificates();
+    let signers =
+        |list: &Signed| known.iter().map(|(role, of)| *role == 0 && list.is_of(of)).collect::<Vec<_>>();
+    let (lost, escrowed) = (signers(&held), signers(&new));
+    assert_eq!([&lost, &escrowed].map(|by| by.iter().filter(|signed| **signed).count()), [1, 1]);
+    assert_ne!(lost, escrowed);
 }
 
 #[test]
