@@ -161,3 +161,29 @@ fn connection_is_handed_to_the_home_shard() {
     // The kernel spreads connections and the home is a hash: 16 times at home by chance is out of the question.
     assert!(appliance.counter("tls", "handed_over") > 0);
 }
+
+#[test]
+fn phone_whose_certificate_was_revoked_is_refused_once_the_list_is_read_again() {
+    let files = tempfile::tempdir().unwrap();
+    let path = |name: &str| files.path().join(name);
+    let site = Authority::new("site");
+    let [lost, kept] = ["SEP0010DB000001", "SEP0010DB000002"].map(|device| site.sign(device, Validity::Now));
+    std::fs::write(path("site.pem"), &site.pem()[0]).unwrap();
+    std::fs::write(path("site.crl"), site.revocation_list(&[])).unwrap();
+    let lists = format!("[identity]\ncrls = [\"{}\"]\n[outside]\n", path("site.crl").display());
+    let authority = format!(
+        "[[identity.authority]]\nname = \"site\"\nroots = [\"{}\"]\n[identity.devices]\n",
+        path("site.pem").display()
+    );
+    let changes = [("[outside]\n", lists.as_str()), ("[identity.devices]\n", authority.as_str())];
+    let appliance = Appliance::start_changed(&changes);
+    assert!(appliance.phone(Some(&lost)).is_served());
+    std::fs::write(path("site.crl"), site.revocation_list(&[&lost])).unwrap();
+    appliance.reload();
+    eventually(|| !appliance.phone(Some(&lost)).is_served(), "it is refused");
+    appliance.wait_for("tls", "refused_revoked", 1);
+    assert!(appliance.phone(Some(&kept)).is_served());
+    let refused = appliance.events().into_iter().filter(|event| event.kind == EventKind::PhoneRefused);
+    let lines: Vec<_> = refused.map(|event| event.text).collect();
+    assert!(matches!(&lines[..], [line] if line.contains("revoked")), "{lines:?}");
+}

@@ -20,7 +20,10 @@ use std::time::{Duration, Instant};
 use pinhole_admin::{Client, Counters, Event, EventKind, Request, Response, Status, Traced};
 use pinhole_controlplane::Process;
 use pinhole_controlplane::config::Config;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod,
+    KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
@@ -60,6 +63,29 @@ impl Authority {
     /// Its certificate and key, PEM.
     pub fn pem(&self) -> [String; 2] {
         [self.certificate.pem(), self.issuer.key().serialize_pem()]
+    }
+
+    /// Its revocation list with these certificates, PEM.
+    pub fn revocation_list(&self, revoked: &[&Certified]) -> String {
+        let revoked_certs = revoked.iter().map(|revoked| {
+            let certificate = openssl::x509::X509::from_der(revoked.certificate.der()).unwrap();
+            let serial = certificate.serial_number().to_bn().unwrap().to_vec();
+            RevokedCertParams {
+                serial_number: SerialNumber::from(serial),
+                revocation_time: date_time_ymd(2024, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }
+        });
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(2100, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked_certs.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
     pub fn sign(&self, common_name: &str, validity: Validity) -> Certified {
