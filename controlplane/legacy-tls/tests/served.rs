@@ -211,7 +211,9 @@ fn null_cipher_is_for_devices_of_class_authenticated() {
     // With encryption it may come.
     assert!(site.old_phone(OTHER).is_served());
     assert!(phone.is_served());
-    assert!(!site.connect(site.appliance.listen, "NULL-SHA", None).is_served());
+    let (shown, before) = (site.appliance.authority.sign_rsa(DEVICE), site.refused("protocol"));
+    assert!(!site.connect(site.appliance.listen, "NULL-SHA", Some(&shown)).is_served());
+    site.appliance.wait_for("tls", "refused_protocol", before + 1);
 }
 
 #[test]
