@@ -54,7 +54,7 @@ pub(super) fn load(directory: &Path, role: Role) -> Result<Holding, Refused> {
     let path = key_path(directory, role);
     let key = match read(&path)? {
         Some(pem) => {
-            let key = PKey::private_key_from_pem(&pem);
+            let key = PKey::private_key_from_pem_passphrase(&pem, b"");
             Some(key.map_err(|error| Refused::Pem { path, what: "private key", error })?)
         }
         None => None,
