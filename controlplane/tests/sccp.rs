@@ -5,13 +5,14 @@
 mod common;
 
 use std::cell::RefCell;
-use std::io::{Read, Write as _};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use common::sccp::next;
 use common::{Appliance, Phone, Validity, eventually};
 use pinhole_admin::{EventKind, Request, Response};
-use pinhole_sccp::{Frame, Framer, Limits, MessageId};
+use pinhole_sccp::{Frame, MessageId};
 
 const DEVICE: &str = "SEP0010DB000001";
 
@@ -38,19 +39,6 @@ fn accept(call_manager: &TcpListener) -> TcpStream {
     stream.set_nonblocking(false).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     stream
-}
-
-/// The next frame; `None` at the end.
-fn next(stream: &mut impl Read) -> Option<Frame> {
-    let mut framer = Framer::new(Limits::default());
-    let mut byte = [0];
-    while stream.read(&mut byte).is_ok_and(|length| length == 1) {
-        framer.push(&byte);
-        if let Some(frame) = framer.next() {
-            return Some(frame.unwrap());
-        }
-    }
-    None
 }
 
 fn register(name: &str) -> Frame {

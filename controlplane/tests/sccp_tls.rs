@@ -5,15 +5,16 @@
 mod common;
 
 use std::cell::RefCell;
-use std::io::{Read, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::sccp::next;
 use common::{Appliance, Authority, Certified, Phone, Validity, eventually};
 use pinhole_admin::EventKind;
-use pinhole_sccp::{Frame, Framer, Limits, MessageId};
+use pinhole_sccp::{Frame, MessageId};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -122,19 +123,6 @@ impl Stage {
         let events = self.appliance.events();
         events.into_iter().find(|event| event.kind == EventKind::CallManagerDown).unwrap().text
     }
-}
-
-/// The next frame; `None` at the end.
-fn next(stream: &mut impl Read) -> Option<Frame> {
-    let mut framer = Framer::new(Limits::default());
-    let mut byte = [0];
-    while stream.read(&mut byte).is_ok_and(|length| length == 1) {
-        framer.push(&byte);
-        if let Some(frame) = framer.next() {
-            return Some(frame.unwrap());
-        }
-    }
-    None
 }
 
 fn register() -> Frame {

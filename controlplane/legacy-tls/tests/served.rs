@@ -12,11 +12,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use common::sccp::next;
 use common::{Appliance, Authority, Certified, eventually, free_address};
 use pinhole_admin::{EventKind, LegacyTls};
 use pinhole_provisioning::SecurityClass;
 use pinhole_provisioning::phones::{PhonePolicy, Phones};
-use pinhole_sccp::{Frame, Framer, MessageId};
+use pinhole_sccp::{Frame, MessageId};
 
 const DEVICE: &str = "SEP0010DB000001";
 const OTHER: &str = "SEP0010DB000002";
@@ -146,15 +147,7 @@ impl OldPhone {
     }
 
     fn next_frame(&mut self) -> Option<Frame> {
-        let mut framer = Framer::new(Default::default());
-        let mut byte = [0];
-        while self.hears.read(&mut byte).is_ok_and(|length| length == 1) {
-            framer.push(&byte);
-            if let Some(frame) = framer.next() {
-                return Some(frame.unwrap());
-            }
-        }
-        None
+        next(&mut self.hears)
     }
 }
 

@@ -136,6 +136,18 @@ def test_phones_fail_over_to_the_backup_and_come_back(phones, managers, applianc
     managers[1].wait_for(f"{outside.device} unregisters")
 
 
+def come_back(manager, outside, inside, appliance):
+    """The call manager is there again: phones register anew, which ends their old call, and another one works."""
+    manager.start()
+    outside.registers = inside.registers = True
+    outside.wait_registered()
+    inside.wait_registered()
+    eventually(lambda: not appliance.ctl("sessions"), what="the end of the old session")
+    one, two = call(outside, inside)
+    talk(one, two)
+    hang_up(one, two)
+
+
 def test_media_outlives_the_call_manager_until_phones_register_again(phones, managers, appliance):
     outside, inside = phones.outside(), phones.inside()
     outside.registers = inside.registers = False
@@ -145,14 +157,7 @@ def test_media_outlives_the_call_manager_until_phones_register_again(phones, man
     outside.wait_unregistered()
     talk(one, two, 6)
     assert len(appliance.ctl("sessions")) == 1, "longer than the grace time of lost phones"
-    managers[0].start()
-    outside.registers = inside.registers = True
-    outside.wait_registered()
-    inside.wait_registered()
-    eventually(lambda: not appliance.ctl("sessions"), what="the end of the old session")
-    one, two = call(outside, inside)
-    talk(one, two)
-    hang_up(one, two)
+    come_back(managers[0], outside, inside, appliance)
 
 
 def test_lost_phone_ends_its_call_and_leaves_nothing(phones, managers, appliance):
@@ -206,11 +211,4 @@ def test_media_outlives_the_control_plane_until_phones_register_again(phones, ma
     talk(one, two, 6)
     after = appliance.ctl("sessions")[0]
     assert (after["slot"], after["generation"]) == (before["slot"], before["generation"])
-    managers[0].start()
-    outside.registers = inside.registers = True
-    outside.wait_registered()
-    inside.wait_registered()
-    eventually(lambda: not appliance.ctl("sessions"), what="the end of the old session")
-    one, two = call(outside, inside)
-    talk(one, two)
-    hang_up(one, two)
+    come_back(managers[0], outside, inside, appliance)

@@ -48,6 +48,19 @@ def at_once(*actions):
     return [wait() for wait in [in_background(action) for action in actions]]
 
 
+def call_and_hold(caller, called):
+    """A call that talks, is held by the caller, and talks again."""
+    one, two = call(caller, called)
+    converse(one, two)
+    one.soft_key(sccp.HOLD_KEY)
+    one.wait_silent()
+    two.wait_silent()
+    one.soft_key(sccp.RESUME)
+    connected(one, two)
+    converse(one, two)
+    return one, two
+
+
 def test_phones_of_all_generations_call_each_other_at_once(manage, phones, lab, appliance):
     manager = manage()
     made = {version: phones.outside(number % 2, registered=False, protocol=version, device=device,
@@ -119,14 +132,7 @@ def test_encrypted_cluster_has_other_keys_inside(manage, phones, lab, appliance)
     captures = [lab.capture(f"keyed-{name}", wire)
                 for name, wire in (("outside", network.OUTSIDE_WIRE), ("inside", network.INSIDE_WIRE))]
     outside, inside = phones.outside(), phones.inside(encrypted=True)
-    one, two = call(outside, inside)
-    converse(one, two)
-    one.soft_key(sccp.HOLD_KEY)
-    one.wait_silent()
-    two.wait_silent()
-    one.soft_key(sccp.RESUME)
-    connected(one, two)
-    converse(one, two)
+    one, two = call_and_hold(outside, inside)
     sccp_hang_up(one, two)
     three, four = call(inside, outside)
     converse(three, four)
@@ -176,14 +182,7 @@ def test_encrypted_cluster_by_tls_has_secure_calls(secure, phones, lab, cluster,
     outside = phones.outside()
     inside = phones.inside(device=DEVICES[2], servers=[(network.CALL_MANAGER, 2443)], keys=set() if relayed else phones.keys,
                            certificate=lab.certificates.phone(DEVICES[2]), server_ca=lab.certificates.server_ca)
-    one, two = call(outside, inside)
-    converse(one, two)
-    one.soft_key(sccp.HOLD_KEY)
-    one.wait_silent()
-    two.wait_silent()
-    one.soft_key(sccp.RESUME)
-    connected(one, two)
-    converse(one, two)
+    one, two = call_and_hold(outside, inside)
     assert (one.security, two.security) == (3, 3)
     sccp_hang_up(one, two)
     for capture in captures:
