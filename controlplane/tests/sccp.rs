@@ -3,14 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "only tests")]
 
 mod common;
+mod frames;
 
 use std::cell::RefCell;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use common::sccp::next;
 use common::{Appliance, Phone, Validity, eventually};
+use frames::next;
 use pinhole_admin::{EventKind, Request, Response};
 use pinhole_sccp::{Frame, MessageId};
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "only tests")]
 
 mod common;
+mod frames;
 
 use std::cell::RefCell;
 use std::io::{Read as _, Write as _};
@@ -11,8 +12,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::sccp::next;
 use common::{Appliance, Authority, Certified, Phone, Validity, eventually};
+use frames::next;
 use pinhole_admin::EventKind;
 use pinhole_sccp::{Frame, MessageId};
 use rustls::pki_types::PrivateKeyDer;

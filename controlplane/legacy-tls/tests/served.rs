@@ -4,6 +4,8 @@
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
+#[path = "../../tests/frames/mod.rs"]
+mod frames;
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -12,8 +14,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use common::sccp::next;
 use common::{Appliance, Authority, Certified, eventually, free_address};
+use frames::next;
 use pinhole_admin::{EventKind, LegacyTls};
 use pinhole_provisioning::SecurityClass;
 use pinhole_provisioning::phones::{PhonePolicy, Phones};

@@ -9,7 +9,6 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod provisioning;
-pub mod sccp;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

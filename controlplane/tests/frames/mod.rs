@@ -1,5 +1,7 @@
 //! SCCP as a test reads it.
 
+#![allow(clippy::unwrap_used, reason = "only tests use this")]
+
 use std::io::Read;
 
 use pinhole_sccp::{Frame, Framer, Limits};
