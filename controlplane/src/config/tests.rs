@@ -1,5 +1,6 @@
 mod legacy;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use pinhole_provisioning::service::Encryption;
