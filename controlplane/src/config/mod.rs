@@ -8,7 +8,6 @@ mod check;
 mod cluster;
 mod enrolment;
 mod legacy;
-mod legacy_check;
 mod provisioning;
 mod translate;
 

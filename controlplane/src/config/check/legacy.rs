@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use pinhole_legacy_tls::{CipherSuite, FILES_MAX};
 
-use super::check::Found;
-use super::{Config, LegacyTls};
+use super::Found;
+use crate::config::{Config, LegacyTls, Sccp};
 use crate::tls;
 
 /// Every mistake of `[legacy_tls]` and of the `legacy_listen`s.
@@ -68,7 +68,7 @@ fn addresses(config: &Config, found: &mut Found) {
     }
     for (n, cluster) in config.clusters.iter().enumerate() {
         for (m, sccp) in cluster.sccp.iter().enumerate() {
-            let same = |before: &super::Sccp| before.legacy_listen == sccp.legacy_listen;
+            let same = |before: &Sccp| before.legacy_listen == sccp.legacy_listen;
             if sccp.legacy_listen.is_some() && cluster.sccp.iter().take(m).any(same) {
                 let key = format!("cluster[{n}].sccp[{m}].legacy_listen");
                 found.add(key, "stands for another call manager of this cluster");
