@@ -7,7 +7,7 @@ use rcgen::{
     date_time_ymd,
 };
 
-use crate::chains::{Form, Issued, Site, authority, ec, key_usage, now, phone};
+use crate::chains::{Form, Issued, Site, authority, ec, key_usage, now, phone, verify};
 use crate::{LSC, MIC};
 
 /// The years in which lists of these tests are overdue, and are not: everything is verified in 2026.
@@ -76,9 +76,7 @@ fn a_revoked_certificate_stays_refused_though_it_has_expired_and_is_pinned() {
     let crl = list(&root, "Root", &[0x1234], CURRENT);
     let site = Site::new(&root, "expired = \"accept_pinned\"").with_crl(crl.der(), Overdue::Warn);
     let mic = Form { valid: (0, 1), ..phone(MIC) }.signed_by(&root);
-    assert!(is_revoked(crate::verify(&site.verifier(), &[&mic], pinhole_devices::Listener::Sip, &|_, _| {
-        true
-    })));
+    assert!(is_revoked(verify(&site.verifier(), &[&mic], pinhole_devices::Listener::Sip, &|_, _| { true })));
 }
 
 #[test]
