@@ -2,42 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../srtp/tests/counting/mod.rs"]
+mod counting;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::SocketAddrV4;
 
+use counting::account;
 use pinhole_flow::Suite;
 use pinhole_relay::{Arrival, Frames, Output};
 use support::bench::port;
 use support::peer::master;
 use support::*;
-
-/// Counts the allocations of each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is passed on to the system's allocator, unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_burst_of_everything_allocates_and_frees_nothing() {
@@ -106,10 +82,10 @@ fn a_burst_of_everything_allocates_and_frees_nothing() {
             bench.update(12, rekeyed);
             bench.update(13, kept);
         }
-        let before = ALLOCATIONS.get();
+        let before = account();
         let (slots, stats) = (&mut bench.slots, &mut bench.stats);
         bench.relay.burst(bench.now, port, Arrival::Wire, &mut frames, slots, stats, &mut output);
-        assert_eq!(ALLOCATIONS.get(), before);
+        assert_eq!(account(), before);
         sent += output.tx.iter().map(|tx| tx.len()).sum::<usize>();
         assert!(!output.dropped.is_empty());
         output.tx.iter_mut().for_each(|tx| tx.clear());
@@ -142,10 +118,10 @@ fn an_ssrc_that_comes_back_after_it_made_room_allocates_and_frees_nothing() {
         let mut frames = Frames::new();
         frames.push(packet.buffer());
         let mut output = Output::default();
-        let before = ALLOCATIONS.get();
+        let before = account();
         let (slots, stats) = (&mut bench.slots, &mut bench.stats);
         bench.relay.burst(bench.now, port, Arrival::Wire, &mut frames, slots, stats, &mut output);
-        assert_eq!(ALLOCATIONS.get(), before);
+        assert_eq!(account(), before);
         assert_eq!(output.tx.iter().map(|tx| tx.len()).sum::<usize>(), 1);
     }
 }
@@ -165,9 +141,9 @@ fn a_burst_for_another_worker_allocates_and_frees_nothing() {
         }
     }
     let mut output = Output::default();
-    let before = ALLOCATIONS.get();
+    let before = account();
     let (slots, stats) = (&mut bench.slots, &mut bench.stats);
     bench.relay.burst(bench.now, OUTSIDE, Arrival::Wire, &mut frames, slots, stats, &mut output);
-    assert_eq!(ALLOCATIONS.get(), before);
+    assert_eq!(account(), before);
     assert_eq!(output.handoff.len(), 32);
 }

@@ -3,38 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod counting;
 
 use common::{key_and_salt, rtcp_packet, rtp_packet};
+use counting::account;
 use pinhole_flow::slot::STREAMS;
 use pinhole_flow::{MasterKey, Mki, StreamState, Suite};
 use pinhole_srtp::kernels::{Kind, Outcome, every_variant};
 use pinhole_srtp::{Direction, Guess, Windows, outbound, rtcp, rtp};
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: hands everything to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's contract is ours.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's contract is ours.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 #[test]
 fn a_packet_is_protected_and_unprotected_without_allocation() {
@@ -53,8 +29,8 @@ fn a_packet_is_protected_and_unprotected_without_allocation() {
         rtp_packet.resize(rtp_len + direction.overhead(Kind::Rtp), 0);
         rtcp_packet.resize(rtcp_len + direction.overhead(Kind::Rtcp), 0);
 
-        let before = ALLOCATIONS.with(Cell::get);
-        assert_ne!(before, 0, "the counter counts");
+        let before = account();
+        assert_ne!(before.calls, 0, "the counter counts");
         let header = rtp::parse(&rtp_packet).unwrap();
         let rtcp_header = rtcp::parse(&rtcp_packet).unwrap();
         let index = outbound::assign_rtp(&mut outgoing, 7, header.sequence).unwrap();
@@ -77,6 +53,6 @@ fn a_packet_is_protected_and_unprotected_without_allocation() {
         assert!(jobs.iter().all(|job| job.outcome == Outcome::Done));
         guess.commit(&mut incoming, &mut windows).unwrap();
         rtcp_guess.commit(&mut incoming, &mut windows).unwrap();
-        assert_eq!(ALLOCATIONS.with(Cell::get), before, "{}, {}", engine.name(), suite.name());
+        assert_eq!(account(), before, "{}, {}", engine.name(), suite.name());
     }
 }

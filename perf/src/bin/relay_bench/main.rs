@@ -6,6 +6,8 @@
 //! with 10,000 keys. A round is the burst in the middle of its bursts. Only the ratios mean something: the nanoseconds are the machine's and the moment's.
 
 mod clock;
+#[path = "../../../../dataplane/srtp/tests/counting/mod.rs"]
+mod counting;
 mod frames;
 mod kernel;
 mod lines;
@@ -27,9 +29,6 @@ use crate::scene::Scene;
 
 /// Numbers of sessions that are measured.
 const SESSIONS: [u32; 5] = [10, 100, 1_000, 10_000, 100_000];
-
-#[global_allocator]
-static ALLOCATOR: memory::Counting = memory::Counting;
 
 /// The relay alone, from 10 to 100,000 sessions, beside the bare kernel. Progress goes to stderr; the last line
 /// of stdout is one JSON object.

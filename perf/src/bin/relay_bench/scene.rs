@@ -17,8 +17,8 @@ use pinhole_srtp::kernels::{Engine, Job, Kind, Outcome};
 use zerocopy::FromZeros;
 
 use crate::clock::{Random, cycles, middle};
+use crate::counting::account;
 use crate::frames::{Addresses, Frame, HEADERS, Pool, RTP, write_headers, write_rtp};
-use crate::memory;
 
 const SUITE: Suite = Suite::AesCm128HmacSha1_80;
 /// Length of its tag.
@@ -220,7 +220,7 @@ impl Scene {
                 let (frames, output) = (&mut burst.frames, &mut self.output);
                 let (slots, stats) = (&mut self.slots[..], &mut *self.stats);
                 let count = frames.len().max(1) as f64;
-                let before = memory::calls();
+                let before = account().calls;
                 // The stages are timed in every fourth group, so that the clock does not add to the others.
                 if group % 4 == 3 {
                     let watch = &mut watches[burst.direction];
@@ -235,13 +235,13 @@ impl Scene {
                         output,
                         watch,
                     );
-                    allocations += memory::calls() - before;
+                    allocations += account().calls - before;
                     watch.end(count);
                 } else {
                     let start = Instant::now();
                     self.relay.burst(self.now_ns, burst.port, Arrival::Wire, frames, slots, stats, output);
                     let ns = start.elapsed().as_nanos() as f64 / count;
-                    allocations += memory::calls() - before;
+                    allocations += account().calls - before;
                     spent[burst.direction].push(ns);
                 }
                 self.check(&burst, number < 2)?;
