@@ -118,7 +118,7 @@ impl Proxy {
                     return Err(refusal);
                 }
             },
-            None => crate::offer_answer::drop_description(&mut message),
+            None => crate::description::drop_description(&mut message),
         }
         let contact = match set.and_then(|set| self.sets.get(set)) {
             Some(set) => set.token.clone(),

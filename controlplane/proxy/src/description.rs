@@ -2,12 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use pinhole_sdp::{SessionDescription, attribute, crypto};
+use pinhole_sdp::{MediaSection, SessionDescription, attribute, crypto};
+use pinhole_sip::{Message, name};
+use zeroize::Zeroizing;
 
-use crate::calls::Remote;
+use crate::calls::{Keying, Profile, Remote};
+use crate::dialogs::SetId;
+use crate::proxy::Proxy;
+use crate::transactions::Side;
 
 /// What a media line becomes.
-pub(crate) enum LineShape {
+enum LineShape {
     /// Port 0.
     Off {
         /// The protocol that the line shows.
@@ -26,12 +31,20 @@ pub(crate) enum LineShape {
     },
 }
 
+/// What of a media line goes on to the other side.
+pub(crate) struct Carried {
+    pub(crate) profile: Profile,
+    pub(crate) keying: Option<Keying>,
+    /// Whether a phone is told that RTP and RTCP share a port.
+    pub(crate) mux: bool,
+}
+
 /// Session attributes that name transports or keys of the far side.
 const FOREIGN: [&[&str]; 4] =
     [attribute::ICE, attribute::RTCP_TRANSPORT, attribute::CAPABILITIES, attribute::GROUPING];
 
 /// Makes a description ours: addresses, ports, profile and keys; everything else stays as it came.
-pub(crate) fn reshape(sdp: &mut SessionDescription, address: IpAddr, lines: &[LineShape]) {
+fn reshape(sdp: &mut SessionDescription, address: IpAddr, lines: &[LineShape]) {
     let zero = |zero: bool| match (zero, address) {
         (false, _) => address,
         (true, IpAddr::V4(_)) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -92,4 +105,90 @@ pub(crate) fn remote_of(sdp: &SessionDescription, at: usize, mux: bool) -> Optio
     let zero = connection.is_unspecified();
     let ip = connection.ip().filter(|_| !zero).map(|ip| ip.to_canonical());
     Some(Remote { ip, rtp, rtcp, zero })
+}
+
+/// Removes a description that belongs to no call: its addresses are of no use on the other side.
+pub(crate) fn drop_description(message: &mut Message) {
+    if matches!(message.sdp(), Ok(None)) {
+        return;
+    }
+    message.body.clear();
+    for field in [name::CONTENT_TYPE, name::CONTENT_DISPOSITION, name::CONTENT_ENCODING] {
+        message.remove(field);
+    }
+}
+
+impl Proxy {
+    /// Puts a description into a message in the terms of the side `to`. `carried` says which media lines have a stream.
+    pub(crate) fn describe(
+        &self,
+        to: Side,
+        set: SetId,
+        mut sdp: SessionDescription,
+        message: &mut Message,
+        carried: impl Fn(usize) -> Option<Carried>,
+    ) {
+        let cluster = self.sets.get(set).map_or(0, |set| set.cluster);
+        let port = match to {
+            Side::Phone => self.config.outside.port,
+            Side::Cluster => self.config.clusters.get(cluster).map_or(0, |cluster| cluster.port),
+        };
+        let Some(address) = self.config.media.get(usize::from(port)).map(|port| port.address) else {
+            drop_description(message);
+            return;
+        };
+        let shapes = self.shapes(set, to, &sdp, carried);
+        reshape(&mut sdp, address, &shapes);
+        if !matches!(message.replace_sdp(&sdp.to_bytes()), Ok(true)) {
+            drop_description(message);
+        }
+    }
+
+    /// What each media line becomes towards a side.
+    fn shapes(
+        &self,
+        set: SetId,
+        to: Side,
+        sdp: &SessionDescription,
+        carried: impl Fn(usize) -> Option<Carried>,
+    ) -> Vec<LineShape> {
+        let clear = to == Side::Phone && self.may_be_clear(set);
+        let shape = |at: usize, section: &MediaSection| {
+            let proto = if clear { section.proto().to_owned() } else { other_profile(section.proto(), to) };
+            let off = LineShape::Off { proto };
+            if section.port() == 0 {
+                return off;
+            }
+            let Some(Carried { profile, keying, mux }) = carried(at) else { return off };
+            let slot = self.sets.call(set).and_then(|call| call.streams.get(&at)).map(|stream| stream.slot);
+            let Some(session) = slot.and_then(|slot| self.sessions.get(slot)) else { return off };
+            let [outside, inside] = &session.orders.legs;
+            let (port, proto, crypto, mux) = match (to, keying) {
+                (Side::Phone, Some(Keying::Sdes(crypto))) => {
+                    let key = Zeroizing::new([crypto.ours.key(), crypto.ours.salt()].concat());
+                    let line = crypto::Attribute::new(crypto.tag, crypto.suite.name(), &key);
+                    let Ok(line) = line else { return off };
+                    (outside.local_rtp, profile.secure(), Some(line), mux)
+                }
+                (Side::Phone, Some(Keying::Clear)) => (outside.local_rtp, profile.clear(), None, mux),
+                (Side::Phone, None) => return off,
+                (Side::Cluster, _) => (inside.local_rtp, profile.clear(), None, false),
+            };
+            let zero = remote_of(sdp, at, false).is_some_and(|remote| remote.zero);
+            LineShape::On { port, proto, crypto, mux, zero }
+        };
+        sdp.media().iter().enumerate().map(|(at, section)| shape(at, section)).collect()
+    }
+}
+
+/// The profile of a line that is off, in the other side's terms.
+fn other_profile(proto: &str, to: Side) -> String {
+    match (to, proto) {
+        (Side::Cluster, "RTP/SAVP") => "RTP/AVP",
+        (Side::Cluster, "RTP/SAVPF") => "RTP/AVPF",
+        (Side::Phone, "RTP/AVP") => "RTP/SAVP",
+        (Side::Phone, "RTP/AVPF") => "RTP/SAVPF",
+        (_, other) => other,
+    }
+    .to_owned()
 }

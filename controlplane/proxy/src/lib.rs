@@ -30,6 +30,7 @@ mod rewriting;
 mod sessions;
 mod skinny;
 mod slots;
+mod streams;
 mod subject;
 mod teardown;
 mod timers;

@@ -6,36 +6,21 @@
 //! Audio and video over RTP are carried, each stream as one session. Other media lines (application,
 //! image, DTLS-keyed RTP) go on with port 0: the far end sees them and cannot use them.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
-use pinhole_admin::EventKind;
-use pinhole_flow::{LegFlags, MasterKey, Mki, Session, Suite, leg::mapped};
+use pinhole_flow::Suite;
 use pinhole_sdp::{Direction, Limits as SdpLimits, SdpError, SessionDescription, crypto};
-use pinhole_sip::{Message, Method, name};
-use zeroize::Zeroizing;
+use pinhole_sip::{Message, Method};
 
-use crate::calls::{Keying, Offer, OfferedLine, Profile, Remote, Stream};
+use crate::calls::{Keying, Offer, OfferedLine, Remote, Stream};
 use crate::counters::Counter;
-use crate::description::{LineShape, remote_of, reshape};
+use crate::description::{Carried, drop_description, remote_of};
 use crate::dialogs::SetId;
 use crate::offered::key_of;
 use crate::proxy::Proxy;
 use crate::requests::Refusal;
-use crate::sessions::{NoRoom, Owner};
 use crate::teardown::Ending;
 use crate::transactions::{Side, TxId};
-
-/// Removes a description that belongs to no call: its addresses are of no use on the other side.
-pub(crate) fn drop_description(message: &mut Message) {
-    if matches!(message.sdp(), Ok(None)) {
-        return;
-    }
-    message.body.clear();
-    for field in [name::CONTENT_TYPE, name::CONTENT_DISPOSITION, name::CONTENT_ENCODING] {
-        message.remove(field);
-    }
-}
 
 fn not_acceptable(counter: Counter) -> Refusal {
     Refusal::new(488, "Not Acceptable Here", counter)
@@ -162,7 +147,7 @@ impl Proxy {
         by: Side,
         id: TxId,
         in_response: bool,
-        mut sdp: SessionDescription,
+        sdp: SessionDescription,
         message: &mut Message,
         now: Instant,
     ) -> Result<(), Refusal> {
@@ -182,53 +167,12 @@ impl Proxy {
                 return Err(refusal);
             }
         }
-        let shapes = self.shapes(set, by.other(), &sdp, |at| {
-            lines
-                .get(at)
-                .filter(|line| line.carried)
-                .map(|line| (line.profile, line.keying, false, line.remote.zero))
+        self.describe(by.other(), set, sdp, message, |at| {
+            let line = lines.get(at).filter(|line| line.carried)?;
+            Some(Carried { profile: line.profile, keying: line.keying, mux: false })
         });
-        self.write(by.other(), set, &mut sdp, &shapes, message);
         if let Some(call) = self.sets.call_mut(set) {
             call.offer = Some(Offer { by, carrier: id, in_response, answered: false, lines });
-        }
-        Ok(())
-    }
-
-    /// The stream of a media line, made when it is new.
-    fn stream_for(
-        &mut self,
-        set: SetId,
-        at: usize,
-        kind: String,
-        line: &OfferedLine,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        let Some(entry) = self.sets.get(set) else { return Ok(()) };
-        if entry.call.as_ref().is_none_or(|call| call.streams.contains_key(&at)) {
-            return Ok(());
-        }
-        let inside = self.config.clusters.get(entry.cluster).map_or(0, |cluster| cluster.port);
-        let slot = self.sessions.reserve(Owner::Call(set), [self.config.outside.port, inside], now).map_err(
-            |full| {
-                let counter = match full {
-                    NoRoom::Slots => Counter::SlotsExhausted,
-                    NoRoom::Ports => Counter::PortsExhausted,
-                };
-                Refusal::new(503, "Service Unavailable", counter)
-            },
-        )?;
-        let stream = Stream {
-            slot,
-            kind,
-            profile: line.profile,
-            keying: line.keying,
-            mux: false,
-            held: false,
-            tentative: true,
-        };
-        if let Some(call) = self.sets.call_mut(set) {
-            call.streams.insert(at, stream);
         }
         Ok(())
     }
@@ -238,7 +182,7 @@ impl Proxy {
         &mut self,
         set: SetId,
         by: Side,
-        mut sdp: SessionDescription,
+        sdp: SessionDescription,
         message: &mut Message,
         now: Instant,
     ) -> Result<(), Counter> {
@@ -248,30 +192,7 @@ impl Proxy {
         if sdp.media().len() > offer.lines.len() {
             return Err(Counter::AnswerMalformed);
         }
-        let mut agreed = Vec::new();
-        for (at, line) in offer.lines.iter().enumerate() {
-            let section = sdp.media().get(at).filter(|section| line.carried && section.port() != 0);
-            let Some(section) = section else { continue };
-            let mut keying = line.keying.ok_or(Counter::AnswerMalformed)?;
-            match (by, &mut keying) {
-                (Side::Phone, Keying::Sdes(crypto)) => {
-                    if !section.is_srtp() {
-                        return Err(Counter::AnswerNotSecure);
-                    }
-                    let fits = |answer: &crypto::Attribute| {
-                        answer.tag == crypto.tag && Suite::from_name(&answer.suite) == Some(crypto.suite)
-                    };
-                    let lines: Vec<_> = section.cryptos().into_iter().flatten().collect();
-                    let chosen = lines.iter().find(|line| fits(line)).ok_or(Counter::AnswerCryptoRefused)?;
-                    crypto.phone = Some(key_of(chosen).ok_or(Counter::AnswerCryptoRefused)?);
-                }
-                _ if !section.is_rtp() || section.is_srtp() => return Err(Counter::AnswerMalformed),
-                _ => {}
-            }
-            let remote = remote_of(&sdp, at, false).ok_or(Counter::AnswerMalformed)?;
-            let two_way = sdp.direction_of(at) == Direction::SendRecv && !remote.zero;
-            agreed.push((at, keying, remote, line.two_way && two_way));
-        }
+        let agreed = agreed(by, &sdp, &offer.lines)?;
         // Several responses may bring the answer to one offer.
         let anew = !std::mem::replace(&mut offer.answered, true);
         let device = self.sets.get(set).map(|set| set.device.clone());
@@ -282,11 +203,11 @@ impl Proxy {
             .map(|call| call.streams.keys().copied().collect::<Vec<_>>())
             .unwrap_or_default()
         {
-            if !agreed.iter().any(|(other, ..)| *other == at) {
+            if !agreed.iter().any(|agreed| agreed.at == at) {
                 self.close_stream(set, at, now);
             }
         }
-        for (at, keying, answered, two_way) in &agreed {
+        for Agreed { at, keying, remote: answered, two_way } in &agreed {
             let Some(line) = offer.lines.get(*at) else { continue };
             let (phone, cluster) = match by {
                 Side::Phone => (*answered, line.remote),
@@ -299,12 +220,15 @@ impl Proxy {
                 stream.profile = line.profile;
             }
         }
-        let shapes = self.shapes(set, by.other(), &sdp, |at| {
-            let (_, keying, remote, _) = agreed.iter().find(|(other, ..)| *other == at)?;
+        self.describe(by.other(), set, sdp, message, |at| {
+            let keying = agreed.iter().find(|agreed| agreed.at == at)?.keying;
             let line = offer.lines.get(at)?;
-            Some((line.profile, Some(*keying), line.mux && by == Side::Cluster, remote.zero))
+            Some(Carried {
+                profile: line.profile,
+                keying: Some(keying),
+                mux: line.mux && by == Side::Cluster,
+            })
         });
-        self.write(by.other(), set, &mut sdp, &shapes, message);
         if let Some(call) = self.sets.call_mut(set) {
             call.offer = Some(offer);
         }
@@ -312,64 +236,12 @@ impl Proxy {
         Ok(())
     }
 
-    /// Gives the data plane a stream's orders, after a new offer (`anew`) also those that it has.
-    #[allow(clippy::too_many_arguments, reason = "what was agreed on, and for which stream")]
-    fn apply(
-        &mut self,
-        set: SetId,
-        at: usize,
-        keying: Keying,
-        (phone, cluster): (Remote, Remote),
-        mux: bool,
-        peer: Option<IpAddr>,
-        anew: bool,
-    ) {
-        let Some(stream) = self.sets.call_mut(set).and_then(|call| call.streams.get_mut(&at)) else { return };
-        stream.keying = Some(keying);
-        stream.mux = mux;
-        stream.tentative = false;
-        let (slot, kind) = (stream.slot, stream.kind.clone());
-        let Some(session) = self.sessions.get(slot) else { return };
-        let opened = session.opened;
-        let mut orders: Session = session.orders;
-        let [outside, inside] = &mut orders.legs;
-        outside.flags = if mux { LegFlags::RTCP_MUX } else { 0 };
-        // A phone says where it thinks it is. We send only to where its TLS connection comes from: nobody can have
-        // media sent to a third party.
-        match keying {
-            Keying::Sdes(crypto) => {
-                outside.flags |= LegFlags::LEARN;
-                (outside.inbound, outside.mki) = crypto.phone.unwrap_or((MasterKey::NONE, Mki::NONE));
-                outside.outbound = crypto.ours;
-                // Otherwise an authentic packet will tell.
-                set_remote(outside, &phone, mux, phone.ip.is_some() && phone.ip == peer);
-            }
-            Keying::Clear => {
-                (outside.inbound, outside.outbound) = (MasterKey::NONE, MasterKey::NONE);
-                outside.mki = Mki::NONE;
-                set_remote(outside, &at_peer(phone, peer), mux, true);
-            }
-        }
-        set_remote(inside, &cluster, false, true);
-        if let Some(command) = self.sessions.order(slot, orders, [anew; 2]) {
-            self.command(command);
-            if !opened {
-                self.count(Counter::SessionsOpened);
-                if keying == Keying::Clear {
-                    self.count(Counter::SessionsClear);
-                }
-                let text = format!("{kind} in slot {slot}, {}", keying.name());
-                self.call_event(set, EventKind::SessionOpened, text);
-            }
-        }
-    }
-
     /// Rewrites a description that changes nothing: an answer given again.
     fn repeat(
         &mut self,
         set: SetId,
         by: Side,
-        mut sdp: SessionDescription,
+        sdp: SessionDescription,
         message: &mut Message,
     ) -> Result<(), Counter> {
         if by == Side::Phone {
@@ -384,73 +256,11 @@ impl Proxy {
                 return Err(Counter::AnswerNotSecure);
             }
         }
-        let shapes = self.shapes(set, by.other(), &sdp, |at| {
-            let stream = self.sets.call(set)?.streams.get(&at)?;
-            let zero = remote_of(&sdp, at, false).is_some_and(|remote| remote.zero);
-            Some((stream.profile, stream.keying, stream.mux && by == Side::Cluster, zero))
+        self.describe(by.other(), set, sdp, message, |at| {
+            let Stream { profile, keying, mux, .. } = self.sets.call(set)?.streams.get(&at)?;
+            Some(Carried { profile: *profile, keying: *keying, mux: *mux && by == Side::Cluster })
         });
-        self.write(by.other(), set, &mut sdp, &shapes, message);
         Ok(())
-    }
-
-    /// What each media line becomes towards a side. `carried` gives profile, keying, rtcp-mux and whether
-    /// the address is the all-zero one.
-    fn shapes(
-        &self,
-        set: SetId,
-        to: Side,
-        sdp: &SessionDescription,
-        carried: impl Fn(usize) -> Option<(Profile, Option<Keying>, bool, bool)>,
-    ) -> Vec<LineShape> {
-        let clear = to == Side::Phone && self.may_be_clear(set);
-        let shape = |at: usize, section: &pinhole_sdp::MediaSection| {
-            let proto = if clear { section.proto().to_owned() } else { other_profile(section.proto(), to) };
-            let off = LineShape::Off { proto };
-            if section.port() == 0 {
-                return off;
-            }
-            let Some((profile, keying, mux, zero)) = carried(at) else { return off };
-            let slot = self.sets.call(set).and_then(|call| call.streams.get(&at)).map(|stream| stream.slot);
-            let Some(session) = slot.and_then(|slot| self.sessions.get(slot)) else { return off };
-            let [outside, inside] = &session.orders.legs;
-            let (port, proto, crypto, mux) = match (to, keying) {
-                (Side::Phone, Some(Keying::Sdes(crypto))) => {
-                    let key = Zeroizing::new([crypto.ours.key(), crypto.ours.salt()].concat());
-                    let line = crypto::Attribute::new(crypto.tag, crypto.suite.name(), &key);
-                    let Ok(line) = line else { return off };
-                    (outside.local_rtp, profile.secure(), Some(line), mux)
-                }
-                (Side::Phone, Some(Keying::Clear)) => (outside.local_rtp, profile.clear(), None, mux),
-                (Side::Phone, None) => return off,
-                (Side::Cluster, _) => (inside.local_rtp, profile.clear(), None, false),
-            };
-            LineShape::On { port, proto, crypto, mux, zero }
-        };
-        sdp.media().iter().enumerate().map(|(at, section)| shape(at, section)).collect()
-    }
-
-    /// Puts the rewritten description into the message.
-    fn write(
-        &mut self,
-        to: Side,
-        set: SetId,
-        sdp: &mut SessionDescription,
-        shapes: &[LineShape],
-        message: &mut Message,
-    ) {
-        let cluster = self.sets.get(set).map_or(0, |set| set.cluster);
-        let port = match to {
-            Side::Phone => self.config.outside.port,
-            Side::Cluster => self.config.clusters.get(cluster).map_or(0, |cluster| cluster.port),
-        };
-        let Some(address) = self.config.media.get(usize::from(port)).map(|port| port.address) else {
-            drop_description(message);
-            return;
-        };
-        reshape(sdp, address, shapes);
-        if !matches!(message.replace_sdp(&sdp.to_bytes()), Ok(true)) {
-            drop_description(message);
-        }
     }
 
     /// Forgets an offer that will not be answered, with the streams that it would have made.
@@ -459,22 +269,6 @@ impl Proxy {
         let dropped = self.sets.call_mut(set).and_then(|call| call.offer.take_if(pending));
         if dropped.is_some() {
             self.drop_tentative(set, now);
-        }
-    }
-
-    fn drop_tentative(&mut self, set: SetId, now: Instant) {
-        let Some(call) = self.sets.call(set) else { return };
-        let tentative: Vec<usize> =
-            call.streams.iter().filter(|(_, stream)| stream.tentative).map(|(at, _)| *at).collect();
-        for at in tentative {
-            self.close_stream(set, at, now);
-        }
-    }
-
-    fn close_stream(&mut self, set: SetId, at: usize, now: Instant) {
-        let rested = self.rested(now);
-        if let Some(stream) = self.sets.call_mut(set).and_then(|call| call.streams.remove(&at)) {
-            self.close_session(stream.slot, rested);
         }
     }
 
@@ -488,41 +282,41 @@ impl Proxy {
     }
 }
 
-/// The profile of a line that is off, in the other side's terms.
-fn other_profile(proto: &str, to: Side) -> String {
-    match (to, proto) {
-        (Side::Cluster, "RTP/SAVP") => "RTP/AVP",
-        (Side::Cluster, "RTP/SAVPF") => "RTP/AVPF",
-        (Side::Phone, "RTP/AVP") => "RTP/SAVP",
-        (Side::Phone, "RTP/AVPF") => "RTP/SAVPF",
-        (_, other) => other,
-    }
-    .to_owned()
+/// A media line that offer and answer agree on.
+struct Agreed {
+    /// Its number.
+    at: usize,
+    keying: Keying,
+    /// Where the answer says that media goes.
+    remote: Remote,
+    two_way: bool,
 }
 
-/// Where a phone is whose media is in the clear: at the port that it says, where its TLS connection comes from, whatever
-/// address it says. Nothing in its packets proves that they are its own, so that nothing is learned from them.
-fn at_peer(phone: Remote, peer: Option<IpAddr>) -> Remote {
-    Remote { ip: peer.filter(|_| !phone.zero), ..phone }
-}
-
-pub(crate) fn set_remote(leg: &mut pinhole_flow::Leg, remote: &Remote, mux: bool, plausible: bool) {
-    let ip = remote.ip.filter(|ip| plausible && reachable(*ip));
-    leg.remote_ip = ip.map_or([0; 16], mapped);
-    leg.remote_rtp = if ip.is_some() { remote.rtp } else { 0 };
-    leg.remote_rtcp = match ip {
-        Some(_) if mux => remote.rtp,
-        Some(_) => remote.rtcp,
-        None => 0,
-    };
-}
-
-/// Addresses that the data plane can send to.
-pub(crate) fn reachable(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            !ip.is_loopback() && !ip.is_multicast() && !ip.is_broadcast() && !ip.is_unspecified()
+/// What the answer of a side makes of the lines that it was offered.
+fn agreed(by: Side, sdp: &SessionDescription, offered: &[OfferedLine]) -> Result<Vec<Agreed>, Counter> {
+    let mut agreed = Vec::new();
+    for (at, line) in offered.iter().enumerate() {
+        let section = sdp.media().get(at).filter(|section| line.carried && section.port() != 0);
+        let Some(section) = section else { continue };
+        let mut keying = line.keying.ok_or(Counter::AnswerMalformed)?;
+        match (by, &mut keying) {
+            (Side::Phone, Keying::Sdes(crypto)) => {
+                if !section.is_srtp() {
+                    return Err(Counter::AnswerNotSecure);
+                }
+                let fits = |answer: &crypto::Attribute| {
+                    answer.tag == crypto.tag && Suite::from_name(&answer.suite) == Some(crypto.suite)
+                };
+                let lines: Vec<_> = section.cryptos().into_iter().flatten().collect();
+                let chosen = lines.iter().find(|line| fits(line)).ok_or(Counter::AnswerCryptoRefused)?;
+                crypto.phone = Some(key_of(chosen).ok_or(Counter::AnswerCryptoRefused)?);
+            }
+            _ if !section.is_rtp() || section.is_srtp() => return Err(Counter::AnswerMalformed),
+            _ => {}
         }
-        IpAddr::V6(_) => false,
+        let remote = remote_of(sdp, at, false).ok_or(Counter::AnswerMalformed)?;
+        let two_way = line.two_way && sdp.direction_of(at) == Direction::SendRecv && !remote.zero;
+        agreed.push(Agreed { at, keying, remote, two_way });
     }
+    Ok(agreed)
 }

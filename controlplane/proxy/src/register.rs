@@ -77,7 +77,7 @@ impl Proxy {
             message.set(name::TO, &with_brackets(&address));
         }
         let uri = self.uri_to_inside(message.uri().unwrap_or_default(), &device, origin.cluster);
-        crate::offer_answer::drop_description(&mut message);
+        crate::description::drop_description(&mut message);
         let forward = Forward {
             id: self.transactions.reserve(),
             message,

@@ -160,7 +160,7 @@ impl Proxy {
                     return;
                 }
             }
-            None => crate::offer_answer::drop_description(&mut message),
+            None => crate::description::drop_description(&mut message),
         }
         if method == Method::Register {
             self.register_response(id, code, &mut message, now);

@@ -13,8 +13,8 @@ use crate::calls::Remote;
 use crate::config::{Network, SkinnyCalls, SkinnyKeys};
 use crate::counters::Counter;
 use crate::io::ConnId;
-use crate::offer_answer::{reachable, set_remote};
 use crate::proxy::Proxy;
+use crate::streams::{reachable, set_remote};
 
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
