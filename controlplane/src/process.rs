@@ -1,19 +1,18 @@
 //! The process as a whole: its threads, started and stopped together.
 
-use std::collections::HashMap;
+mod certificates;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use pinhole_admin::{Event, EventKind};
-use pinhole_devices::{Listener, SettingsError, Verifier};
-use pinhole_legacy_tls::Settings;
+use pinhole_devices::SettingsError;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustls::sign::CertifiedKey;
 use signal_hook::consts::SIGTERM;
 use thiserror::Error;
 
@@ -23,12 +22,11 @@ use crate::events::Events;
 use crate::legacy::Legacy;
 use crate::link::Link;
 use crate::neighbours::{Interface, Resolver};
-use crate::provisioning::{Office, Provisioning, ProvisioningError};
+use crate::provisioning::{Provisioning, ProvisioningError};
 use crate::shard::{Mailbox, Shard, Shared, ToShard, WAITING_MAX};
 use crate::sockets::{self, BindError};
-use crate::tls::{
-    Acceptor, Acceptors, Caller, Files, FilesError, Known, KnownError, Ours, Pinned, StandIns, Trust,
-};
+use crate::tls::{FilesError, KnownError};
+use certificates::{legacy_settings, trust};
 
 /// Descriptors that are neither phones nor handshakes: sockets of clusters, rings, log, admin clients.
 const OTHER_FILES: u64 = 256;
@@ -121,15 +119,7 @@ impl Process {
             }
             None => None,
         };
-        missing.sort_unstable();
-        missing.dedup_by_key(|address| address.ip());
-        for address in missing {
-            let text = format!(
-                "{} is not an address of this machine yet; it is served as soon as it is (the data plane's twin must be up and have it)",
-                address.ip()
-            );
-            events.emit(Event::new(EventKind::Warning, text));
-        }
+        tell_missing(missing, &events);
 
         let shards = (0..config.controlplane.shards).map(|_| Mailbox::new()).collect::<io::Result<Vec<_>>>();
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) = shards.map_err(refused("a poll"))?.into_iter().unzip();
@@ -172,34 +162,45 @@ impl Process {
                 Shard::new(id, Arc::clone(&process.shared), inbox, sockets).ok_or(StartError::NotChecked)?;
             process.thread(format!("shard-{id}"), move || shard.run())?;
         }
+        process.start_threads(provisioning, resolver, link, admin)?;
+        process.say_started(file);
+        Ok(process)
+    }
+
+    /// The threads beside the shards.
+    fn start_threads(
+        &mut self,
+        provisioning: Option<Provisioning>,
+        resolver: Resolver,
+        link: Arc<Link>,
+        admin: AdminSocket,
+    ) -> Result<(), StartError> {
         if let Some(provisioning) = provisioning {
-            let stop = Arc::clone(&process.stop);
-            process.thread("provisioning".into(), move || provisioning.run(&stop))?;
+            let stop = Arc::clone(&self.stop);
+            self.thread("provisioning".into(), move || provisioning.run(&stop))?;
         }
-        if let Some(legacy) = process.shared.legacy.clone() {
-            let (stop, shared) = (Arc::clone(&process.stop), Arc::clone(&process.shared));
-            process.thread("legacy-tls".into(), move || {
+        if let Some(legacy) = self.shared.legacy.clone() {
+            let (stop, shared) = (Arc::clone(&self.stop), Arc::clone(&self.shared));
+            self.thread("legacy-tls".into(), move || {
                 legacy.run(&shared, &stop);
                 Ok(())
             })?;
         }
-        let stop = Arc::clone(&process.stop);
-        process.thread("neighbours".into(), move || {
+        let stop = Arc::clone(&self.stop);
+        self.thread("neighbours".into(), move || {
             resolver.run(&stop);
             Ok(())
         })?;
-        let stop = Arc::clone(&process.stop);
-        process.thread("link".into(), move || {
+        let stop = Arc::clone(&self.stop);
+        self.thread("link".into(), move || {
             link.run(&stop);
             Ok(())
         })?;
-        let (stop, answers) = (Arc::clone(&process.stop), Arc::clone(&process.answers));
-        process.thread("admin".into(), move || {
+        let (stop, answers) = (Arc::clone(&self.stop), Arc::clone(&self.answers));
+        self.thread("admin".into(), move || {
             admin.run(&answers, &stop);
             Ok(())
-        })?;
-        process.say_started(file);
-        Ok(process)
+        })
     }
 
     /// Reads certificates and keys again, for connections to come.
@@ -346,71 +347,19 @@ fn raise_file_limit(config: &Config, events: &Events) -> u64 {
     limit
 }
 
-/// Our certificate and key, and who is trusted at the listeners for signalling; warns of what will be a trouble.
-fn trust(config: &Config, office: Option<&Arc<Office>>, events: &Events) -> Result<Acceptors, StartError> {
-    let read = Files::of(&config.outside).read().map_err(|mut errors| bad_files(errors.swap_remove(0)))?;
-    let verifier = Verifier::read(&config.trust()).map_err(|mut mistakes| mistakes.swap_remove(0))?;
-    for warning in verifier.warnings(SystemTime::now()) {
-        events.emit(Event::new(EventKind::Warning, warning));
-    }
-    let pinned: Pinned = match office {
-        Some(office) => office.pinned(),
-        None => Arc::new(|_, _| false),
-    };
-    let ours = read.certified_key(&rustls::crypto::aws_lc_rs::default_provider()).map_err(bad_files)?;
-    let verifier = Arc::new(verifier);
-    let at = |listener| {
-        let trust = Trust::new(Arc::clone(&verifier), listener, Arc::clone(&pinned));
-        Acceptor::new(ours.clone(), config.outside.tls_min, trust)
-    };
-    let callers = callers(config, &ours)?;
-    Ok(Acceptors { sip: at(Listener::Sip), sccp: at(Listener::Sccp), callers })
-}
-
-/// How call managers are reached that are reached by TLS.
-fn callers(config: &Config, ours: &CertifiedKey) -> Result<HashMap<(usize, SocketAddr), Caller>, StartError> {
-    let mut callers = HashMap::new();
-    for (n, cluster) in config.clusters.iter().enumerate() {
-        let ours = match &cluster.phone_authority {
-            None => Ours::Own(ours.clone()),
-            Some(files) => {
-                let stand_ins = StandIns::read(&files.certificate, &files.key).map_err(|source| {
-                    let key = format!("cluster[{n}].phone_authority.{}", source.key);
-                    StartError::CallManager { key, source }
-                })?;
-                Ours::StandIn(Arc::new(stand_ins))
-            }
-        };
-        for (m, sccp) in cluster.sccp.iter().enumerate() {
-            let Some(authority) = &sccp.authority else { continue };
-            let known = Known::read(authority, sccp.certificate_name.as_deref()).map_err(|source| {
-                StartError::CallManager { key: format!("cluster[{n}].sccp[{m}].{}", source.key), source }
-            })?;
-            let caller = Caller::new(known, ours.clone());
-            let caller = caller.map_err(|error| refused("TLS to a call manager")(io::Error::other(error)))?;
-            callers.insert((n, sccp.call_manager), caller);
-        }
-    }
-    Ok(callers)
-}
-
-/// What the process for old phones is told.
-fn legacy_settings(
-    config: &Config,
-    legacy: &config::LegacyTls,
-    trusted: &Acceptors,
-) -> Result<Settings, StartError> {
-    let settings = Legacy::settings(config, legacy, trusted).map_err(bad_files)?;
-    if settings.encode().is_err() {
-        return Err(StartError::Legacy("too many authorities or certificates to tell the process of".into()));
-    }
-    Ok(settings)
-}
-
-fn bad_files(source: FilesError) -> StartError {
-    StartError::Tls { key: source.key(), source }
-}
-
 fn refused(what: &'static str) -> impl Fn(io::Error) -> StartError {
     move |source| StartError::System { what, source }
+}
+
+/// Tells of addresses that are to be listened at and are not on this machine yet.
+fn tell_missing(mut missing: Vec<SocketAddr>, events: &Events) {
+    missing.sort_unstable();
+    missing.dedup_by_key(|address| address.ip());
+    for address in missing {
+        let text = format!(
+            "{} is not an address of this machine yet; it is served as soon as it is (the data plane's twin must be up and have it)",
+            address.ip()
+        );
+        events.emit(Event::new(EventKind::Warning, text));
+    }
 }

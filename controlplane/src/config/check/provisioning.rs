@@ -7,28 +7,51 @@ use pinhole_provisioning::service::Encryption;
 use pinhole_provisioning::xml::Server;
 
 use super::Found;
-use crate::config::{AuthenticatedDevices, Cluster, Config, Http, Provisioning, REPLY_PORTS};
+use crate::config::{AuthenticatedDevices, Cluster, Config, Http, Provisioning, REPLY_PORTS, Tftp};
 
 pub(super) fn provisioning(config: &Config, found: &mut Found) {
-    let Some(settings) = &config.provisioning else {
-        for (n, cluster) in config.clusters.iter().enumerate() {
-            for (key, is_set) in [
-                ("tftp_server", cluster.tftp_server.is_some()),
-                ("http_server", cluster.http_server.is_some()),
-                ("encryption", cluster.encryption != Encryption::Off),
-                ("authenticated_devices", cluster.authenticated_devices != AuthenticatedDevices::Refuse),
-            ] {
-                if is_set {
-                    found.add(format!("cluster[{n}].{key}"), "is of no use without [provisioning]");
-                }
-            }
-        }
-        return;
-    };
+    let Some(settings) = &config.provisioning else { return without(config, found) };
     if !settings.directory.is_absolute() {
         found.add("provisioning.directory", "must be an absolute path");
     }
-    let tftp = &settings.tftp;
+    tftp(config, &settings.tftp, found);
+    if let Some(http) = &settings.http {
+        listener(config, "provisioning.http", http, found);
+    }
+    if let Some(https) = &settings.https {
+        listener(config, "provisioning.https", https, found);
+        if settings.http.as_ref().is_some_and(|http| http.listen == https.listen) {
+            found.add("provisioning.https.listen", "is that of provisioning.http; choose another port");
+        }
+    }
+    found.range("provisioning.cache_mb", settings.cache_mb, 1, 1 << 20);
+    enrolment(config, settings, found);
+    if config.clusters.iter().all(|cluster| cluster.file_server().is_none()) {
+        found.add(
+            "provisioning",
+            "no [[cluster]] has a tftp_server or http_server: there is nothing to give to phones",
+        );
+    }
+    clusters(config, found);
+}
+
+/// What clusters cannot have when nothing is given to phones.
+fn without(config: &Config, found: &mut Found) {
+    for (n, cluster) in config.clusters.iter().enumerate() {
+        for (key, is_set) in [
+            ("tftp_server", cluster.tftp_server.is_some()),
+            ("http_server", cluster.http_server.is_some()),
+            ("encryption", cluster.encryption != Encryption::Off),
+            ("authenticated_devices", cluster.authenticated_devices != AuthenticatedDevices::Refuse),
+        ] {
+            if is_set {
+                found.add(format!("cluster[{n}].{key}"), "is of no use without [provisioning]");
+            }
+        }
+    }
+}
+
+fn tftp(config: &Config, tftp: &Tftp, found: &mut Found) {
     if tftp.listen.port() == 0 || tftp.listen.ip().is_unspecified() {
         found.add("provisioning.tftp.listen", "needs our address and a port, usually 69");
     }
@@ -53,23 +76,9 @@ pub(super) fn provisioning(config: &Config, found: &mut Found) {
     found.range("provisioning.tftp.requests", tftp.requests, 1, 1_000_000);
     found.range("provisioning.tftp.transfers_per_source", tftp.transfers_per_source, 1, 10_000);
     found.range("provisioning.tftp.transfers", tftp.transfers, 1, 10_000);
-    if let Some(http) = &settings.http {
-        listener(config, "provisioning.http", http, found);
-    }
-    if let Some(https) = &settings.https {
-        listener(config, "provisioning.https", https, found);
-        if settings.http.as_ref().is_some_and(|http| http.listen == https.listen) {
-            found.add("provisioning.https.listen", "is that of provisioning.http; choose another port");
-        }
-    }
-    found.range("provisioning.cache_mb", settings.cache_mb, 1, 1 << 20);
-    enrolment(config, settings, found);
-    if config.clusters.iter().all(|cluster| cluster.file_server().is_none()) {
-        found.add(
-            "provisioning",
-            "no [[cluster]] has a tftp_server or http_server: there is nothing to give to phones",
-        );
-    }
+}
+
+fn clusters(config: &Config, found: &mut Found) {
     for (n, cluster) in config.clusters.iter().enumerate() {
         if cluster.tftp_server.is_some() && cluster.http_server.is_some() {
             let message =
