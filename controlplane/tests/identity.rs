@@ -382,9 +382,12 @@ fn a_registration_counts_for_the_session_and_a_forgotten_phone_is_closed() {
 
 #[test]
 fn of_a_cluster_that_serves_no_files_phones_need_not_be_in_the_database() {
-    let other = "[[cluster]]\nname = \"other\"\ncall_manager = \"127.0.0.4:5060\"\nlocal = \"127.0.0.5:25060\"\n\
-                 port = \"inside\"\ndomain = \"other.example\"\ndevices = \"^SEP0010DB0000FF$\"\n[provisioning]\n";
-    let site = Site::start_changed("legacy = true", Some(""), &[("[provisioning]\n", other)]);
+    let other = format!(
+        "[[cluster]]\nname = \"other\"\ncall_manager = \"127.0.0.4:5060\"\nlocal = \"{}\"\n\
+         port = \"inside\"\ndomain = \"other.example\"\ndevices = \"^SEP0010DB0000FF$\"\n[provisioning]\n",
+        common::free_address()
+    );
+    let site = Site::start_changed("legacy = true", Some(""), &[("[provisioning]\n", &other)]);
     assert!(site.is_served(&mic("SEP0010DB0000FF", &Form::default())));
     assert!(!site.is_served(&mic(DEVICE, &Form::default())));
 }
