@@ -67,6 +67,11 @@ impl Authority {
 
     /// Its revocation list with these certificates, PEM.
     pub fn revocation_list(&self, revoked: &[&Certified]) -> String {
+        self.revocation_list_until(2100, revoked)
+    }
+
+    /// The same, if the next is due in a year.
+    pub fn revocation_list_until(&self, year: i32, revoked: &[&Certified]) -> String {
         let revoked_certs = revoked.iter().map(|revoked| {
             let certificate = openssl::x509::X509::from_der(revoked.certificate.der()).unwrap();
             let serial = certificate.serial_number().to_bn().unwrap().to_vec();
@@ -79,7 +84,7 @@ impl Authority {
         });
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(2024, 1, 1),
-            next_update: date_time_ymd(2100, 1, 1),
+            next_update: date_time_ymd(year, 1, 1),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked_certs.collect(),
@@ -89,23 +94,35 @@ impl Authority {
     }
 
     pub fn sign(&self, common_name: &str, validity: Validity) -> Certified {
-        self.sign_key(common_name, validity, KeyPair::generate().unwrap())
+        self.sign_key(common_name, validity, KeyPair::generate().unwrap(), |_| ())
+    }
+
+    /// With this changed of what a certificate has.
+    pub fn sign_changed(&self, common_name: &str, change: impl FnOnce(&mut CertificateParams)) -> Certified {
+        self.sign_key(common_name, Validity::Now, KeyPair::generate().unwrap(), change)
     }
 
     /// With an RSA key, as phones have.
     pub fn sign_rsa(&self, common_name: &str) -> Certified {
         let key = openssl::rsa::Rsa::generate(2048).and_then(openssl::pkey::PKey::from_rsa).unwrap();
         let key = KeyPair::try_from(key.private_key_to_pkcs8().unwrap()).unwrap();
-        self.sign_key(common_name, Validity::Now, key)
+        self.sign_key(common_name, Validity::Now, key, |_| ())
     }
 
-    fn sign_key(&self, common_name: &str, validity: Validity, key: KeyPair) -> Certified {
+    fn sign_key(
+        &self,
+        common_name: &str,
+        validity: Validity,
+        key: KeyPair,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Certified {
         let mut params = CertificateParams::new(vec!["pinhole.example".into()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, common_name);
         if validity == Validity::Past {
             params.not_before = date_time_ymd(2019, 1, 1);
             params.not_after = date_time_ymd(2020, 1, 1);
         }
+        change(&mut params);
         Certified { certificate: params.signed_by(&key, &self.issuer).unwrap(), key }
     }
 }
@@ -276,16 +293,26 @@ impl Appliance {
 
     /// The same, at another listener.
     pub fn phone_at(&self, listen: SocketAddr, certified: Option<&Certified>) -> Phone {
+        let chain = |of: &Certified| vec![of.certificate.der().clone()];
+        self.phone_showing(listen, &self.authority, certified.map(|of| (chain(of), &of.key)))
+    }
+
+    /// The same, of a phone that trusts this authority and shows a chain of certificates, to the first of which it has the key.
+    pub fn phone_showing(
+        &self,
+        listen: SocketAddr,
+        trusted: &Authority,
+        shown: Option<(Vec<CertificateDer<'static>>, &KeyPair)>,
+    ) -> Phone {
         let mut roots = RootCertStore::empty();
-        roots.add(self.authority.certificate.der().clone()).unwrap();
+        roots.add(trusted.certificate.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder =
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let builder = builder.with_root_certificates(roots);
-        let config = match certified {
+        let config = match shown {
             None => builder.with_no_client_auth(),
-            Some(Certified { certificate, key }) => {
-                let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
+            Some((chain, key)) => {
                 let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
                 builder.with_client_auth_cert(chain, key).unwrap()
             }
