@@ -9,6 +9,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod provisioning;
+pub mod tftp;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
