@@ -5,9 +5,13 @@
 
 mod common;
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use common::provisioning::{CallManager, free_udp};
+use common::provisioning::{CONFIGURATION, CallManager, free_udp, signed};
 use common::tftp::{Transfer, fetch};
 use common::{Appliance, eventually};
 use pinhole_admin::{Request, Response};
@@ -61,12 +65,24 @@ impl Stage {
     fn come(&self, device: &str, from: IpAddr) {
         self.allow(device);
         fetch(self.tftp, from, &format!("CTL{device}.tlv"), Some(1428)).unwrap();
+        // Its last acknowledgement may be read after a request that comes later.
+        eventually(|| self.stage_of(device) == "trust_list_delivered", "its trust list");
+    }
+
+    /// How far a phone has come.
+    fn stage_of(&self, device: &str) -> String {
+        match self.appliance.ask(Request::Provisioned { device: Some(device.into()) }) {
+            Response::Provisioned(phones) => phones[0]["stage"].as_str().unwrap().to_owned(),
+            other => panic!("{other:?}"),
+        }
     }
 
     fn count(&self, name: &str) -> u64 {
         self.appliance.counter("provisioning", name)
     }
 }
+
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn device(number: usize) -> String {
     format!("SEP0010DB00{number:04X}")
@@ -164,4 +180,154 @@ fn files_of_every_odd_size_come_whole_and_in_as_many_blocks_as_they_must() {
     for failure in ["rate_limited", "transfer_limit", "phone_silent", "file_not_found"] {
         assert_eq!(stage.count(failure), 0, "{failure}");
     }
+}
+
+/// How a phone asks.
+#[derive(Clone, Copy)]
+enum Way {
+    Tftp,
+    /// At this address.
+    Http(SocketAddr),
+}
+
+impl Stage {
+    /// A file; `None`: it is not found for who asks.
+    fn get(&self, way: Way, name: &str) -> Option<Vec<u8>> {
+        match way {
+            Way::Tftp => match fetch(self.tftp, LOCAL, name, Some(1428)) {
+                Ok((content, _)) => Some(content),
+                Err((1, _)) => None,
+                Err(other) => panic!("{name}: {other:?}"),
+            },
+            Way::Http(at) => {
+                let mut stream = TcpStream::connect(at).unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+                let request = format!("GET /{name} HTTP/1.1\r\nHost: pinhole\r\nConnection: close\r\n\r\n");
+                stream.write_all(request.as_bytes()).unwrap();
+                let mut response = Vec::new();
+                stream.read_to_end(&mut response).unwrap();
+                let end = response.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+                let content = response.split_off(end + 4);
+                match &response[..13] {
+                    b"HTTP/1.1 200 " => Some(content),
+                    b"HTTP/1.1 404 " => None,
+                    other => panic!("{name}: {}", String::from_utf8_lossy(other)),
+                }
+            }
+        }
+    }
+}
+
+/// What came of requests, counted as the process counts it.
+#[derive(Default)]
+struct Tally {
+    trust_lists: AtomicU64,
+    configurations: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Tally {
+    /// Asks for a device's trust list and configuration, and looks whether what comes is that and of that device. Whether each
+    /// came.
+    fn ask(&self, stage: &Stage, way: Way, device: &str) -> [bool; 2] {
+        [self.trust_list(stage, way, device), self.configuration(stage, way, device)]
+    }
+
+    fn trust_list(&self, stage: &Stage, way: Way, device: &str) -> bool {
+        let list = stage.get(way, &format!("CTL{device}.tlv"));
+        if let Some(list) = &list {
+            assert_eq!(signed(list).tag(14), b"CTLFile.tlv\0", "{device}");
+        }
+        self.count(list.is_some(), &self.trust_lists)
+    }
+
+    fn configuration(&self, stage: &Stage, way: Way, device: &str) -> bool {
+        let name = format!("{device}.cnf.xml.sgn");
+        let file = stage.get(way, &name);
+        if let Some(file) = &file {
+            let file = signed(file);
+            assert_eq!(file.tag(14), format!("{name}\0").as_bytes());
+            let text = String::from_utf8(file.content).unwrap();
+            assert!(text.contains(&format!("<kept a=\"{device}\"/>")), "{device} gets {text}");
+            assert_eq!(text.matches("<kept a=").count(), 1, "{device} gets {text}");
+        }
+        self.count(file.is_some(), &self.configurations)
+    }
+
+    fn count(&self, came: bool, counter: &AtomicU64) -> bool {
+        if came { counter } else { &self.refused }.fetch_add(1, Ordering::Relaxed);
+        came
+    }
+}
+
+#[test]
+fn of_a_thousand_racing_requests_each_device_gets_what_is_its_own_and_who_is_not_allowed_nothing() {
+    let http = common::free_address();
+    let rates = "requests_per_source = 1000\nrequests = 2000";
+    let stage = Stage::start(rates, &format!("[provisioning.http]\nlisten = \"{http}\"\n"));
+    let devices: Vec<_> = (0..5).map(device).collect();
+    for device in &devices {
+        let configuration = CONFIGURATION.replace("a=\"1\"", &format!("a=\"{device}\""));
+        stage.put(&format!("{device}.cnf.xml"), &configuration.into_bytes());
+    }
+    let [stranger, guest, known @ ..] = &devices[..] else { unreachable!() };
+    let (ways, tally) = ([Way::Tftp, Way::Http(http)], Tally::default());
+    // All behind one address: nothing but the name tells them apart.
+    for device in known {
+        stage.come(device, LOCAL);
+        tally.count(true, &tally.trust_lists);
+    }
+    let (stage, tally) = (&stage, &tally);
+    std::thread::scope(|scope| {
+        for way in ways {
+            for device in known {
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        assert_eq!(tally.ask(stage, way, device), [true, true], "{device}");
+                    }
+                });
+            }
+            scope.spawn(move || {
+                for _ in 0..75 {
+                    assert_eq!(tally.ask(stage, way, stranger), [false, false], "{stranger}");
+                }
+            });
+            // Somebody asks in the guest's name all the time.
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    tally.ask(stage, way, guest);
+                }
+            });
+        }
+        // The operator lets the guest come and go: what begins after that is decided by it.
+        scope.spawn(move || {
+            for round in 0..15 {
+                let way = ways[round % 2];
+                stage.allow(guest);
+                assert!(tally.trust_list(stage, way, guest), "round {round}");
+                eventually(|| stage.stage_of(guest) != "seen", "its trust list");
+                assert!(tally.configuration(stage, way, guest), "round {round}");
+                stage.done(Request::ForgetPhone { device: guest.clone() });
+                assert_eq!(tally.ask(stage, way, guest), [false, false], "round {round}");
+            }
+        });
+    });
+    let made = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let counts = |names: &[&str]| names.iter().map(|name| stage.count(name)).sum::<u64>();
+    assert_eq!(counts(&["trust_lists"]), made(&tally.trust_lists));
+    assert_eq!(counts(&["configurations"]), made(&tally.configurations));
+    assert_eq!(counts(&["not_allowed", "trust_list_missing"]), made(&tally.refused));
+    assert!(counts(&["requests"]) > 1000, "{}", counts(&["requests"]));
+    let all = [&tally.trust_lists, &tally.configurations, &tally.refused].map(made).iter().sum::<u64>();
+    assert_eq!(counts(&["requests"]), all, "nothing is lost");
+    let groups = stage.appliance.counters().groups;
+    let failed: BTreeMap<_, _> = groups["provisioning"]
+        .iter()
+        .filter(|(name, value)| {
+            **value > 0
+                && ["rate_limited", "transfer_limit", "stale", "upstream_silent", "other_source"]
+                    .contains(&name.as_str())
+        })
+        .collect();
+    assert!(failed.is_empty(), "{failed:?}");
 }
