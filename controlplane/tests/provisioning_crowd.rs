@@ -7,7 +7,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -182,6 +182,15 @@ fn files_of_every_odd_size_come_whole_and_in_as_many_blocks_as_they_must() {
     }
 }
 
+/// Why there is no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Denied {
+    /// It is not for who asks.
+    NotFound,
+    /// What was to be said first is no longer so.
+    AskAgain,
+}
+
 /// How a phone asks.
 #[derive(Clone, Copy)]
 enum Way {
@@ -191,12 +200,12 @@ enum Way {
 }
 
 impl Stage {
-    /// A file; `None`: it is not found for who asks.
-    fn get(&self, way: Way, name: &str) -> Option<Vec<u8>> {
+    fn get(&self, way: Way, name: &str) -> Result<Vec<u8>, Denied> {
         match way {
             Way::Tftp => match fetch(self.tftp, LOCAL, name, Some(1428)) {
-                Ok((content, _)) => Some(content),
-                Err((1, _)) => None,
+                Ok((content, _)) => Ok(content),
+                Err((1, _)) => Err(Denied::NotFound),
+                Err((0, text)) if text.contains("ask again") => Err(Denied::AskAgain),
                 Err(other) => panic!("{name}: {other:?}"),
             },
             Way::Http(at) => {
@@ -209,8 +218,9 @@ impl Stage {
                 let end = response.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
                 let content = response.split_off(end + 4);
                 match &response[..13] {
-                    b"HTTP/1.1 200 " => Some(content),
-                    b"HTTP/1.1 404 " => None,
+                    b"HTTP/1.1 200 " => Ok(content),
+                    b"HTTP/1.1 404 " => Err(Denied::NotFound),
+                    b"HTTP/1.1 503 " => Err(Denied::AskAgain),
                     other => panic!("{name}: {}", String::from_utf8_lossy(other)),
                 }
             }
@@ -224,6 +234,8 @@ struct Tally {
     trust_lists: AtomicU64,
     configurations: AtomicU64,
     refused: AtomicU64,
+    /// Of those that were granted, those that were taken back.
+    void: AtomicU64,
 }
 
 impl Tally {
@@ -235,28 +247,30 @@ impl Tally {
 
     fn trust_list(&self, stage: &Stage, way: Way, device: &str) -> bool {
         let list = stage.get(way, &format!("CTL{device}.tlv"));
-        if let Some(list) = &list {
+        if let Ok(list) = &list {
             assert_eq!(signed(list).tag(14), b"CTLFile.tlv\0", "{device}");
         }
-        self.count(list.is_some(), &self.trust_lists)
+        self.count(list, &self.trust_lists)
     }
 
     fn configuration(&self, stage: &Stage, way: Way, device: &str) -> bool {
         let name = format!("{device}.cnf.xml.sgn");
         let file = stage.get(way, &name);
-        if let Some(file) = &file {
+        if let Ok(file) = &file {
             let file = signed(file);
             assert_eq!(file.tag(14), format!("{name}\0").as_bytes());
             let text = String::from_utf8(file.content).unwrap();
             assert!(text.contains(&format!("<kept a=\"{device}\"/>")), "{device} gets {text}");
             assert_eq!(text.matches("<kept a=").count(), 1, "{device} gets {text}");
         }
-        self.count(file.is_some(), &self.configurations)
+        self.count(file, &self.configurations)
     }
 
-    fn count(&self, came: bool, counter: &AtomicU64) -> bool {
-        if came { counter } else { &self.refused }.fetch_add(1, Ordering::Relaxed);
-        came
+    fn count(&self, got: Result<Vec<u8>, Denied>, granted: &AtomicU64) -> bool {
+        let counter = if got == Err(Denied::NotFound) { &self.refused } else { granted };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.void.fetch_add(u64::from(got == Err(Denied::AskAgain)), Ordering::Relaxed);
+        got.is_ok()
     }
 }
 
@@ -275,7 +289,7 @@ fn of_a_thousand_racing_requests_each_device_gets_what_is_its_own_and_who_is_not
     // All behind one address: nothing but the name tells them apart.
     for device in known {
         stage.come(device, LOCAL);
-        tally.count(true, &tally.trust_lists);
+        tally.trust_lists.fetch_add(1, Ordering::Relaxed);
     }
     let (stage, tally) = (&stage, &tally);
     std::thread::scope(|scope| {
@@ -317,6 +331,7 @@ fn of_a_thousand_racing_requests_each_device_gets_what_is_its_own_and_who_is_not
     assert_eq!(counts(&["trust_lists"]), made(&tally.trust_lists));
     assert_eq!(counts(&["configurations"]), made(&tally.configurations));
     assert_eq!(counts(&["not_allowed", "trust_list_missing"]), made(&tally.refused));
+    assert!(counts(&["deliveries_void"]) >= made(&tally.void));
     assert!(counts(&["requests"]) > 1000, "{}", counts(&["requests"]));
     let all = [&tally.trust_lists, &tally.configurations, &tally.refused].map(made).iter().sum::<u64>();
     assert_eq!(counts(&["requests"]), all, "nothing is lost");
@@ -330,4 +345,35 @@ fn of_a_thousand_racing_requests_each_device_gets_what_is_its_own_and_who_is_not
         })
         .collect();
     assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+fn what_comes_for_a_device_that_was_forgotten_meanwhile_is_given_to_nobody() {
+    let mut stage = Stage::start("", "");
+    let (phone, name) = (device(1), format!("{}.cnf.xml.sgn", device(1)));
+    stage.come(&phone, LOCAL);
+    // A call manager that takes its time.
+    stage.call_manager.stop();
+    let upstream = UdpSocket::bind((LOCAL, stage.call_manager.port)).unwrap();
+    upstream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    for forgets in [false, true] {
+        let mut transfer = Transfer::ask(stage.tftp, LOCAL, &name, Some(1428));
+        let mut packet = [0; 600];
+        let (_, fetches) = upstream.recv_from(&mut packet).unwrap();
+        if forgets {
+            stage.done(Request::ForgetPhone { device: phone.clone() });
+        }
+        for (block, bytes) in (1..).zip(CONFIGURATION.as_bytes().chunks(512)) {
+            upstream.send_to(&[&[0, 3, 0, block], bytes].concat(), fetches).unwrap();
+            while upstream.recv_from(&mut packet).unwrap().1 != fetches || packet[..4] != [0, 4, 0, block] {}
+        }
+        assert_eq!(transfer.begin().is_ok(), !forgets);
+        assert_eq!(stage.count("deliveries_void"), u64::from(forgets));
+        if !forgets {
+            let (file, _) = transfer.finish();
+            assert!(
+                String::from_utf8_lossy(&file).contains("<processNodeName>203.0.113.5</processNodeName>")
+            );
+        }
+    }
 }

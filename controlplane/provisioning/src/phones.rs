@@ -208,6 +208,16 @@ impl Phones {
         }
     }
 
+    /// Whether a grant still counts: since then the device was not forgotten, did not fall idle and kept its class. One
+    /// that counts no more is counted; the file is not to be sent.
+    pub fn still_counts(&self, grant: &Grant) -> bool {
+        let counts = self.epoch(grant.device) == Some(grant.epoch);
+        if !counts {
+            self.counters.count(Counter::DeliveriesVoid);
+        }
+        counts
+    }
+
     /// What came of a grant. `false`: it counts no more, since the device was forgotten or fell idle meanwhile.
     pub fn delivered(&self, grant: &Grant, delivery: Delivery, now: SystemTime) -> bool {
         let counts = self.state().delivered(grant, delivery, &self.policy, millis(now));

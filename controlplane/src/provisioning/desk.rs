@@ -298,6 +298,10 @@ impl Desk {
             return;
         }
         let made = match &waiting.what {
+            // It was allowed when it asked. What it may have now, it is told when it asks again.
+            What::Configuration(task) if !self.office.phones.still_counts(&task.grant) => {
+                return self.answer(waiting.asker, Err(Denied::Unavailable));
+            }
             What::Configuration(task) => match self.service.configuration(task, fetched, SystemTime::now()) {
                 Ok(rewritten) => {
                     let certificates = self.office.phones.certificates(task.grant.device());
