@@ -1,6 +1,6 @@
 //! The loop: one thread, one poll.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -30,6 +30,11 @@ const LISTENERS: usize = 1;
 const PHONES: usize = 1 + FILES_MAX;
 /// Connections that may wait for a handshake to begin.
 const WAITING_MAX: usize = 4096;
+/// Handshakes that may wait for their next step before more of them begin: so no handshake takes longer than it must.
+const HANDSHAKES_WAITING: usize = 64;
+/// Steps of handshakes before others have their turn. A step is a signature or two, so phones that are served already wait
+/// a few milliseconds for them.
+const HANDSHAKE_STEPS: usize = 8;
 /// Connections accepted before others have their turn.
 const ACCEPTS: usize = 64;
 /// How long accepting rests after a failure such as too many open files.
@@ -69,6 +74,8 @@ pub struct Process {
     deadlines: BTreeSet<(Instant, usize)>,
     /// To be gone on with, though the poll won't say so.
     again: Vec<usize>,
+    /// Handshakes that wait for their next step.
+    handshaking: VecDeque<usize>,
     accept_at: Option<Instant>,
     last: usize,
     scratch: Zeroizing<Vec<u8>>,
@@ -113,6 +120,7 @@ impl Process {
             reports: Reports::new(now),
             deadlines: BTreeSet::new(),
             again: Vec::new(),
+            handshaking: VecDeque::new(),
             accept_at: Some(now),
             last: PHONES,
             scratch: Zeroizing::new(vec![0; CHUNK]),
@@ -152,7 +160,7 @@ impl Process {
                         }
                     }
                     at if at < PHONES => self.accept(at - LISTENERS, now),
-                    token => self.go_on(token / 2, now),
+                    token => self.ready(token / 2, now),
                 }
             }
             for id in std::mem::take(&mut self.again) {
@@ -162,6 +170,7 @@ impl Process {
                 self.accept_at = None;
                 (0..self.listeners.len()).for_each(|at| self.accept(at, now));
             }
+            self.handshakes(now);
             while self.deadlines.first().is_some_and(|(at, _)| *at <= now) {
                 let Some((_, id)) = self.deadlines.pop_first() else { break };
                 self.overdue(id);
@@ -172,7 +181,7 @@ impl Process {
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if !self.again.is_empty() {
+        if !self.again.is_empty() || !self.handshaking.is_empty() {
             return Some(Duration::ZERO);
         }
         let deadline = self.deadlines.first().map(|(at, _)| *at);
@@ -245,7 +254,7 @@ impl Process {
 
     /// Begins handshakes of those whose turn it is.
     fn begin_handshakes(&mut self, now: Instant) {
-        loop {
+        while self.handshaking.len() < HANDSHAKES_WAITING {
             match self.turns.next(now) {
                 Turn::Begins(came) => self.begin_handshake(came, now),
                 Turn::GivesWay(id) => self.gives_way(id),
@@ -276,10 +285,10 @@ impl Process {
         };
         self.last = id;
         let listener = u8::try_from(listener).unwrap_or(u8::MAX);
-        self.phones.insert(id, Phone { tls, peer, listener, stage: Stage::Handshake });
+        self.phones.insert(id, Phone { tls, peer, listener, stage: Stage::Handshake, awaits_step: false });
         self.turns.began(peer.ip(), id as u64, now);
         self.deadlines.insert((now + Duration::from_secs(self.limits.handshake_timeout_s.into()), id));
-        self.again.push(id);
+        self.ready(id, now);
     }
 
     /// Whoever comes waits. That is told once.
@@ -309,6 +318,28 @@ impl Process {
         socket.set_tcp_keepalive(&keepalive)?;
         socket.set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
         self.poll.registry().register(stream, Token(2 * id), Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// One of a phone's sockets is ready. Handshakes wait for their steps, all else is done at once.
+    fn ready(&mut self, id: usize, now: Instant) {
+        let Some(phone) = self.phones.get_mut(&id) else { return };
+        if !matches!(phone.stage, Stage::Handshake) {
+            return self.go_on(id, now);
+        }
+        if !std::mem::replace(&mut phone.awaits_step, true) {
+            self.handshaking.push_back(id);
+        }
+    }
+
+    /// Some steps of handshakes.
+    fn handshakes(&mut self, now: Instant) {
+        for _ in 0..HANDSHAKE_STEPS {
+            let Some(id) = self.handshaking.pop_front() else { return };
+            if let Some(phone) = self.phones.get_mut(&id) {
+                phone.awaits_step = false;
+                self.go_on(id, now);
+            }
+        }
     }
 
     fn go_on(&mut self, id: usize, now: Instant) {

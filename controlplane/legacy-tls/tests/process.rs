@@ -20,6 +20,7 @@ use pinhole_legacy_tls::{
     CERTIFICATES_MAX, Cause, Channel, ChannelError, CipherSuite, Handover, Limits, MESSAGE_MAX, Refusals,
     Report, Settings, Version,
 };
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 const LIMITS: Limits = Limits {
     connections: 5,
@@ -343,6 +344,43 @@ fn address_that_holds_all_places_half_open_keeps_no_phone_of_another_from_coming
     let (handover, _clear) = running.handed_over();
     assert_eq!(handover.peer.ip().to_string(), "127.0.0.1");
     drop(silent);
+}
+
+#[test]
+fn phones_that_connect_all_at_once_hold_up_none_that_is_served() {
+    const OFFICE: u32 = 40;
+    let limits = Limits { connections: 100, connections_per_source: 60, handshakes: 60, ..LIMITS };
+    let limits = Limits { handshake_timeout_s: 60, ..limits };
+    let running = Running::limited(&CipherSuite::ALL, limits);
+    let mut served = old_phone(&running, &certified("SEP0010DB000001"));
+    let (_, _clear) = running.handed_over();
+    let mut office: Vec<_> = (0..OFFICE).map(|_| TcpStream::connect(running.listen).unwrap()).collect();
+    let mut accepted = 0;
+    while accepted < OFFICE {
+        let (Report::Accepted(more), _) = running.report() else { panic!("something else than phones") };
+        accepted += more;
+    }
+    // While it stands still, all of them say something, and after them the served one. Their order is told by reports: a
+    // handshake that fails is a step like any, and what the served one says ends its connection.
+    let pid = Pid::from_child(&running.child);
+    kill_process(pid, Signal::STOP).unwrap();
+    waitpid(Some(pid), WaitOptions::UNTRACED).unwrap();
+    office.iter_mut().for_each(|phone| phone.write_all(b"REGISTER sip:pinhole.example").unwrap());
+    served.get_mut().write_all(b"what no record of TLS begins with").unwrap();
+    kill_process(pid, Signal::CONT).unwrap();
+    let (mut before, mut after, mut heard) = (0, 0, false);
+    while before + after < OFFICE || !heard {
+        let refusals = running.refused();
+        match refusals.cause {
+            Cause::Broken => heard = true,
+            Cause::Protocol if heard => after += refusals.count,
+            Cause::Protocol => before += refusals.count,
+            other => panic!("{other:?}"),
+        }
+    }
+    // Those of the turn in which it stood still, and of the next.
+    assert!(before <= 16, "{before} had their turn before it");
+    assert_eq!(before + after, OFFICE, "and all have it");
 }
 
 #[test]
