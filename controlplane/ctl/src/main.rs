@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         // Whoever read us has seen enough.
         Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("pinholectl: {error:#}");
+            eprintln!("pinholectl: {}", table::plain(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
@@ -43,7 +43,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             return trace(arguments, phone, Request::Trace { device, seconds, messages, hex: *hex });
         }
         Command::Trust(command) => {
-            return say(&trust::run(command, arguments.config.as_deref(), arguments.socket.as_deref())?);
+            let said = trust::run(command, arguments.config.as_deref(), arguments.socket.as_deref())?;
+            return say(&table::plain(&said));
         }
         Command::Phone(phone) => phone.request(),
         Command::Status => Request::Status,
@@ -84,7 +85,7 @@ fn trace(arguments: &Arguments, phone: &str, request: Request) -> anyhow::Result
     let client = Client::connect(&socket)?;
     let mut said = Ok(());
     client.trace(request, |traced| {
-        let line = if arguments.json { serde_json::to_string(&traced) } else { Ok(trace::shown(&traced)) };
+        let line = if arguments.json { table::json(&traced) } else { Ok(trace::shown(&traced)) };
         said = line.map_err(Into::into).and_then(|line| say(&line));
         said.is_ok()
     })?;
@@ -92,7 +93,7 @@ fn trace(arguments: &Arguments, phone: &str, request: Request) -> anyhow::Result
 }
 
 fn say_event(event: &Event, json: bool) -> anyhow::Result<()> {
-    say(&if json { serde_json::to_string(event)? } else { tables::event(event) })
+    say(&if json { table::json(event)? } else { tables::event(event) })
 }
 
 fn socket(arguments: &Arguments) -> anyhow::Result<PathBuf> {

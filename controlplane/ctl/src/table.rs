@@ -2,6 +2,7 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent};
+use serde::Serialize;
 
 /// A table with these headings; columns named in `right` are aligned to the right.
 pub fn with(headings: &[&str], right: &[&str]) -> Table {
@@ -24,9 +25,47 @@ pub fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".into(), |value| value.to_string())
 }
 
-/// Text of somebody else's as part of one line: without control characters, which terminals obey.
+/// Whether terminals obey a character rather than show it: control characters (C0 and C1), and those that turn the direction
+/// of writing, break lines or are not to be seen.
+fn steers(char: char) -> bool {
+    let unseen = ['\u{ad}', '\u{61c}', '\u{180e}', '\u{feff}'];
+    let ranges = ['\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2060}'..='\u{206f}'];
+    let tags = ['\u{fff9}'..='\u{fffb}', '\u{e0000}'..='\u{e007f}'];
+    char.is_control()
+        || unseen.contains(&char)
+        || ranges.iter().chain(&tags).any(|range| range.contains(&char))
+}
+
+/// Text of somebody else's as part of one line: without what terminals obey.
 pub fn line(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+    text.chars().map(|char| if steers(char) { '\u{fffd}' } else { char }).collect()
+}
+
+/// Several lines without what terminals obey: phones choose Call-IDs and addresses.
+pub fn plain(text: &str) -> String {
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// One JSON value, in which characters that terminals obey are escaped: JSON itself demands that of C0 only.
+///
+/// # Errors
+/// None that a response could cause.
+pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
+    let mut escaped = String::new();
+    // Such characters are nowhere but in strings.
+    for char in serde_json::to_string(value)?.chars() {
+        if steers(char) {
+            let units = char
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .map(|unit| format!("\\u{unit:04x}"))
+                .collect::<String>();
+            escaped.push_str(&units);
+        } else {
+            escaped.push(char);
+        }
+    }
+    Ok(escaped)
 }
 
 /// A duration in seconds, for people.
@@ -64,6 +103,25 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_escapes_what_terminals_obey_and_means_the_same() {
+        let steering =
+            "a\u{1b}[2J\u{7f}\u{80}\u{9b}2J\u{9f}\u{ad}\u{2028}\u{202e}\u{2066}\u{feff}\u{e0041}b\n\"é 電話";
+        let shown = json(&[steering]).unwrap();
+        assert!(!shown.chars().any(steers), "{shown}");
+        assert!(
+            shown.contains(r"\u001b[2J\u007f\u0080\u009b2J\u009f") && shown.contains("é 電話"),
+            "{shown}"
+        );
+        assert_eq!(serde_json::from_str::<Vec<String>>(&shown).unwrap(), [steering]);
+    }
+
+    #[test]
+    fn text_keeps_its_lines_only_where_it_may() {
+        assert_eq!(plain("a\u{85}\u{202e}b\n\rc\n"), "a\u{fffd}\u{fffd}b\n\u{fffd}c\n");
+        assert_eq!(line("a\nb\u{9b}é"), "a\u{fffd}b\u{fffd}é");
+    }
 
     #[test]
     fn moments_are_utc() {

@@ -4,7 +4,7 @@ use pinhole_admin::{
     Call, Counters, Direction, Event, Leg, Phone, Response, Session, Severity, Status, Worker,
 };
 
-use crate::table::{duration, moment, or_dash, with};
+use crate::table::{self, duration, line, moment, or_dash, plain, with};
 
 /// An answer for people. `all` shows counters that are zero as well.
 pub fn of(response: &Response, all: bool) -> String {
@@ -17,22 +17,17 @@ pub fn of(response: &Response, all: bool) -> String {
 /// None that a response could cause.
 pub fn json(response: &Response, all: bool) -> serde_json::Result<String> {
     match response {
-        Response::Status(status) => serde_json::to_string(status),
-        Response::Phones(phones) => serde_json::to_string(phones),
-        Response::Calls(calls) => serde_json::to_string(calls),
-        Response::Sessions(sessions) => serde_json::to_string(sessions),
-        Response::Workers(workers) => serde_json::to_string(workers),
-        Response::Counters(counters) => serde_json::to_string(counters),
-        Response::Provisioned(phones) => serde_json::to_string(phones),
-        Response::Changes { changes, .. } => serde_json::to_string(changes),
-        Response::Password { .. } => serde_json::to_string(response),
+        Response::Status(status) => table::json(status),
+        Response::Phones(phones) => table::json(phones),
+        Response::Calls(calls) => table::json(calls),
+        Response::Sessions(sessions) => table::json(sessions),
+        Response::Workers(workers) => table::json(workers),
+        Response::Counters(counters) => table::json(counters),
+        Response::Provisioned(phones) => table::json(phones),
+        Response::Changes { changes, .. } => table::json(changes),
+        Response::Password { .. } => table::json(response),
         response => Ok(of(response, all)),
     }
-}
-
-/// Text without control characters: phones choose Call-IDs and addresses, and terminals obey them.
-fn plain(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() && char != '\n' { '\u{fffd}' } else { char }).collect()
 }
 
 fn text(response: &Response, all: bool) -> String {
@@ -70,13 +65,13 @@ pub fn event(event: &Event) -> String {
         Severity::Warning => '!',
         Severity::Error => '#',
     };
-    let mut line = format!("{} {mark} {:<18} {}", moment(event.time_ms), event.kind.name(), event.text);
+    let mut text = format!("{} {mark} {:<18} {}", moment(event.time_ms), event.kind.name(), event.text);
     for (name, value) in [("device", &event.device), ("call", &event.call_id)] {
         if let Some(value) = value {
-            line.push_str(&format!(" {name}={value}"));
+            text.push_str(&format!(" {name}={value}"));
         }
     }
-    plain(&line)
+    line(&text)
 }
 
 fn status(status: &Status) -> String {
