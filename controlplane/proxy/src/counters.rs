@@ -168,13 +168,14 @@ pinhole_admin::counters! {
     SkinnyStreamLimit = "skinny_stream_limit",
     /// SCCP transmissions refused: media cannot be sent to the address.
     SkinnyUnreachable = "skinny_unreachable",
-    /// SCCP channels refused: the call manager's key is for an algorithm that is not known.
+    /// SCCP channels refused: the call manager's key is for an algorithm that is not known, or it speaks TLS and the block of
+    /// its key cannot be read.
     SkinnyKeysUnusable = "skinny_keys_unusable",
     /// SCCP channels refused: inside one way of the call would be keyed and the other in the clear.
     SkinnyKeysMixed = "skinny_keys_mixed",
     /// SCCP channels refused: the call manager's key is to reach the phone, and is that of the other way too.
     SkinnyKeysSame = "skinny_keys_same",
-    /// SCCP encryption blocks without a sensible algorithm, taken for none.
+    /// SCCP encryption blocks without a sensible algorithm, of call managers that do not speak TLS: taken for none.
     SkinnyKeysUnreadable = "skinny_keys_unreadable",
     /// Calls that a call manager shows as secure and that SCCP phones were told are not: part of the way is in the clear.
     SkinnyIndicatorCleared = "skinny_indicator_cleared",

@@ -136,8 +136,9 @@ pub enum KeyBlock {
     Clear,
     /// An algorithm from 1 to 6 with a key of 16 and a salt of 14 bytes.
     Keyed(Encryption),
-    /// Anything else. Where nothing is encrypted, some servers send what their memory held (sccp 2.6.2), so this is to be
-    /// taken for [`KeyBlock::Clear`], and counted: it may also be a layout that nobody has shown yet.
+    /// Anything else. Where nothing is encrypted, some servers send what their memory held (sccp 2.6.2), so there this is to be
+    /// taken for [`KeyBlock::Clear`], and counted. It may also be a layout that nobody has shown yet: where keys are given, it
+    /// is to be refused.
     Unreadable {
         /// The algorithm's word.
         algorithm: u32,

@@ -131,7 +131,7 @@ impl Proxy {
         let far = channel.endpoint().ok().and_then(pinhole_sccp::Endpoint::socket_address);
         let usable = far.filter(|far| reachable(far.ip()) && far.port() != 0);
         let block = channel.encryption();
-        let theirs = self.skinny_inside_key(&block)?;
+        let theirs = self.skinny_inside_key(conn, &block)?;
         if way == Way::Transmit && usable.is_none() {
             return Err(Counter::SkinnyUnreachable);
         }
@@ -236,10 +236,22 @@ impl Proxy {
         Ok(written?)
     }
 
-    /// The key of the inside leg that a call manager's block orders; [`MasterKey::NONE`] for none.
-    fn skinny_inside_key(&mut self, block: &Result<KeyBlock, FieldError>) -> Result<MasterKey, Counter> {
+    /// The key of the inside leg that a call manager's block orders; [`MasterKey::NONE`] for none. A block that cannot be read
+    /// may be what a server's memory held, where nothing is encrypted; from a call manager that speaks TLS it may as well be an
+    /// order to encrypt, and nothing is sent in the clear in its stead.
+    fn skinny_inside_key(
+        &mut self,
+        conn: ConnId,
+        block: &Result<KeyBlock, FieldError>,
+    ) -> Result<MasterKey, Counter> {
+        let encrypted = self.skinny.connections.get(&conn).is_some_and(|connection| connection.encrypted);
         let encryption = match block {
             Ok(KeyBlock::Keyed(encryption)) => encryption,
+            Ok(KeyBlock::Unreadable { .. }) if encrypted => return Err(Counter::SkinnyKeysUnusable),
+            // The message ends within the block.
+            Err(FieldError::Short { at, length, .. }) if encrypted && at < length => {
+                return Err(Counter::SkinnyKeysUnusable);
+            }
             Ok(KeyBlock::Unreadable { .. }) => {
                 self.count(Counter::SkinnyKeysUnreadable);
                 return Ok(MasterKey::NONE);

@@ -1,7 +1,7 @@
 //! Channels and transmissions: keys, addresses, sessions.
 
 use pinhole_flow::{CommandKind, LegFlags, MasterKey, Suite};
-use pinhole_proxy::Counter;
+use pinhole_proxy::{Counter, SkinnyCalls};
 use pinhole_sccp::{
     Algorithm, Encryption, Frame, KeyBlock, MasterKey as SccpKey, MasterSalt, MediaStatus, MessageId,
 };
@@ -296,6 +296,42 @@ fn rubbish_in_the_block_is_taken_for_no_key_and_overwritten_whole() {
     assert_eq!(&seen.body()[66..76], &[0; 10], "nothing of it is left");
     assert_eq!(stage.count(Counter::SkinnyKeysUnreadable), 1);
     assert_eq!(stage.orders().legs[1].inbound, MasterKey::NONE);
+}
+
+#[test]
+fn block_that_cannot_be_read_is_refused_where_the_call_manager_speaks_tls() {
+    let lengths = |key: u16, salt: u16| [key.to_le_bytes(), salt.to_le_bytes()].concat();
+    let blocks = [
+        [&7u32.to_le_bytes()[..], &lengths(16, 14), &[1; 32], &[0; 8]].concat(),
+        [&1u32.to_le_bytes()[..], &lengths(32, 14), &[1; 32], &[0; 8]].concat(),
+        [&6u32.to_le_bytes()[..], &lengths(32, 12), &[1; 32], &[0; 8]].concat(),
+        [&1u32.to_le_bytes()[..], &lengths(0, 0), &[0; 40]].concat(),
+        vec![0xA5; 48],
+    ];
+    let messages = [
+        (open(7, None), 28, MessageId::OPEN_RECEIVE_CHANNEL),
+        (start(7, FAR, None), 60, MessageId::START_MEDIA_TRANSMISSION),
+    ];
+    for (message, at, id) in messages {
+        let with = |block: &[u8]| {
+            let mut bytes = message.body().to_vec();
+            bytes[at..at + 48].copy_from_slice(block);
+            bytes
+        };
+        // The last ends within the block.
+        let cut = with(&blocks[0])[..at + 20].to_vec();
+        for bytes in blocks.iter().map(|block| with(block)).chain([cut]) {
+            let mut stage = Stage::encrypted(SkinnyCalls::default());
+            stage.server_sends(1, frame(id, 17, &bytes));
+            assert_eq!(stage.at_server().channel().unwrap().status(), Ok(MediaStatus::UNKNOWN));
+            assert_eq!(
+                (stage.count(Counter::SkinnyKeysUnusable), stage.count(Counter::SkinnyKeysUnreadable)),
+                (1, 0)
+            );
+            assert!(stage.commands.is_empty() && stage.proxy.ports().in_use == 0);
+            stage.nothing_more();
+        }
+    }
 }
 
 #[test]
