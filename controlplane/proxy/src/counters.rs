@@ -175,6 +175,8 @@ pinhole_admin::counters! {
     SkinnyKeysMixed = "skinny_keys_mixed",
     /// SCCP channels refused: the call manager's key is to reach the phone, and is that of the other way too.
     SkinnyKeysSame = "skinny_keys_same",
+    /// SCCP channels refused: the call manager's key is to reach the phone, which has had it for another channel.
+    SkinnyKeysAgain = "skinny_keys_again",
     /// SCCP encryption blocks without a sensible algorithm, of call managers that do not speak TLS: taken for none.
     SkinnyKeysUnreadable = "skinny_keys_unreadable",
     /// Calls that a call manager shows as secure and that SCCP phones were told are not: part of the way is in the clear.

@@ -136,14 +136,20 @@ impl Proxy {
             return Err(Counter::SkinnyUnreachable);
         }
         self.skinny_settle(conn, (party, call), medium);
+        let relayed = match block {
+            Ok(KeyBlock::Keyed(_)) if self.skinny_relays(conn) => {
+                let open = self.skinny.of_call(conn, call, medium);
+                open.map_or(Ok(()), |id| self.skinny_differs(id, way, &theirs))?;
+                Some(self.skinny_is_fresh(conn, open, way, &theirs)?)
+            }
+            _ => None,
+        };
         let id = self.skinny_stream(conn, call, medium, now)?;
         self.skinny_matches(id, way, &theirs)?;
+        let clear = self.skinny.streams.get(&id).is_some_and(|stream| stream.clear);
         let (ours, encryption) = match block {
-            _ if self.skinny.streams.get(&id).is_some_and(|stream| stream.clear) => (MasterKey::NONE, None),
-            Ok(KeyBlock::Keyed(encryption)) if self.skinny_relays(conn) => {
-                self.skinny_differs(id, way, &theirs)?;
-                (theirs, Some(encryption))
-            }
+            _ if clear => (MasterKey::NONE, None),
+            Ok(KeyBlock::Keyed(encryption)) if relayed.is_some() => (theirs, Some(encryption)),
             _ => {
                 let (ours, encryption) = self.skinny_key();
                 (ours, Some(encryption))
@@ -158,6 +164,11 @@ impl Proxy {
             return written;
         }
         *stream.half(way) = Some(Half { party, version, acknowledged: false });
+        let relayed = relayed.filter(|_| !clear);
+        *stream.relayed(way) = relayed;
+        if let Some(mark) = relayed {
+            self.skinny.relayed.insert(&stream.device, mark);
+        }
         let transmits = stream.transmit.is_some();
         let network = self.skinny_calls_of(conn).and_then(|calls| calls.unnamed_senders);
         self.skinny_order(id, true, |orders| {

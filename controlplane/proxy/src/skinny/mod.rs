@@ -10,6 +10,7 @@ mod indicator;
 mod io;
 mod messages;
 mod notes;
+mod relayed;
 mod streams;
 mod views;
 
@@ -22,6 +23,7 @@ use crate::proxy::Proxy;
 
 use connections::Connection;
 use devices::Devices;
+use relayed::Relayed;
 use streams::Stream;
 
 pub use io::{SkinnyInput, SkinnyOutput};
@@ -33,6 +35,7 @@ pub(crate) struct Skinny {
     connections: HashMap<ConnId, Connection>,
     devices: Devices,
     streams: BTreeMap<StreamId, Stream>,
+    relayed: Relayed,
     /// The id given last.
     last: StreamId,
     outputs: VecDeque<SkinnyOutput>,

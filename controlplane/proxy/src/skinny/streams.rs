@@ -9,6 +9,7 @@ use pinhole_sccp::{Encryption, Frame, MasterKey as SccpKey, MasterSalt, MessageI
 use zeroize::Zeroizing;
 
 use super::asked::Asked;
+use super::relayed::Mark;
 use super::{Skinny, SkinnyOutput};
 use crate::DeviceName;
 use crate::counters::Counter;
@@ -63,6 +64,8 @@ pub(super) struct Stream {
     pub(super) clear: bool,
     pub(super) receive: Option<Half>,
     pub(super) transmit: Option<Half>,
+    /// The last key of the call manager's that reached the phone, if the last one is such: to receive, to transmit.
+    pub(super) relayed: [Option<Mark>; 2],
     /// What ports were asked for, if they were before a channel.
     pub(super) asked: Option<Asked>,
     pub(super) since: Instant,
@@ -88,6 +91,7 @@ impl Stream {
             clear,
             receive: None,
             transmit: None,
+            relayed: [None; 2],
             asked: None,
             since: now,
             phone_media_seen: now,
@@ -97,6 +101,15 @@ impl Stream {
     /// Whether no way is open.
     pub(super) fn unused(&self) -> bool {
         self.receive.is_none() && self.transmit.is_none()
+    }
+
+    /// The last key of the call manager's that reached the phone this way.
+    pub(super) fn relayed(&mut self, way: Way) -> &mut Option<Mark> {
+        let [receive, transmit] = &mut self.relayed;
+        match way {
+            Way::Receive => receive,
+            Way::Transmit => transmit,
+        }
     }
 
     pub(super) fn half(&mut self, way: Way) -> &mut Option<Half> {

@@ -1,12 +1,13 @@
 //! The call manager's own keys for phones: media passes as it is.
 
 use pinhole_flow::{CommandKind, MasterKey, Suite};
-use pinhole_proxy::{Counter, SkinnyCalls, SkinnyKeys};
+use pinhole_proxy::{ConnId, Counter, SkinnyCalls, SkinnyInput, SkinnyKeys};
 use pinhole_sccp::{
     Algorithm, Encryption, Frame, KeyBlock, MasterKey as SccpKey, MasterSalt, MediaStatus, MessageId,
 };
 
 use super::stage::*;
+use crate::stage::{PHONE_A, PHONE_B};
 
 fn stage() -> Stage {
     Stage::encrypted(SkinnyCalls { keys: SkinnyKeys::Relay, ..SkinnyCalls::default() })
@@ -57,12 +58,63 @@ fn way_that_is_not_open_has_a_key_that_nobody_has() {
     assert!(outside.outbound.suite().is_some() && outside.outbound != one);
     assert_eq!(inside.inbound, MasterKey::NONE);
     // The same channel once more, with its own key or another.
-    for fill in [1, 3, 1] {
+    for fill in [1, 1, 3] {
         stage.server_sends(1, open(7, Some(theirs(fill))));
         assert_eq!(stage.orders().legs[0].outbound, flow_key(Suite::AesCm128HmacSha1_32, fill));
         assert_eq!(stage.orders().legs[1].inbound, flow_key(Suite::AesCm128HmacSha1_32, fill));
     }
     assert_eq!(stage.commands_of(CommandKind::Open).len(), 1);
+}
+
+#[test]
+fn key_that_the_phone_has_had_for_another_channel_is_refused() {
+    let mut stage = stage();
+    stage.server_sends(1, open(7, Some(theirs(1))));
+    stage.server_sends(1, start(7, FAR, Some(theirs(2))));
+    // Another call beside it, another key in between: nothing remembers the packets under the first one.
+    stage.phone.clear();
+    refused(&mut stage, open(8, Some(theirs(1))));
+    stage.server_sends(1, start(7, FAR, Some(theirs(3))));
+    stage.phone.clear();
+    refused(&mut stage, start(7, FAR, Some(theirs(2))));
+    assert_eq!(stage.orders().legs[0].inbound, flow_key(Suite::AesCm128HmacSha1_32, 3));
+    // Hold and resume, in either way, and on another connection.
+    stage.server_sends(1, end(MessageId::CLOSE_RECEIVE_CHANNEL, 7));
+    stage.server_sends(1, end(MessageId::STOP_MEDIA_TRANSMISSION, 7));
+    stage.phone.clear();
+    let eighty = Encryption { algorithm: Algorithm::AesCm128HmacSha1_80, ..theirs(3) };
+    for again in [open(7, Some(theirs(1))), open(7, Some(theirs(3))), start(7, FAR, Some(eighty))] {
+        refused(&mut stage, again);
+    }
+    stage.skinny(SkinnyInput::PhoneClosed { conn: ConnId(1) });
+    stage.connect(PHONE_A, 2, PRIMARY);
+    stage.register(2, PHONE_A);
+    stage.server_sends(2, open(9, Some(theirs(1))));
+    assert_eq!(stage.at_server().channel().unwrap().status(), Ok(MediaStatus::UNKNOWN));
+    assert_eq!((stage.count(Counter::SkinnyKeysAgain), stage.proxy.ports().in_use), (6, 0));
+    let told = stage.events.iter().filter(|event| event.text.contains("sccp_keys = \"rewrite\""));
+    assert_eq!(told.count(), 6);
+    stage.server_sends(2, open(9, Some(theirs(4))));
+    assert_eq!(stage.orders().legs[0].outbound, flow_key(Suite::AesCm128HmacSha1_32, 4));
+}
+
+#[test]
+fn keys_of_a_phone_are_not_anothers_and_not_remembered_for_ever() {
+    let mut stage = stage();
+    stage.connect(PHONE_B, 2, PRIMARY);
+    stage.register(2, PHONE_B);
+    stage.server_sends(1, open(1, Some(theirs(1))));
+    // The far end of the call is a phone of ours as well.
+    stage.server_sends(2, start(1, FAR, Some(theirs(1))));
+    assert_eq!(stage.count(Counter::SkinnyKeysAgain), 0);
+    for call in 2..=65 {
+        stage.server_sends(1, open(call, Some(theirs(call as u8))));
+        stage.server_sends(1, end(MessageId::CLOSE_RECEIVE_CHANNEL, call));
+    }
+    stage.phone.clear();
+    refused(&mut stage, open(66, Some(theirs(2))));
+    stage.server_sends(1, open(66, Some(theirs(1))));
+    assert_eq!(stage.count(Counter::SkinnyKeysAgain), 1);
 }
 
 #[test]

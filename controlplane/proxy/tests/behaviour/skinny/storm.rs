@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pinhole_proxy::{ConnId, Counter, Network, SecureIndicator, SkinnyCalls, SkinnyInput, SkinnyKeys};
-use pinhole_sccp::{Encryption, Framer, Limits, MasterKey, MasterSalt, MessageId, Sender};
+use pinhole_sccp::{Encryption, Framer, KeyBlock, Limits, MasterKey, MasterSalt, MessageId, Sender};
 
 use super::stage::*;
 use crate::stage::{PHONE_A, PHONE_B};
@@ -132,7 +132,7 @@ fn spoilt(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
 /// Plays a storm out. Returns how often a stream ended for which reason.
 fn storm(seed: u64, calls: SkinnyCalls) -> BTreeMap<&'static str, u32> {
     let corpus = corpus();
-    let mut config = config();
+    let (mut config, relays) = (config(), calls.keys == SkinnyKeys::Relay);
     config.max_sessions = SESSIONS;
     config.clusters[0].skinny_calls = calls;
     let mut stage = Stage::with(config);
@@ -164,7 +164,18 @@ fn storm(seed: u64, calls: SkinnyCalls) -> BTreeMap<&'static str, u32> {
             for frame in whole {
                 match frame {
                     Ok(frame) if from == 0 => stage.phone_sends(conn, frame),
-                    Ok(frame) => stage.server_sends(conn, frame),
+                    Ok(mut frame) => {
+                        // Whose keys reach phones mostly makes one for each channel.
+                        let keyed = frame
+                            .channel_mut()
+                            .filter(|channel| matches!(channel.encryption(), Ok(KeyBlock::Keyed(_))));
+                        if let Some(mut channel) = keyed.filter(|_| relays && !dice.one_in(4)) {
+                            let key = MasterKey::new(std::array::from_fn(|_| dice.roll() as u8));
+                            let salt = MasterSalt::new([9; 14]);
+                            channel.set_encryption(&Encryption::new(key, salt)).unwrap();
+                        }
+                        stage.server_sends(conn, frame);
+                    }
                     Err(error) => ended = Some(error.reason()),
                 }
             }
@@ -233,6 +244,11 @@ fn storm(seed: u64, calls: SkinnyCalls) -> BTreeMap<&'static str, u32> {
     ] {
         assert!(stage.count(counter) > 0, "the storm never came to {}", counter.name());
     }
+    assert_eq!(
+        stage.count(Counter::SkinnyKeysAgain) > 0,
+        relays,
+        "only keys that reach phones are known again"
+    );
     reasons
 }
 
