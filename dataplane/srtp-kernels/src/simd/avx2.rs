@@ -7,7 +7,7 @@ mod keystream;
 
 use super::context::Gcm;
 use super::message::Message;
-use super::tier::{Aead, BATCH, Stream, Tag, Tier};
+use super::tier::{Aead, BATCH, Tag, Tier};
 
 /// Proof that the processor has the tier's instructions.
 #[derive(Clone, Copy)]
@@ -39,19 +39,9 @@ impl Tier for Avx2 {
         "avx2"
     }
 
-    fn keystream(self, streams: &mut [Stream<'_>]) {
-        for stream in streams {
-            // SAFETY: see above.
-            unsafe {
-                if let Some(round_keys) = stream.round_keys.first_chunk::<15>() {
-                    keystream::apply(round_keys, stream.counter, stream.data);
-                } else if let Some(round_keys) = stream.round_keys.first_chunk::<13>() {
-                    keystream::apply(round_keys, stream.counter, stream.data);
-                } else if let Some(round_keys) = stream.round_keys.first_chunk::<11>() {
-                    keystream::apply(round_keys, stream.counter, stream.data);
-                }
-            }
-        }
+    fn keystream<const KEYS: usize>(self, round_keys: &[[u8; 16]; KEYS], counter: u128, data: &mut [u8]) {
+        // SAFETY: see above.
+        unsafe { keystream::apply(round_keys, counter, data) }
     }
 
     fn tags(self, messages: &mut [Message<'_>], tags: &mut [Tag; BATCH]) {

@@ -8,7 +8,7 @@ mod sha1;
 
 use super::context::Gcm;
 use super::message::Message;
-use super::tier::{Aead, BATCH, Stream, Tag, Tier};
+use super::tier::{Aead, BATCH, Tag, Tier};
 use crate::Rounds;
 
 /// Proof that the processor has the tier's instructions.
@@ -47,9 +47,9 @@ impl Tier for Avx512 {
         "avx512"
     }
 
-    fn keystream(self, streams: &mut [Stream<'_>]) {
+    fn keystream<const KEYS: usize>(self, round_keys: &[[u8; 16]; KEYS], counter: u128, data: &mut [u8]) {
         // SAFETY: see above.
-        unsafe { keystream::apply_all(streams) }
+        unsafe { keystream::apply(round_keys, counter, data) }
     }
 
     fn tags(self, messages: &mut [Message<'_>], tags: &mut [Tag; BATCH]) {

@@ -3,10 +3,9 @@
 use arrayvec::ArrayVec;
 use pinhole_flow::Suite;
 
-use super::context::{self, Counted, Form, Gcm, Midstates};
+use super::context::{Cm, Context, Gcm, Midstates};
 use super::message::Message;
-use super::tier::{Aead, BATCH, Messages, Stream, Streams, Tag, Tier, tags_match};
-use crate::keys::Context;
+use super::tier::{Aead, BATCH, Messages, Tag, Tier, tags_match};
 use crate::trailer::{Parts, WORD, cut, payload_at, put, room};
 use crate::{E_BIT, Engine, Job, Keys, Kind, MkiTooLong, Outcome, SessionKeys, iv};
 
@@ -16,9 +15,9 @@ pub(super) struct Batches<T>(pub T);
 /// A counter-mode packet of a batch, between its stages.
 struct Authenticated<'a> {
     /// Place of its job.
-    job: usize,
-    midstates: &'a Midstates,
+    job: u32,
     parts: Parts,
+    midstates: &'a Midstates,
 }
 
 /// The counter-mode packets of a batch.
@@ -38,7 +37,7 @@ impl<T: Tier> Engine for Batches<T> {
     ) -> Result<Keys, MkiTooLong> {
         // SAFETY: a tier exists only where the processor has its instructions, and every tier's
         // include AES, SSSE3 and PCLMULQDQ.
-        let context = |keys| Context::Simd(unsafe { context::Context::new(suite, keys) });
+        let context = |keys| crate::keys::Context::Simd(unsafe { Context::new(suite, keys) });
         Keys::new(suite, context(rtp), context(rtcp), mki)
     }
 
@@ -53,27 +52,35 @@ impl<T: Tier> Engine for Batches<T> {
 
 fn protect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
     let mut counting = Counting::new();
-    let mut streams = Streams::new();
     for (at, job) in jobs.iter_mut().enumerate() {
-        match prepared(job, room(job)) {
-            Err(outcome) => job.outcome = outcome,
-            Ok((Form::Gcm128(context), parts)) => seal(tier, context, job, parts),
-            Ok((Form::Gcm256(context), parts)) => seal(tier, context, job, parts),
-            Ok((Form::Counted(keys), parts)) => {
-                streams.push(stream_to_protect(keys, job, parts));
-                counting.push(Authenticated { job: at, midstates: keys.midstates, parts });
-                if streams.is_full() {
-                    tier.keystream(&mut streams);
-                    streams.clear();
-                }
+        let (context, parts) = match prepared(job, room(job)) {
+            Ok(prepared) => prepared,
+            Err(outcome) => {
+                job.outcome = outcome;
+                continue;
             }
-        }
+        };
+        let midstates = match context {
+            Context::Cm128(context) => encrypt(tier, context, job, parts),
+            Context::Cm192(context) => encrypt(tier, context, job, parts),
+            Context::Cm256(context) => encrypt(tier, context, job, parts),
+            Context::Gcm128(context) => {
+                seal(tier, context, job, parts);
+                continue;
+            }
+            Context::Gcm256(context) => {
+                seal(tier, context, job, parts);
+                continue;
+            }
+        };
+        counting.push(Authenticated { job: at as u32, parts, midstates });
     }
-    tier.keystream(&mut streams);
-    drop(streams);
+    if counting.is_empty() {
+        return;
+    }
     let tags = tags(tier, jobs, &counting);
     for (&Authenticated { job, parts, .. }, tag) in counting.iter().zip(tags) {
-        let Some(job) = jobs.get_mut(job) else { continue };
+        let Some(job) = jobs.get_mut(job as usize) else { continue };
         put_tag(job.packet, parts, tag);
         job.len = parts.end();
         job.outcome = Outcome::Done;
@@ -83,62 +90,69 @@ fn protect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
 fn unprotect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
     let mut counting = Counting::new();
     for (at, job) in jobs.iter_mut().enumerate() {
-        match prepared(job, cut(job)) {
-            Err(outcome) => job.outcome = outcome,
-            Ok((Form::Gcm128(context), parts)) => open(tier, context, job, parts),
-            Ok((Form::Gcm256(context), parts)) => open(tier, context, job, parts),
-            Ok((Form::Counted(keys), parts)) => {
-                counting.push(Authenticated { job: at, midstates: keys.midstates, parts });
+        let (context, parts) = match prepared(job, cut(job)) {
+            Ok(prepared) => prepared,
+            Err(outcome) => {
+                job.outcome = outcome;
+                continue;
             }
-        }
+        };
+        let midstates = match context {
+            Context::Cm128(context) => &context.midstates,
+            Context::Cm192(context) => &context.midstates,
+            Context::Cm256(context) => &context.midstates,
+            Context::Gcm128(context) => {
+                open(tier, context, job, parts);
+                continue;
+            }
+            Context::Gcm256(context) => {
+                open(tier, context, job, parts);
+                continue;
+            }
+        };
+        counting.push(Authenticated { job: at as u32, parts, midstates });
+    }
+    if counting.is_empty() {
+        return;
     }
     let tags = tags(tier, jobs, &counting);
-    let mut streams = Streams::new();
-    let mut counting = counting.iter().zip(tags).peekable();
-    for (at, job) in jobs.iter_mut().enumerate() {
-        let Some((&Authenticated { parts, .. }, tag)) = counting.next_if(|(next, _)| next.job == at) else {
-            continue;
-        };
+    for (&Authenticated { job, parts, .. }, tag) in counting.iter().zip(tags) {
+        let Some(job) = jobs.get_mut(job as usize) else { continue };
         if !tags_match(tag_of(job.packet, parts), tag, parts.tag_len()) {
             job.outcome = Outcome::AuthFailed;
             continue;
         }
         job.len = parts.body();
         job.outcome = Outcome::Done;
-        let Some(keys) = counted(job) else { continue };
-        streams.push(stream_to_unprotect(keys, job, parts));
-        if streams.is_full() {
-            tier.keystream(&mut streams);
-            streams.clear();
+        match simd(job) {
+            Some(Context::Cm128(context)) => decrypt(tier, context, job, parts),
+            Some(Context::Cm192(context)) => decrypt(tier, context, job, parts),
+            Some(Context::Cm256(context)) => decrypt(tier, context, job, parts),
+            _ => {}
         }
     }
-    tier.keystream(&mut streams);
+}
+
+/// A job's context, if one of the SIMD engines has expanded its keys.
+#[inline]
+fn simd<'a>(job: &Job<'a>) -> Option<&'a Context> {
+    match job.keys.context(job.kind) {
+        crate::keys::Context::Simd(context) => Some(context),
+        crate::keys::Context::Portable(_) => None,
+    }
 }
 
 /// A job's context and trailer, or why it cannot be done.
-fn prepared<'a>(job: &Job<'a>, parts: Result<Parts, Outcome>) -> Result<(Form<'a>, Parts), Outcome> {
-    match job.keys.context(job.kind) {
-        Context::Simd(context) => Ok((context.form(), parts?)),
-        Context::Portable(_) => Err(Outcome::ForeignKeys),
-    }
-}
-
-/// The keys of a job in counter mode.
-fn counted<'a>(job: &Job<'a>) -> Option<Counted<'a>> {
-    match job.keys.context(job.kind) {
-        Context::Simd(context) => match context.form() {
-            Form::Counted(keys) => Some(keys),
-            _ => None,
-        },
-        Context::Portable(_) => None,
-    }
+#[inline]
+fn prepared<'a>(job: &Job<'a>, parts: Result<Parts, Outcome>) -> Result<(&'a Context, Parts), Outcome> {
+    Ok((simd(job).ok_or(Outcome::ForeignKeys)?, parts?))
 }
 
 /// Authenticates the counter-mode packets of a batch.
 fn tags<T: Tier>(tier: T, jobs: &[Job<'_>], counting: &Counting<'_>) -> [Tag; BATCH] {
     let mut messages = Messages::new();
     for (place, packet) in counting.iter().enumerate() {
-        let Some(job) = jobs.get(packet.job) else { continue };
+        let Some(job) = jobs.get(packet.job as usize) else { continue };
         // SRTP authenticates the ROC behind the packet; SRTCP's index is part of it.
         let roc = (job.kind == Kind::Rtp).then_some((job.index >> 16) as u32);
         let data = job.packet.get(..packet.parts.mki()).unwrap_or_default();
@@ -149,30 +163,46 @@ fn tags<T: Tier>(tier: T, jobs: &[Job<'_>], counting: &Counting<'_>) -> [Tag; BA
     tags
 }
 
-/// What of a packet is encrypted. Writes SRTCP index and MKI before.
-fn stream_to_protect<'b>(keys: Counted<'b>, job: &'b mut Job<'_>, parts: Parts) -> Stream<'b> {
+/// Encrypts a packet of counter mode and writes SRTCP index and MKI. Returns what to authenticate it with.
+#[inline]
+fn encrypt<'a, T: Tier, const KEYS: usize>(
+    tier: T,
+    context: &'a Cm<KEYS>,
+    job: &mut Job<'_>,
+    parts: Parts,
+) -> &'a Midstates {
     let word = job.index as u32;
     if job.kind == Kind::Rtcp {
         put(job.packet, parts.word(), &word.to_be_bytes());
     }
     put_mki(job, parts);
-    stream(keys, job, parts, word)
+    apply(tier, context, job, parts, word);
+    &context.midstates
 }
 
-fn stream_to_unprotect<'b>(keys: Counted<'b>, job: &'b mut Job<'_>, parts: Parts) -> Stream<'b> {
+/// Decrypts a packet of counter mode.
+#[inline]
+fn decrypt<T: Tier, const KEYS: usize>(tier: T, context: &Cm<KEYS>, job: &mut Job<'_>, parts: Parts) {
     let word = word_of(job.packet, parts);
-    stream(keys, job, parts, word)
+    apply(tier, context, job, parts, word);
 }
 
-/// The encrypted part of a packet; `word` is that of SRTCP.
-fn stream<'b>(keys: Counted<'b>, job: &'b mut Job<'_>, parts: Parts, word: u32) -> Stream<'b> {
+/// Applies the key stream to the encrypted part of a packet; `word` is that of SRTCP.
+#[inline]
+fn apply<T: Tier, const KEYS: usize>(
+    tier: T,
+    context: &Cm<KEYS>,
+    job: &mut Job<'_>,
+    parts: Parts,
+    word: u32,
+) {
     let (index, encrypted) = match job.kind {
         Kind::Rtp => (job.index, true),
         Kind::Rtcp => (u64::from(word & !E_BIT), word & E_BIT != 0),
     };
     let from = if encrypted { payload_at(job) } else { parts.body() };
     let data = job.packet.get_mut(from..parts.body()).unwrap_or_default();
-    Stream { round_keys: keys.round_keys, counter: iv::counter(keys.salt, job.ssrc, index), data }
+    tier.keystream(&context.round_keys, iv::counter(context.salt, job.ssrc, index), data);
 }
 
 /// Protects a packet with AES-GCM.

@@ -41,21 +41,6 @@ pub(crate) struct Gcm<const KEYS: usize> {
     pub salt: u128,
 }
 
-/// A context, counter mode of any key length in one form.
-pub(super) enum Form<'a> {
-    Counted(Counted<'a>),
-    Gcm128(&'a Gcm<11>),
-    Gcm256(&'a Gcm<15>),
-}
-
-/// A [`Cm`] of any key length.
-#[derive(Clone, Copy)]
-pub(super) struct Counted<'a> {
-    pub midstates: &'a Midstates,
-    pub round_keys: &'a [[u8; 16]],
-    pub salt: u128,
-}
-
 const _: () = assert!(size_of::<Cm<11>>() == 256 && size_of::<Cm<13>>() == 320 && size_of::<Cm<15>>() == 320);
 const _: () = assert!(size_of::<Gcm<11>>() == 448 && size_of::<Gcm<15>>() == 512);
 const _: () = assert!(size_of::<Context>() == 16);
@@ -81,17 +66,6 @@ impl Context {
         }
     }
 
-    #[inline]
-    pub(super) fn form(&self) -> Form<'_> {
-        match self {
-            Self::Cm128(context) => Form::Counted(context.counted()),
-            Self::Cm192(context) => Form::Counted(context.counted()),
-            Self::Cm256(context) => Form::Counted(context.counted()),
-            Self::Gcm128(context) => Form::Gcm128(context),
-            Self::Gcm256(context) => Form::Gcm256(context),
-        }
-    }
-
     /// Brings the context into the cache.
     pub(crate) fn prefetch(&self) {
         match self {
@@ -114,13 +88,6 @@ impl<const KEYS: usize> Cm<KEYS> {
         fill(&mut context.round_keys, keys);
         context.salt = left_aligned(&keys.salt);
         context
-    }
-}
-
-impl<const KEYS: usize> Cm<KEYS> {
-    #[inline]
-    fn counted(&self) -> Counted<'_> {
-        Counted { midstates: &self.midstates, round_keys: &self.round_keys, salt: self.salt }
     }
 }
 

@@ -110,9 +110,6 @@ pub(crate) fn load_part(data: &[u8], at: usize) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,bmi2")]
 pub(super) fn store_part(data: &mut [u8], at: usize, vector: __m512i) {
-    if let Some(whole) = data.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
-        return store_64(whole, vector);
-    }
     let mask = mask(data.len(), at);
     let to = data.as_mut_ptr().wrapping_add(at);
     // SAFETY: the mask has a bit for each byte between `at` and the slice's end and no other. What

@@ -15,8 +15,8 @@ pub(super) type Tag = u128;
 pub(super) trait Tier: Copy + Send + Sync {
     /// The engine's name.
     fn name(self) -> &'static str;
-    /// Applies key streams.
-    fn keystream(self, streams: &mut [Stream<'_>]);
+    /// Combines data with the key stream of AES in counter mode from `counter` on: at most 2^16 blocks.
+    fn keystream<const KEYS: usize>(self, round_keys: &[[u8; 16]; KEYS], counter: u128, data: &mut [u8]);
     /// Authenticates messages; the tag of each is put at its place. May reorder the messages. A tag's
     /// first ten bytes are meant.
     fn tags(self, messages: &mut [Message<'_>], tags: &mut [Tag; BATCH]);
@@ -24,16 +24,6 @@ pub(super) trait Tier: Copy + Send + Sync {
     fn seal<const KEYS: usize>(self, context: &Gcm<KEYS>, packet: Aead<'_>) -> Tag;
     /// Decrypts in place if the tag is right. Otherwise nothing is changed.
     fn open<const KEYS: usize>(self, context: &Gcm<KEYS>, packet: Aead<'_>, tag: Tag) -> bool;
-}
-
-/// Bytes to combine with a key stream of AES in counter mode, of at most 2^16 blocks.
-pub(super) struct Stream<'a> {
-    /// 11, 13 or 15 round keys.
-    pub round_keys: &'a [[u8; 16]],
-    /// The first counter block.
-    pub counter: u128,
-    /// What is encrypted or decrypted.
-    pub data: &'a mut [u8],
 }
 
 /// A packet of AES-GCM.
@@ -54,6 +44,5 @@ pub(super) fn tags_match(one: Tag, other: Tag, len: usize) -> bool {
     bool::from(difference.ct_eq(&0))
 }
 
-/// Streams that are applied at once.
-pub(super) type Streams<'a> = ArrayVec<Stream<'a>, 8>;
+/// The messages of a batch.
 pub(super) type Messages<'a> = ArrayVec<Message<'a>, BATCH>;

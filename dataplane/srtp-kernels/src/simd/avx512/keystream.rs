@@ -2,90 +2,34 @@
 
 use core::arch::x86_64::*;
 
-use crate::simd::memory::{big_endian, broadcast, load_part, store_part};
-use crate::simd::tier::Stream;
+use crate::simd::memory::{big_endian, broadcast, load_64, load_part, store_64, store_part};
 
-/// Bytes up to which packets are taken in pairs.
-const SHORT: usize = 256;
-
-/// Applies each stream to its data. The rounds of neighbours overlap, since one packet of speech
-/// alone leaves the AES units idle.
+/// Applies the stream from counter block `counter` on to data of any length.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,vaes,bmi2")]
-pub(super) fn apply_all(streams: &mut [Stream<'_>]) {
-    for streams in streams.chunks_mut(2) {
-        if let [one, other] = streams
-            && one.data.len().max(other.data.len()) <= SHORT
-        {
-            if let (Some(key), Some(other_key)) = (array(one.round_keys), array(other.round_keys)) {
-                pair::<11>([key, other_key], [one, other]);
-                continue;
-            }
-            if let (Some(key), Some(other_key)) = (array(one.round_keys), array(other.round_keys)) {
-                pair::<15>([key, other_key], [one, other]);
-                continue;
-            }
-            if let (Some(key), Some(other_key)) = (array(one.round_keys), array(other.round_keys)) {
-                pair::<13>([key, other_key], [one, other]);
-                continue;
-            }
-        }
-        for stream in streams {
-            if let Some(round_keys) = array::<11>(stream.round_keys) {
-                apply(round_keys, stream.counter, stream.data);
-            } else if let Some(round_keys) = array::<15>(stream.round_keys) {
-                apply(round_keys, stream.counter, stream.data);
-            } else if let Some(round_keys) = array::<13>(stream.round_keys) {
-                apply(round_keys, stream.counter, stream.data);
-            }
-        }
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,vaes,bmi2")]
-fn pair<const KEYS: usize>(round_keys: [&[[u8; 16]; KEYS]; 2], streams: [&mut Stream<'_>; 2]) {
-    let [one, other] = streams;
-    match one.data.len().max(other.data.len()).div_ceil(64) {
+pub(super) fn apply<const KEYS: usize>(round_keys: &[[u8; 16]; KEYS], counter: u128, data: &mut [u8]) {
+    match data.len().div_ceil(64) {
         0 => {}
-        1 => pair_of::<KEYS, 1>(round_keys, [one, other]),
-        2 => pair_of::<KEYS, 2>(round_keys, [one, other]),
-        3 => pair_of::<KEYS, 3>(round_keys, [one, other]),
-        _ => pair_of::<KEYS, 4>(round_keys, [one, other]),
+        1 => short::<KEYS, 1>(round_keys, counter, data),
+        2 => short::<KEYS, 2>(round_keys, counter, data),
+        3 => short::<KEYS, 3>(round_keys, counter, data),
+        4 => short::<KEYS, 4>(round_keys, counter, data),
+        _ => long(round_keys, counter, data),
     }
 }
 
-/// The round keys, if they are as many.
-#[inline]
-fn array<const KEYS: usize>(round_keys: &[[u8; 16]]) -> Option<&[[u8; 16]; KEYS]> {
-    round_keys.try_into().ok()
-}
-
-/// Two packets of up to `VECTORS` times 64 bytes. What the shorter one does not have is not stored.
+/// Applies a stream to up to `VECTORS` times 64 bytes. Nothing waits for the rounds: those of the next packet
+/// overlap with them.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,vaes,bmi2")]
-fn pair_of<const KEYS: usize, const VECTORS: usize>(
-    round_keys: [&[[u8; 16]; KEYS]; 2],
-    streams: [&mut Stream<'_>; 2],
+fn short<const KEYS: usize, const VECTORS: usize>(
+    round_keys: &[[u8; 16]; KEYS],
+    counter: u128,
+    data: &mut [u8],
 ) {
-    let mut blocks = [[_mm512_setzero_si512(); VECTORS]; 2];
-    for packet in 0..2 {
-        blocks[packet] = counter_blocks(streams[packet].counter, broadcast(&round_keys[packet][0]));
-    }
-    for round in 1..KEYS - 1 {
-        for packet in 0..2 {
-            let key = broadcast(&round_keys[packet][round]);
-            for block in &mut blocks[packet] {
-                *block = _mm512_aesenc_epi128(*block, key);
-            }
-        }
-    }
-    for (packet, stream) in streams.into_iter().enumerate() {
-        let key = broadcast(&round_keys[packet][KEYS - 1]);
-        for at in 0..VECTORS {
-            if 64 * at < stream.data.len() {
-                combine(stream.data, 64 * at, _mm512_aesenclast_epi128(blocks[packet][at], key));
-            }
-        }
+    let mut blocks = counter_blocks::<VECTORS>(counter, broadcast(&round_keys[0]));
+    rounds(round_keys, &mut blocks);
+    for (at, block) in blocks.into_iter().enumerate() {
+        combine(data, 64 * at, block);
     }
 }
 
@@ -110,12 +54,15 @@ pub(super) fn counter_blocks<const VECTORS: usize>(counter: u128, key: __m512i) 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,bmi2")]
 fn combine(data: &mut [u8], at: usize, keystream: __m512i) {
-    store_part(data, at, _mm512_xor_si512(load_part(data, at), keystream));
+    match data.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+        Some(whole) => store_64(whole, _mm512_xor_si512(load_64(whole), keystream)),
+        None => store_part(data, at, _mm512_xor_si512(load_part(data, at), keystream)),
+    }
 }
 
-/// Applies the stream from counter block `counter` on to data of any length.
+/// Applies a stream to data of any length.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,vaes,bmi2")]
-pub(super) fn apply<const KEYS: usize>(round_keys: &[[u8; 16]; KEYS], counter: u128, data: &mut [u8]) {
+fn long<const KEYS: usize>(round_keys: &[[u8; 16]; KEYS], counter: u128, data: &mut [u8]) {
     const VECTORS: usize = 8;
     // Reversed blocks: the counter is the first word of each.
     let reversal = _mm512_broadcast_i32x4(crate::simd::ghash::reversal());
