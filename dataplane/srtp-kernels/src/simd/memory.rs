@@ -6,6 +6,7 @@ use core::mem::MaybeUninit;
 
 use super::context::Gcm;
 use super::message::Tail;
+use super::tier::Tag;
 
 /// A block of 16 bytes.
 #[inline]
@@ -73,10 +74,10 @@ pub(super) fn load_16_words(from: &[u32; 16]) -> __m512i {
     unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
 }
 
-/// Stores sixteen words.
+/// Stores four tags.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn store_16_words(to: &mut [u32; 16], vector: __m512i) {
+pub(super) fn store_tags(to: &mut [Tag; 4], vector: __m512i) {
     // SAFETY: writes 64 bytes, the array's; the store takes any alignment.
     unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), vector) };
 }

@@ -4,8 +4,8 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::sha1::{State, Words, compress, transpose};
-use crate::simd::memory::{begin_tail, broadcast, load_16_words, load_64, load_part, store_16_words};
-use crate::simd::message::{Message, Tail};
+use crate::simd::memory::{begin_tail, broadcast, load_16_words, load_64, load_part, store_tags};
+use crate::simd::message::{Layout, Message, Tail, Word};
 use crate::simd::sha_ni;
 use crate::simd::tier::{BATCH, Tag};
 
@@ -33,28 +33,29 @@ pub(in crate::simd) fn tags(messages: &mut [Message<'_>], tags: &mut [Tag; BATCH
     sha_ni::tags(rest, tags);
 }
 
-/// An array of what a macro makes of 0 to 15: sixteen vectors that stay in registers.
+/// An array of what a closure makes of 0 to 15: sixteen vectors that stay in registers.
 macro_rules! sixteen {
-    ($each:ident) => {
+    ($of:expr) => {{
+        let of = $of;
         [
-            $each!(0),
-            $each!(1),
-            $each!(2),
-            $each!(3),
-            $each!(4),
-            $each!(5),
-            $each!(6),
-            $each!(7),
-            $each!(8),
-            $each!(9),
-            $each!(10),
-            $each!(11),
-            $each!(12),
-            $each!(13),
-            $each!(14),
-            $each!(15),
+            of(0),
+            of(1),
+            of(2),
+            of(3),
+            of(4),
+            of(5),
+            of(6),
+            of(7),
+            of(8),
+            of(9),
+            of(10),
+            of(11),
+            of(12),
+            of(13),
+            of(14),
+            of(15),
         ]
-    };
+    }};
 }
 
 /// Messages in groups of sixteen.
@@ -71,32 +72,29 @@ fn groups<const GROUPS: usize>(messages: &[Message<'_>], tags: &mut [Tag; BATCH]
     for (lane, message) in lanes.as_flattened_mut().iter_mut().zip(messages) {
         *lane = message;
     }
-    // The tails first: their stores have drained when they are loaded.
+    // The ends first: their stores have drained when they are loaded.
     let mut memory = [const { [const { MaybeUninit::uninit() }; 16] }; GROUPS];
-    let mut each = lanes.as_flattened().iter();
-    let tails: [[&Tail; 16]; GROUPS] = memory
-        .each_mut()
-        .map(|group| group.each_mut().map(|memory| tail(each.next().unwrap_or(&last), memory)));
+    let ends = if let Some(layout) = Layout::of(messages) {
+        Ends::Alike(layout, lanes.each_ref().map(|lanes| words_behind(lanes)))
+    } else {
+        let mut lanes = lanes.as_flattened().iter();
+        let mut next = |memory| tail(lanes.next().unwrap_or(&last), memory);
+        Ends::Tails(memory.each_mut().map(|group| group.each_mut().map(&mut next)))
+    };
     let mut inner = [[zero; 5]; GROUPS];
     let mut outer = [[zero; 5]; GROUPS];
     for g in 0..GROUPS {
-        let lanes = &lanes[g];
-        macro_rules! row {
-            ($lane:literal) => {
-                load_16_words(lanes[$lane].midstates)
-            };
-        }
-        let rows = sixteen!(row);
+        let rows = sixteen!(|lane: usize| load_16_words(lanes[g][lane].midstates));
         [inner[g], outer[g]] = states(&transpose(&rows));
     }
     let mut words = [[zero; 16]; GROUPS];
     for at in 0..fewest {
-        load_words(&lanes, &tails, at, &mut words);
+        load_words(&lanes, &ends, at, &mut words);
         compress(&mut inner, &words);
     }
     for at in fewest..most {
         let before = inner;
-        load_words(&lanes, &tails, at, &mut words);
+        load_words(&lanes, &ends, at, &mut words);
         compress(&mut inner, &words);
         for g in 0..GROUPS {
             let ended = ended(&lanes[g], at);
@@ -114,16 +112,32 @@ fn groups<const GROUPS: usize>(messages: &[Message<'_>], tags: &mut [Tag; BATCH]
         words[g][15] = bits;
     }
     compress(&mut outer, &words);
-    for (g, messages) in messages.chunks(16).enumerate() {
-        let mut digests = [[0; 16]; 3];
-        for word in 0..3 {
-            store_16_words(&mut digests[word], _mm512_shuffle_epi8(outer[g][word], swap()));
-        }
+    for (outer, messages) in outer.iter().zip(messages.chunks(16)) {
+        let digests = digests(outer);
         for (lane, message) in messages.iter().enumerate() {
-            let word = |at: usize| u128::from(digests[at][lane]) << (32 * at);
-            tags[message.place() % BATCH] = word(0) | word(1) | word(2);
+            tags[message.place() % BATCH] = digests[lane % 4][lane / 4];
         }
     }
+}
+
+/// The first four words of the digest of lane `l`, at `[l % 4][l / 4]`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn digests([a, b, c, d, _]: &State) -> [[Tag; 4]; 4] {
+    let swap = swap();
+    let (ab, cd) = (_mm512_unpacklo_epi32(*a, *b), _mm512_unpacklo_epi32(*c, *d));
+    let (later_ab, later_cd) = (_mm512_unpackhi_epi32(*a, *b), _mm512_unpackhi_epi32(*c, *d));
+    let lanes = [
+        _mm512_unpacklo_epi64(ab, cd),
+        _mm512_unpackhi_epi64(ab, cd),
+        _mm512_unpacklo_epi64(later_ab, later_cd),
+        _mm512_unpackhi_epi64(later_ab, later_cd),
+    ];
+    let mut digests = [[0; 4]; 4];
+    for (digests, lanes) in digests.iter_mut().zip(lanes) {
+        store_tags(digests, _mm512_shuffle_epi8(lanes, swap));
+    }
+    digests
 }
 
 /// The inner and the outer states from transposed midstates.
@@ -132,24 +146,61 @@ fn states([a, b, c, d, e, f, g, h, i, j, ..]: &Words) -> [State; 2] {
     [[*a, *b, *c, *d, *e], [*f, *g, *h, *i, *j]]
 }
 
+/// What stands behind the whole blocks of the messages of each group.
+enum Ends<'a, const GROUPS: usize> {
+    /// The messages are laid out alike: the two words behind each.
+    Alike(Layout, [[__m512i; 2]; GROUPS]),
+    /// Each message has a tail of its own.
+    Tails([[&'a Tail; 16]; GROUPS]),
+}
+
+/// The two words behind each message.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn words_behind(lanes: &[&Message<'_>; 16]) -> [__m512i; 2] {
+    let mut words = [[0; 16]; 2];
+    for lane in 0..16 {
+        [words[0][lane], words[1][lane]] = lanes[lane].words_behind();
+    }
+    words.map(|words| load_16_words(&words))
+}
+
 /// Fills in the words of block `at` of each message.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
+#[target_feature(enable = "avx512f,avx512bw,bmi2")]
 fn load_words<const GROUPS: usize>(
     lanes: &Lanes<'_, GROUPS>,
-    tails: &[[&Tail; 16]; GROUPS],
+    ends: &Ends<'_, GROUPS>,
     at: usize,
     words: &mut [Words; GROUPS],
 ) {
     let swap = swap();
     for g in 0..GROUPS {
-        let (lanes, tails) = (&lanes[g], &tails[g]);
-        macro_rules! row {
-            ($lane:literal) => {
-                _mm512_shuffle_epi8(load_64(lanes[$lane].block(tails[$lane], at)), swap)
-            };
+        let lanes = &lanes[g];
+        match ends {
+            Ends::Tails(tails) => {
+                words[g] = transpose(&sixteen!(|lane: usize| {
+                    _mm512_shuffle_epi8(load_64(lanes[lane].block(tails[g][lane], at)), swap)
+                }));
+            }
+            Ends::Alike(layout, _) if at < layout.whole() => {
+                words[g] = transpose(&sixteen!(|lane: usize| {
+                    _mm512_shuffle_epi8(load_64(lanes[lane].whole_block(at)), swap)
+                }));
+            }
+            Ends::Alike(layout, behind) => {
+                let last = transpose(&sixteen!(|lane: usize| {
+                    _mm512_shuffle_epi8(load_64(lanes[lane].last_block()), swap)
+                }));
+                for (place, word) in words[g].iter_mut().enumerate() {
+                    *word = match layout.word(at, place) {
+                        Word::OfLastBlock(place) => last[place % 16],
+                        Word::Behind(place) => behind[g][place % 2],
+                        Word::Constant(word) => _mm512_set1_epi32(word as i32),
+                    };
+                }
+            }
         }
-        words[g] = transpose(&sixteen!(row));
     }
 }
 
