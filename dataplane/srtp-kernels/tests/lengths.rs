@@ -52,6 +52,21 @@ fn rtp_of_every_length_is_the_same_in_batches_of_like_lengths() {
 }
 
 #[test]
+fn packets_of_one_length_and_many_keys_are_the_same() {
+    let own = |(case, at): (Case, u8)| Case { seed: at, index: case.index + (u64::from(at) << 16), ..case };
+    for suite in Suite::ALL {
+        for len in (0..=270).chain([1488, 1500, 9000]) {
+            let rtp = std::iter::repeat_n(Case::rtp(suite, 12, len), 20);
+            let rtcp = std::iter::repeat_n(Case::rtcp(suite, true, len), 20);
+            for cases in [rtp, rtcp] {
+                let cases: Vec<Case> = cases.zip(0..).map(own).collect();
+                same_as_portable(&cases, 20);
+            }
+        }
+    }
+}
+
+#[test]
 fn rtp_of_every_length_is_the_same_in_batches_of_mixed_lengths_and_suites() {
     let mut cases: Vec<Case> = lengths()
         .enumerate()
