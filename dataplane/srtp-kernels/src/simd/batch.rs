@@ -78,8 +78,9 @@ fn protect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
     if counting.is_empty() {
         return;
     }
-    let tags = tags(tier, jobs, &counting);
-    for (&Authenticated { job, parts, .. }, tag) in counting.iter().zip(tags) {
+    let mut tags = [0; BATCH];
+    authenticate(tier, jobs, &counting, &mut tags);
+    for (&Authenticated { job, parts, .. }, &tag) in counting.iter().zip(&tags) {
         let Some(job) = jobs.get_mut(job as usize) else { continue };
         put_tag(job.packet, parts, tag);
         job.len = parts.end();
@@ -115,8 +116,9 @@ fn unprotect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
     if counting.is_empty() {
         return;
     }
-    let tags = tags(tier, jobs, &counting);
-    for (&Authenticated { job, parts, .. }, tag) in counting.iter().zip(tags) {
+    let mut tags = [0; BATCH];
+    authenticate(tier, jobs, &counting, &mut tags);
+    for (&Authenticated { job, parts, .. }, &tag) in counting.iter().zip(&tags) {
         let Some(job) = jobs.get_mut(job as usize) else { continue };
         if !tags_match(tag_of(job.packet, parts), tag, parts.tag_len()) {
             job.outcome = Outcome::AuthFailed;
@@ -149,7 +151,7 @@ fn prepared<'a>(job: &Job<'a>, parts: Result<Parts, Outcome>) -> Result<(&'a Con
 }
 
 /// Authenticates the counter-mode packets of a batch.
-fn tags<T: Tier>(tier: T, jobs: &[Job<'_>], counting: &Counting<'_>) -> [Tag; BATCH] {
+fn authenticate<T: Tier>(tier: T, jobs: &[Job<'_>], counting: &Counting<'_>, tags: &mut [Tag; BATCH]) {
     let mut messages = Messages::new();
     for (place, packet) in counting.iter().enumerate() {
         let Some(job) = jobs.get(packet.job as usize) else { continue };
@@ -158,9 +160,7 @@ fn tags<T: Tier>(tier: T, jobs: &[Job<'_>], counting: &Counting<'_>) -> [Tag; BA
         let data = job.packet.get(..packet.parts.mki()).unwrap_or_default();
         messages.push(Message::new(packet.midstates, data, roc, place));
     }
-    let mut tags = [0; BATCH];
-    tier.tags(&mut messages, &mut tags);
-    tags
+    tier.tags(&mut messages, tags);
 }
 
 /// Encrypts a packet of counter mode and writes SRTCP index and MKI. Returns what to authenticate it with.
@@ -283,7 +283,10 @@ fn put_tag(packet: &mut [u8], parts: Parts, tag: Tag) {
     let tag = tag.to_le_bytes();
     match parts.tag_len() {
         4 => copy::<4>(to, &tag),
-        10 => copy::<10>(to, &tag),
+        10 => {
+            copy::<8>(to, &tag);
+            copy::<2>(to.get_mut(8..).unwrap_or_default(), &tag[8..]);
+        }
         _ => copy::<16>(to, &tag),
     }
 }
