@@ -14,8 +14,8 @@ use crate::recent::{Recent, in_use};
 use crate::reception::Reception;
 use crate::retired::{Retired, RetiredStreams};
 
-/// A session whose orders have been checked.
-#[derive(Debug)]
+/// A session whose orders have been checked; by default one that is closed.
+#[derive(Debug, Default)]
 pub struct Context {
     /// Its two legs.
     pub legs: [LegContext; 2],
@@ -24,7 +24,7 @@ pub struct Context {
 /// One leg of a session. The fields stand in groups of one cache line each, since with thousands of sessions
 /// every line that a packet touches is a miss: an RTP packet needs the first and the third line of the leg that
 /// it arrives on, the first of the one that it leaves by, and those with the keys of secure legs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct LegContext {
     /// The orders.
@@ -83,7 +83,7 @@ pub enum LegLine {
     Outbound = 3,
 }
 
-const _: () = assert!(size_of::<Option<Context>>() == 640 && offset_of!(LegContext, inbound) == 64);
+const _: () = assert!(size_of::<Context>() == 640 && offset_of!(LegContext, inbound) == 64);
 const _: () = assert!(offset_of!(LegContext, reception) == 128 && offset_of!(LegContext, outbound) == 192);
 
 /// An inbound key that was replaced. Packets in flight are accepted under it for a bounded time; what
@@ -105,7 +105,7 @@ pub struct KeyBefore {
 }
 
 /// The orders of a leg, checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LegOrders {
     /// Index of the data-plane port.
     pub port: u8,
@@ -131,17 +131,8 @@ pub struct LegOrders {
     pub remote_rtcp: Option<SocketAddrV4>,
     /// Index into the next-hop table.
     pub next_hop: u16,
-    /// Nothing, but with more values to spare than any other field: the compiler tells an open session from a
-    /// closed one by the first leg's, which lies on a line that every packet needs.
-    pub open: Open,
-}
-
-/// A session is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Open {
-    /// It always is, where there is one.
-    Yes = 1,
+    /// The leg is one of an open session.
+    pub open: bool,
 }
 
 impl LegOrders {
@@ -181,7 +172,7 @@ impl LegOrders {
             remote_rtp: remote(leg.remote_rtp),
             remote_rtcp: remote(if mux { leg.remote_rtp } else { leg.remote_rtcp }),
             next_hop: u16::try_from(leg.next_hop).ok()?,
-            open: Open::Yes,
+            open: true,
         })
     }
 
@@ -232,6 +223,14 @@ impl Context {
             LegContext::new(second, second_orders, window, engine)?,
         ];
         Ok(Self { legs })
+    }
+
+    /// Whether the session is open. That stands with the first leg's orders, on a line that every packet needs: an `Option` would tell
+    /// by whichever field has the most values to spare.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        let [first, _] = &self.legs;
+        first.orders.open
     }
 
     /// A leg (0 or 1), and the one across.

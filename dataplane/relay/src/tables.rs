@@ -33,7 +33,7 @@ pub struct Tables {
 /// The sessions, by slot.
 #[derive(Debug)]
 pub struct Sessions {
-    contexts: Vec<Option<Context>>,
+    contexts: Vec<Context>,
     /// Generation of the session that has a slot, or else of the one that had it last.
     generations: Vec<Option<u32>>,
     /// Number that the control plane has for slot 0.
@@ -54,7 +54,7 @@ impl Sessions {
     /// The session in a slot.
     #[inline]
     pub fn context(&self, slot: u32) -> Option<&Context> {
-        self.contexts.get(slot as usize)?.as_ref()
+        self.contexts.get(slot as usize).filter(|context| context.is_open())
     }
 
     /// A leg of the session in a slot.
@@ -66,7 +66,7 @@ impl Sessions {
     /// The session in a slot, to be changed.
     #[inline]
     pub fn context_mut(&mut self, slot: u32) -> Option<&mut Context> {
-        self.contexts.get_mut(slot as usize)?.as_mut()
+        self.contexts.get_mut(slot as usize).filter(|context| context.is_open())
     }
 
     /// Brings a line of a leg of the session in a slot into the cache, without waiting to see whether there is
@@ -95,7 +95,7 @@ impl Tables {
         Self {
             pinholes: PinholeTable::new(&config.ports),
             sessions: Sessions {
-                contexts: std::iter::repeat_with(|| None).take(slots).collect(),
+                contexts: std::iter::repeat_with(Context::default).take(slots).collect(),
                 generations: vec![None; slots],
                 first_slot: config.first_slot,
             },
@@ -158,12 +158,12 @@ impl Tables {
         engine: &dyn Engine,
     ) -> Result<(), Refusal> {
         let known = self.sessions.has_generation(number, command.generation);
-        match self.sessions.contexts.get(number as usize).ok_or(Refusal::BadIndex)? {
-            Some(_) if known => return Ok(()),
-            Some(_) => return Err(Refusal::SlotBusy),
+        let open = self.sessions.contexts.get(number as usize).ok_or(Refusal::BadIndex)?.is_open();
+        match (open, known) {
+            (true, true) => return Ok(()),
             // A late repetition of an Open must not bring back what was closed.
-            None if known => return Err(Refusal::SlotBusy),
-            None => {}
+            (true, false) | (false, true) => return Err(Refusal::SlotBusy),
+            (false, false) => {}
         }
         let orders = self.check(number, &command.session)?;
         let context =
@@ -184,7 +184,7 @@ impl Tables {
         let Sessions { contexts, generations, .. } = &mut self.sessions;
         let slot = contexts.get_mut(number as usize).zip(generations.get_mut(number as usize));
         if let Some((slot, generation)) = slot {
-            *slot = Some(context);
+            *slot = context;
             *generation = Some(command.generation);
             self.open += 1;
         }
@@ -236,10 +236,14 @@ impl Tables {
     fn close(&mut self, number: u32, command: &Command, slots: &mut [SessionSlot]) -> Result<(), Refusal> {
         let known = self.sessions.has_generation(number, command.generation);
         let slot = self.sessions.contexts.get_mut(number as usize).ok_or(Refusal::BadIndex)?;
-        let Some(context) = slot.take_if(|_| known) else {
+        if !known {
+            return Err(Refusal::NotOpen);
+        }
+        if !slot.is_open() {
             // A repetition of what was done is done.
-            return if known { Ok(()) } else { Err(Refusal::NotOpen) };
-        };
+            return Ok(());
+        }
+        let context = std::mem::take(slot);
         self.open -= 1;
         self.set_pinholes(number, &context.legs.each_ref().map(|leg| leg.orders), false);
         if let Some(entry) = shared(slots, number) {
