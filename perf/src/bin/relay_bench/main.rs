@@ -1,7 +1,7 @@
 //! The relay alone: frames in, frames out, no port and no driver.
 //!
 //! Sessions of one SRTP and one RTP leg, G.711 at 20 ms, AES_CM_128_HMAC_SHA1_80, bursts of 32 from
-//! sessions in random order, every other burst from the phones. Frames are made outside the timed part, each
+//! sessions in random order, every other burst from the phones. In each session a packet has gone each way before. Frames are made outside the timed part, each
 //! with an index of its own, and what comes out is looked at. Beside it, in the same run, the bare kernel
 //! with 10,000 keys. A round is the burst in the middle of its bursts. Only the ratios mean something: the nanoseconds are the machine's and the moment's.
 
@@ -66,7 +66,9 @@ fn main() -> Result<()> {
     let mut scenes = Vec::new();
     for sessions in &options.sessions {
         eprintln!("{:6.1} s  opening {sessions} sessions", started.elapsed().as_secs_f64());
-        scenes.push((Scene::open(*sessions, engine().context("engine")?)?, Rounds::default()));
+        let mut scene = Scene::open(*sessions, engine().context("engine")?)?;
+        scene.warm_up(&mut pool)?;
+        scenes.push((scene, Rounds::default()));
     }
     let mut kernel = Kernel::new(YARDSTICK as usize, engine().context("engine")?)?;
     let (mut bare, mut lines, mut memory) = (Vec::new(), Lines::new(), Vec::new());
