@@ -11,11 +11,11 @@ use crate::output::{BURST, Frames};
 use crate::session::{LegContext, never_remote};
 use crate::slots;
 use crate::tables::Tables;
-use crate::warm::{warm_again, warm_session};
+use crate::warm::warm_session;
 use crate::work::{Phase, Work, Works};
 
 /// How many packets ahead of the one that is admitted sessions are brought into the cache.
-const AHEAD: usize = 8;
+const AHEAD: usize = 16;
 
 /// Packets for the engine.
 pub type Jobs<'a> = ArrayVec<Job<'a>, BURST>;
@@ -40,7 +40,6 @@ pub fn admit<'a, B: PacketBuffer>(
             Err(cause) => work.drop(cause),
         }
     }
-    warm_again(works, tables, slots);
     jobs
 }
 

@@ -85,24 +85,3 @@ pub fn warm_session(work: &Work, tables: &Tables, slots: &[SessionSlot]) {
         live.outbound.first().into_iter().for_each(prefetch);
     }
 }
-
-/// Asks once more for what settling needs. A core has few places for lines on their way (Zen 4 has 24) and
-/// forgets a request that finds none: one in five of those that were asked for in passing.
-#[inline]
-pub fn warm_again(works: &Works, tables: &Tables, slots: &[SessionSlot]) {
-    for work in works {
-        let Some(hole) = work.pinhole else { continue };
-        let (slot, near, far) = (hole.slot(), hole.leg(), hole.leg() ^ 1);
-        tables.sessions.prefetch(slot, near, LegLine::Reception);
-        tables.sessions.prefetch(slot, far, LegLine::Orders);
-        if let Some(live) = live(slots, slot, near) {
-            prefetch(&live.stats.rx_packets);
-        }
-        if hole.secure(far)
-            && let Some(live) = live(slots, slot, far)
-        {
-            tables.sessions.prefetch(slot, far, LegLine::Outbound);
-            live.outbound.first().into_iter().for_each(prefetch);
-        }
-    }
-}
