@@ -18,7 +18,7 @@ use pinhole_controlplane::config::Config;
 use pinhole_flow::leg::mapped;
 use pinhole_flow::slot::state;
 use pinhole_flow::steering::worker_of_slot;
-use pinhole_flow::{AttachServer, Command, CommandKind, Event, Region, Session, WorkerEnd, monotonic_ns};
+use pinhole_flow::{AttachServer, Command, CommandKind, Region, Session, WorkerEnd, monotonic_ns};
 
 /// A data plane without packets.
 struct DataPlane {
@@ -90,20 +90,9 @@ fn work(worker: &mut WorkerEnd, seen: &Sender<(CommandKind, u32, u32)>) {
                 let own = (command.slot - first) as usize;
                 worker.slots[own].change(|slot| slot.state = state::FREE);
             }
-            worker.events[shard].push(done(&command)).unwrap();
+            worker.events[shard].push(command.answer(Ok(()))).unwrap();
             let _ = seen.send((kind, command.slot, command.generation));
         }
-    }
-}
-
-fn done(command: &Command) -> Event {
-    Event {
-        kind: pinhole_flow::EventKind::Done as u32,
-        slot: command.slot,
-        generation: command.generation,
-        sequence: command.sequence,
-        detail: 0,
-        command: command.kind,
     }
 }
 

@@ -24,10 +24,7 @@ impl Proxy {
         listener: SocketAddr,
         now: Instant,
     ) {
-        let matches = |name: &str, at: usize| {
-            self.config.clusters.get(at).is_some_and(|cluster| cluster.devices.is_match(name))
-        };
-        let Some(cluster) = (0..self.config.clusters.len()).find(|at| matches(device.as_str(), *at)) else {
+        let Some(cluster) = self.cluster_of(&device) else {
             self.count(Counter::DevicesWithoutCluster);
             self.event(
                 Event::new(

@@ -28,9 +28,7 @@ impl Proxy {
 
     /// The first cluster that serves a device, which is the one that its connections go to.
     pub fn cluster_of(&self, device: &DeviceName) -> Option<usize> {
-        let clusters = &self.config.clusters;
-        (0..clusters.len())
-            .find(|at| clusters.get(*at).is_some_and(|cluster| cluster.devices.is_match(device.as_str())))
+        self.config.clusters.iter().position(|cluster| cluster.devices.is_match(device.as_str()))
     }
 
     /// A device's connection that speaks SIP.

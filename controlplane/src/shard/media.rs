@@ -87,7 +87,7 @@ impl Shard {
             && (self.media.end.is_none() || self.media.queue.len() >= QUEUE_MAX)
         {
             self.counters.count(Counter::NoDataPlane);
-            let refused = event_of(&command, EventKind::Refused, Refusal::NotOpen as u32);
+            let refused = command.answer(Err(Refusal::NotOpen));
             return self.input(Input::Media(refused), now);
         }
         match kind {
@@ -226,7 +226,7 @@ impl Shard {
                 self.media.send(command);
             } else {
                 self.release_next_hops(session.0);
-                self.input(Input::Media(event_of(&command, EventKind::Done, 0)), now);
+                self.input(Input::Media(command.answer(Ok(()))), now);
             }
         }
         self.input(Input::MediaBack { open: still }, now);
@@ -288,17 +288,5 @@ fn push(end: &mut ShardEnd, command: Command) -> Result<usize, Full> {
         end.broadcast(command).map(|()| end.commands.len())
     } else {
         end.command(command).map(|()| 1)
-    }
-}
-
-/// The event that the data plane would have answered with.
-fn event_of(command: &Command, kind: EventKind, detail: u32) -> Event {
-    Event {
-        kind: kind as u32,
-        slot: command.slot,
-        generation: command.generation,
-        sequence: command.sequence,
-        detail,
-        command: command.kind,
     }
 }

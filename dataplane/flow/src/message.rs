@@ -81,6 +81,22 @@ impl Command {
         Self { next_hop, ..Self::bare(CommandKind::NextHop, index, 0, sequence) }
     }
 
+    /// The event that says what became of it.
+    pub fn answer(&self, result: Result<(), Refusal>) -> Event {
+        let (kind, detail) = match result {
+            Ok(()) => (EventKind::Done, 0),
+            Err(refusal) => (EventKind::Refused, refusal as u32),
+        };
+        Event {
+            kind: kind as u32,
+            slot: self.slot,
+            generation: self.generation,
+            sequence: self.sequence,
+            detail,
+            command: self.kind,
+        }
+    }
+
     fn bare(kind: CommandKind, slot: u32, generation: u32, sequence: u32) -> Self {
         Self { kind: kind as u32, slot, generation, sequence, ..Self::new_zeroed() }
     }

@@ -1,7 +1,7 @@
 //! The worker's own tables: pinholes, sessions, network; and the commands that change them.
 
 use pinhole_flow::slot::state;
-use pinhole_flow::{Command, CommandKind, Event, EventKind, Refusal, Session, SessionSlot};
+use pinhole_flow::{Command, CommandKind, Event, Refusal, Session, SessionSlot};
 use pinhole_srtp::kernels::{Engine, prefetch_line};
 use zerocopy::FromZeros;
 use zeroize::Zeroize;
@@ -135,18 +135,7 @@ impl Tables {
             Some(CommandKind::NextHop) => self.set_next_hop(command),
             None => Err(Refusal::UnknownKind),
         };
-        let (kind, detail) = match result {
-            Ok(()) => (EventKind::Done, 0),
-            Err(refusal) => (EventKind::Refused, refusal as u32),
-        };
-        Event {
-            kind: kind as u32,
-            slot: command.slot,
-            generation: command.generation,
-            sequence: command.sequence,
-            detail,
-            command: command.kind,
-        }
+        command.answer(result)
     }
 
     fn open(

@@ -22,18 +22,6 @@ fn sessions(workers: u32, max_sessions: u32, ports: &[RangeInclusive<u16>; 2]) -
     }
 }
 
-/// The data plane's acknowledgement.
-fn done(command: &Command) -> Event {
-    Event {
-        kind: EventKind::Done as u32,
-        slot: command.slot,
-        generation: command.generation,
-        sequence: command.sequence,
-        detail: 0,
-        command: command.kind,
-    }
-}
-
 /// A shard's sessions and what the model knows of them.
 struct Play {
     sessions: MediaSessions,
@@ -98,7 +86,7 @@ impl Play {
     }
 
     fn acknowledged(&mut self, close: &Command) {
-        let event = done(close);
+        let event = close.answer(Ok(()));
         assert_eq!(self.sessions.event(&event, self.now + REST), Outcome::Closed);
         assert_eq!(self.sessions.event(&event, self.now + REST), Outcome::Nothing, "told twice");
         let ports = self.open.remove(&close.slot).unwrap();
@@ -226,7 +214,7 @@ fn everything_is_free_after_a_million_sessions() {
     let mut held = VecDeque::new();
     let close = |sessions: &mut MediaSessions, slot, now: Instant| {
         let close = sessions.close(slot, now + REST).unwrap();
-        assert_eq!(sessions.event(&done(&close), now + REST), Outcome::Closed);
+        assert_eq!(sessions.event(&close.answer(Ok(())), now + REST), Outcome::Closed);
     };
     for cycle in 0..1_000_000 {
         now += Duration::from_millis(2);

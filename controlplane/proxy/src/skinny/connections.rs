@@ -75,10 +75,7 @@ impl Proxy {
         listener: SocketAddr,
         now: Instant,
     ) {
-        let serves = |at: &usize| {
-            self.config.clusters.get(*at).is_some_and(|cluster| cluster.devices.is_match(device.as_str()))
-        };
-        let cluster = (0..self.config.clusters.len()).find(serves);
+        let cluster = self.cluster_of(&device);
         let server = cluster.and_then(|at| self.config.clusters.get(at)).and_then(|cluster| {
             let is = |server: &&SkinnyServer| server.outside == listener || server.legacy == Some(listener);
             cluster.skinny.iter().find(is)

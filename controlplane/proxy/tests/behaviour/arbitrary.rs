@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pinhole_flow::Event;
 use pinhole_proxy::{DeviceName, Input, Limits};
 use pinhole_sip::{Message, name};
 use proptest::prelude::*;
@@ -194,9 +195,8 @@ impl Play {
             }
             Step::Media(which, kind, detail) => {
                 if let Some(command) = pick(&stage.commands, which).copied() {
-                    let mut event = event(&command, pinhole_flow::EventKind::Refused, u32::from(detail % 8));
-                    event.kind = u32::from(kind % 4);
-                    stage.input(Input::Media(event));
+                    let (kind, detail) = (u32::from(kind % 4), u32::from(detail % 8));
+                    stage.input(Input::Media(Event { kind, detail, ..command.answer(Ok(())) }));
                 }
             }
         }

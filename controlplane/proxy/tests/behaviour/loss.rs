@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use pinhole_admin::EventKind;
-use pinhole_flow::{CommandKind, EventKind as MediaEventKind, Refusal};
+use pinhole_flow::{CommandKind, Refusal};
 use pinhole_proxy::{ConnId, Counter, Input, Silence};
 use pinhole_sip::Message;
 
@@ -179,11 +179,11 @@ fn refused_open_ends_the_call() {
     stage.connect(PHONE_A, 1);
     stage.call_from_phone();
     let open = stage.commands[0];
-    stage.input(Input::Media(event(&open, MediaEventKind::Refused, Refusal::PortBusy as u32)));
+    stage.input(Input::Media(open.answer(Err(Refusal::PortBusy))));
     assert_eq!([method(&stage.at_phone()), method(&stage.at_cm())], ["BYE", "BYE"]);
     assert_eq!(stage.count(Counter::MediaRefused), 1);
     let close = stage.commands_of(CommandKind::Close)[0];
-    stage.input(Input::Media(event(&close, MediaEventKind::Refused, Refusal::NotOpen as u32)));
+    stage.input(Input::Media(close.answer(Err(Refusal::NotOpen))));
     assert_eq!(stage.proxy.ports().in_use, 0);
 }
 
@@ -199,7 +199,7 @@ fn refused_open_of_early_media_fails_the_call() {
     stage.cm_sends(reply(&request, 183, "Session Progress", "cmtag", &answer_inside()));
     stage.at_phone();
     let open = stage.commands[0];
-    stage.input(Input::Media(event(&open, MediaEventKind::Refused, Refusal::BadLeg as u32)));
+    stage.input(Input::Media(open.answer(Err(Refusal::BadLeg))));
     assert_eq!(stage.at_phone().code(), Some(500));
     assert_eq!(method(&stage.at_cm()), "CANCEL");
 }
@@ -215,7 +215,7 @@ fn ports_rest_after_the_acknowledgement_of_close() {
     stage.pass(Duration::from_secs(60));
     assert_eq!((stage.proxy.ports().in_use, stage.proxy.ports().quarantined), (2, 0));
     let close = stage.commands_of(CommandKind::Close)[0];
-    stage.input(Input::Media(event(&close, MediaEventKind::Done, 0)));
+    stage.input(Input::Media(close.answer(Ok(()))));
     assert_eq!((stage.proxy.ports().in_use, stage.proxy.ports().quarantined), (0, 2));
     stage.pass(Duration::from_secs(6));
     assert_eq!((stage.proxy.ports().in_use, stage.proxy.ports().quarantined), (0, 0));
@@ -229,9 +229,9 @@ fn acknowledgement_of_an_older_generation_frees_nothing() {
     stage.call_from_phone();
     let mut close = stage.commands[0];
     close.kind = CommandKind::Close as u32;
-    stage.input(Input::Media(event(&close, MediaEventKind::Done, 0)));
+    stage.input(Input::Media(close.answer(Ok(()))));
     close.generation = close.generation.wrapping_sub(1);
-    stage.input(Input::Media(event(&close, MediaEventKind::Done, 0)));
+    stage.input(Input::Media(close.answer(Ok(()))));
     assert_eq!(stage.proxy.ports().in_use, 2);
     assert_eq!(stage.proxy.calls(stage.now).len(), 1);
 }
@@ -262,7 +262,7 @@ fn ports_of_a_lost_session_are_free_when_the_new_data_plane_knows_nothing_of_it(
     assert!(stage.proxy.calls(stage.now).is_empty(), "another session in the slot is not the call's");
     assert_eq!(stage.proxy.ports().in_use, 2, "until the close is acknowledged");
     let close = stage.commands_of(CommandKind::Close)[0];
-    stage.input(Input::Media(event(&close, MediaEventKind::Refused, 0)));
+    stage.input(Input::Media(close.answer(Err(Refusal::NotOpen))));
     assert_eq!(stage.proxy.ports().in_use, 0);
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pinhole_admin::{EventKind, SecurityClass};
 use pinhole_flow::steering::{worker_of, worker_of_slot};
-use pinhole_flow::{Command, CommandKind, Event, EventKind as MediaEventKind, Suite};
+use pinhole_flow::{Command, CommandKind, Suite};
 use pinhole_proxy::{
     ClusterConfig, ConnId, Counter, DeviceName, Identity, Input, Limits, MediaPort, Output, Outside, Proxy,
     ProxyConfig, Random, Route, Silence, SkinnyCalls, Source, Timers, Transport, UpstreamId,
@@ -148,7 +148,7 @@ impl Stage {
                     self.check_worker(&command);
                     self.commands.push(*command);
                     if self.acknowledges {
-                        self.proxy.handle(Input::Media(event(&command, MediaEventKind::Done, 0)), self.now);
+                        self.proxy.handle(Input::Media(command.answer(Ok(()))), self.now);
                     }
                 }
                 Output::Note { slot, bytes, .. } => {
@@ -434,17 +434,6 @@ pub fn peer(conn: u64) -> SocketAddr {
 
 pub fn upstream(number: u64) -> Source {
     Source::Tcp { upstream: UpstreamId(number), peer: CM.parse().unwrap() }
-}
-
-pub fn event(command: &Command, kind: MediaEventKind, detail: u32) -> Event {
-    Event {
-        kind: kind as u32,
-        slot: command.slot,
-        generation: command.generation,
-        sequence: command.sequence,
-        detail,
-        command: command.kind,
-    }
 }
 
 pub fn parse(bytes: &[u8]) -> Message {

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use pinhole_flow::{Command, CommandKind, EventKind as MediaEventKind, Refusal};
+use pinhole_flow::{Command, CommandKind, Refusal};
 use pinhole_proxy::{Counter, Input, ProxyConfig};
 
 use crate::adopt::restart_with;
@@ -102,10 +102,10 @@ fn session_that_its_worker_refuses_ends_its_call() {
     stage.acknowledges = false;
     stage.connect(PHONE_A, 1);
     let open = call(&mut stage, 1).unwrap();
-    stage.input(Input::Media(event(&open, MediaEventKind::Refused, Refusal::WrongWorker as u32)));
+    stage.input(Input::Media(open.answer(Err(Refusal::WrongWorker))));
     assert_eq!(stage.count(Counter::MediaRefused), 1);
     let close = stage.commands_of(CommandKind::Close)[0];
-    stage.input(Input::Media(event(&close, MediaEventKind::Refused, Refusal::NotOpen as u32)));
+    stage.input(Input::Media(close.answer(Err(Refusal::NotOpen))));
     assert_eq!(stage.proxy.ports().in_use, 0);
     stage.pass(Duration::from_secs(60));
     assert!(stage.proxy.calls(stage.now).is_empty());

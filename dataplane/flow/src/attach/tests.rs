@@ -13,7 +13,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, 
 use super::*;
 use crate::layout::MAGIC;
 use crate::slot::state;
-use crate::{Command, Contract, DataplaneSettings, Event, EventKind, Region};
+use crate::{Command, Contract, DataplaneSettings, Region};
 
 fn settings() -> DataplaneSettings {
     toml::from_str(
@@ -52,11 +52,7 @@ impl Plane {
                             slot.generation = command.generation;
                             slot.session = command.session;
                         });
-                        let (kind, sequence) = (EventKind::Done as u32, command.sequence);
-                        let (slot, generation) = (command.slot, command.generation);
-                        let event =
-                            Event { kind, slot, generation, sequence, detail: 0, command: command.kind };
-                        worker.events[shard].push(event).unwrap();
+                        worker.events[shard].push(command.answer(Ok(()))).unwrap();
                     }
                 }
             }

@@ -3,7 +3,7 @@ use zerocopy::FromZeros;
 use super::*;
 use crate::layout::COMMANDS;
 use crate::slot::{NOTE_MAX, state};
-use crate::{Command, Event, EventKind, MasterKey, Mki, NoteError, Session, Suite, WorkerEnd};
+use crate::{Command, MasterKey, Mki, NoteError, Session, Suite, WorkerEnd};
 
 pub(crate) fn settings(max_sessions: u32) -> DataplaneSettings {
     let text = format!(
@@ -20,17 +20,6 @@ fn planes(max_sessions: u32, shards: u32) -> (Region, WorkerEnd, Contract) {
     let worker = region.worker().unwrap();
     let contract = Contract::beside(&region, shards).unwrap();
     (region, worker, contract)
-}
-
-fn done(command: &Command) -> Event {
-    Event {
-        kind: EventKind::Done as u32,
-        slot: command.slot,
-        generation: command.generation,
-        sequence: command.sequence,
-        detail: 0,
-        command: command.kind,
-    }
 }
 
 /// A session that is full of one byte, keys and all.
@@ -81,7 +70,7 @@ fn commands_and_acknowledgements_cross_on_the_rings_of_their_shard() {
         let command = worker.commands[number].pop().unwrap();
         assert_eq!(command.session, filled(1));
         assert_eq!(worker.shard_of(command.slot), number);
-        worker.events[number].push(done(&command)).unwrap();
+        worker.events[number].push(command.answer(Ok(()))).unwrap();
     }
     for (number, shard) in shards.iter_mut().enumerate() {
         assert_eq!(shard.event().unwrap().sequence, number as u32 + 7);
@@ -144,7 +133,7 @@ fn command_reaches_the_worker_of_its_slot_and_its_acknowledgement_the_right_shar
                         slot.state = state::OPEN;
                         slot.generation = command.slot + 1;
                     });
-                    worker.events[ring].push(done(&command)).unwrap();
+                    worker.events[ring].push(command.answer(Ok(()))).unwrap();
                     carried_out.push(command.slot);
                 }
             }
@@ -168,7 +157,7 @@ fn next_hop_reaches_every_worker_or_none() {
     for worker in &mut ends {
         let command = worker.commands[0].pop().unwrap();
         assert_eq!((command.slot, command.sequence), (9, 5));
-        worker.events[0].push(done(&command)).unwrap();
+        worker.events[0].push(command.answer(Ok(()))).unwrap();
     }
     assert_eq!(std::iter::from_fn(|| shard.event()).count(), 2);
 
@@ -189,7 +178,7 @@ fn busy_worker_does_not_keep_events_of_the_others_back() {
     for worker in &mut ends {
         let slot = worker.first_slot();
         for sequence in 0..3 {
-            worker.events[0].push(done(&Command::close(slot, 1, sequence))).unwrap();
+            worker.events[0].push(Command::close(slot, 1, sequence).answer(Ok(()))).unwrap();
         }
     }
     let slots: Vec<_> = std::iter::from_fn(|| shard.event()).map(|event| event.slot).collect();
@@ -208,7 +197,7 @@ fn next_control_plane_waits_for_every_worker() {
     for worker in &mut ends {
         assert!(matches!(contract.settle(Duration::from_millis(5)), Err(AttachError::Stalled { .. })));
         let command = worker.commands[1].pop().unwrap();
-        worker.events[1].push(done(&command)).unwrap();
+        worker.events[1].push(command.answer(Ok(()))).unwrap();
         assert!(worker.commands[1].pop().is_none());
     }
     contract.settle(Duration::from_millis(5)).unwrap();
@@ -370,7 +359,7 @@ fn next_control_plane_resumes_the_rings_of_the_one_before() {
     shard.command(Command::close(9, 1, 100)).unwrap();
     shard.command(Command::close(9, 1, 101)).unwrap();
     let first = worker.commands[3].pop().unwrap();
-    worker.events[3].push(done(&first)).unwrap();
+    worker.events[3].push(first.answer(Ok(()))).unwrap();
     drop((shard, contract));
 
     // With fewer shards: the fourth ring still has a command of the dead one.
@@ -379,7 +368,7 @@ fn next_control_plane_resumes_the_rings_of_the_one_before() {
     assert_eq!(worker.shards(), 4);
     let second = worker.commands[3].pop().unwrap();
     assert_eq!(second.sequence, 101);
-    worker.events[3].push(done(&second)).unwrap();
+    worker.events[3].push(second.answer(Ok(()))).unwrap();
     assert!(worker.commands[3].pop().is_none());
     contract.settle(Duration::from_millis(20)).unwrap();
     assert_eq!(worker.events[3].free(), worker.events[3].capacity(), "nobody waits for those events");
@@ -389,7 +378,7 @@ fn next_control_plane_resumes_the_rings_of_the_one_before() {
     assert_eq!(worker.shard_of(9), 1);
     shard.command(Command::close(9, 1, 1)).unwrap();
     let command = worker.commands[1].pop().unwrap();
-    worker.events[1].push(done(&command)).unwrap();
+    worker.events[1].push(command.answer(Ok(()))).unwrap();
     assert_eq!(shard.event().unwrap().sequence, 1);
 }
 

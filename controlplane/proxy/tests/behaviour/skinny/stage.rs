@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use pinhole_admin::SecurityClass;
-use pinhole_flow::{Command, CommandKind, EventKind as MediaEventKind, MasterKey, Suite};
+use pinhole_flow::{Command, CommandKind, MasterKey, Refusal, Suite};
 use pinhole_proxy::{
     ConnId, Counter, DeviceName, Input, Output, Proxy, ProxyConfig, Silence, SkinnyCalls, SkinnyInput,
     SkinnyOutput, SkinnyServer,
 };
 use pinhole_sccp::{Encryption, Frame, KeyBlock, Media, MessageId};
 
-use crate::stage::{self, Counted, PHONE_A, event};
+use crate::stage::{self, Counted, PHONE_A};
 
 pub const PRIMARY: &str = "203.0.113.5:2443";
 pub const BACKUP: &str = "203.0.113.6:2443";
@@ -110,8 +110,8 @@ impl Stage {
                 Output::Media(command) => {
                     self.commands.push(*command);
                     let refused = self.refuses && command.kind != CommandKind::Close as u32;
-                    let kind = if refused { MediaEventKind::Refused } else { MediaEventKind::Done };
-                    self.proxy.handle(Input::Media(event(&command, kind, 0)), self.now);
+                    let answer = command.answer(if refused { Err(Refusal::BadLeg) } else { Ok(()) });
+                    self.proxy.handle(Input::Media(answer), self.now);
                 }
                 Output::Event(event) => self.events.push(event),
                 Output::Note { slot, bytes, .. } => drop(self.notes.insert(slot, bytes)),
