@@ -5,7 +5,6 @@ mod gcm;
 mod hmac;
 mod keystream;
 
-use super::context::Gcm;
 use super::message::Message;
 use super::tier::{Aead, BATCH, Tag, Tier};
 
@@ -52,13 +51,13 @@ impl Tier for Avx2 {
         unsafe { if self.sha_ni { super::sha_ni::tags(messages, tags) } else { hmac::tags(messages, tags) } }
     }
 
-    fn seal<const KEYS: usize>(self, context: &Gcm<KEYS>, packet: Aead<'_>) -> Tag {
+    fn seal<const KEYS: usize>(self, packets: &mut [Aead<'_, KEYS>]) {
         // SAFETY: see above.
-        unsafe { gcm::seal(context, packet) }
+        unsafe { gcm::seal(packets) }
     }
 
-    fn open<const KEYS: usize>(self, context: &Gcm<KEYS>, packet: Aead<'_>, tag: Tag) -> bool {
+    fn open<const KEYS: usize>(self, packets: &mut [Aead<'_, KEYS>]) {
         // SAFETY: see above.
-        unsafe { gcm::open(context, packet, tag) }
+        unsafe { gcm::open(packets) }
     }
 }

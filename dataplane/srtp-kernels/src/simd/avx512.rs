@@ -6,7 +6,6 @@ mod hmac;
 mod keystream;
 mod sha1;
 
-use super::context::Gcm;
 use super::message::Message;
 use super::tier::{Aead, BATCH, Tag, Tier};
 use crate::Rounds;
@@ -57,13 +56,13 @@ impl Tier for Avx512 {
         unsafe { hmac::tags(messages, tags) }
     }
 
-    fn seal<const KEYS: usize>(self, context: &Gcm<KEYS>, packet: Aead<'_>) -> Tag {
+    fn seal<const KEYS: usize>(self, packets: &mut [Aead<'_, KEYS>]) {
         // SAFETY: see above.
-        unsafe { gcm::seal(context, packet) }
+        unsafe { gcm::seal(packets) }
     }
 
-    fn open<const KEYS: usize>(self, context: &Gcm<KEYS>, packet: Aead<'_>, tag: Tag) -> bool {
+    fn open<const KEYS: usize>(self, packets: &mut [Aead<'_, KEYS>]) {
         // SAFETY: see above.
-        unsafe { gcm::open(context, packet, tag) }
+        unsafe { gcm::open(packets) }
     }
 }

@@ -5,7 +5,7 @@ use pinhole_flow::Suite;
 
 use super::context::{Cm, Context, Gcm, Midstates};
 use super::message::Message;
-use super::tier::{Aead, BATCH, Messages, Tag, Tier, tags_match};
+use super::tier::{Aead, BATCH, Messages, Pair, Tag, Tier, tags_match};
 use crate::trailer::{Parts, WORD, cut, payload_at, put, room};
 use crate::{E_BIT, Engine, Job, Keys, Kind, MkiTooLong, Outcome, SessionKeys, iv};
 
@@ -52,6 +52,7 @@ impl<T: Tier> Engine for Batches<T> {
 
 fn protect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
     let mut counting = Counting::new();
+    let (mut sealing128, mut sealing256) = (Pair::new(), Pair::new());
     for (at, job) in jobs.iter_mut().enumerate() {
         let (context, parts) = match prepared(job, room(job)) {
             Ok(prepared) => prepared,
@@ -65,16 +66,19 @@ fn protect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
             Context::Cm192(context) => encrypt(tier, context, job, parts),
             Context::Cm256(context) => encrypt(tier, context, job, parts),
             Context::Gcm128(context) => {
-                seal(tier, context, job, parts);
+                seal(tier, context, job, parts, &mut sealing128);
                 continue;
             }
             Context::Gcm256(context) => {
-                seal(tier, context, job, parts);
+                seal(tier, context, job, parts, &mut sealing256);
                 continue;
             }
         };
         counting.push(Authenticated { job: at as u32, parts, midstates });
     }
+    tier.seal(&mut sealing128);
+    tier.seal(&mut sealing256);
+    drop((sealing128, sealing256));
     if counting.is_empty() {
         return;
     }
@@ -90,6 +94,7 @@ fn protect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
 
 fn unprotect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
     let mut counting = Counting::new();
+    let (mut opening128, mut opening256) = (Opening::default(), Opening::default());
     for (at, job) in jobs.iter_mut().enumerate() {
         let (context, parts) = match prepared(job, cut(job)) {
             Ok(prepared) => prepared,
@@ -103,16 +108,19 @@ fn unprotect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
             Context::Cm192(context) => &context.midstates,
             Context::Cm256(context) => &context.midstates,
             Context::Gcm128(context) => {
-                open(tier, context, job, parts);
+                open(tier, context, job, parts, &mut opening128);
                 continue;
             }
             Context::Gcm256(context) => {
-                open(tier, context, job, parts);
+                open(tier, context, job, parts, &mut opening256);
                 continue;
             }
         };
         counting.push(Authenticated { job: at as u32, parts, midstates });
     }
+    opening128.finish(tier);
+    opening256.finish(tier);
+    drop((opening128, opening256));
     if counting.is_empty() {
         return;
     }
@@ -205,64 +213,140 @@ fn apply<T: Tier, const KEYS: usize>(
     tier.keystream(&context.round_keys, iv::counter(context.salt, job.ssrc, index), data);
 }
 
-/// Protects a packet with AES-GCM.
-fn seal<T: Tier, const KEYS: usize>(tier: T, context: &Gcm<KEYS>, job: &mut Job<'_>, parts: Parts) {
-    let word = job.index as u32;
-    let mut header = [0; 8 + WORD];
-    let packet = associate(context, job, parts, word, &mut header);
-    let tag = tier.seal(context, packet);
-    put_tag(job.packet, parts, tag);
-    if job.kind == Kind::Rtcp {
-        put(job.packet, parts.word(), &word.to_be_bytes());
-    }
+/// Protects a packet with AES-GCM, as soon as others have joined it.
+fn seal<'b, T: Tier, const KEYS: usize>(
+    tier: T,
+    context: &'b Gcm<KEYS>,
+    job: &'b mut Job<'_>,
+    parts: Parts,
+    sealing: &mut Pair<'b, KEYS>,
+) {
     put_mki(job, parts);
+    if job.kind == Kind::Rtcp {
+        return seal_control(tier, context, job, parts);
+    }
+    let iv = iv::gcm(context.salt, job.ssrc, job.index);
+    let Some(packet) = associate(context, iv, job.packet, job.payload_at, parts) else {
+        job.outcome = Outcome::NoRoom;
+        return;
+    };
+    job.len = parts.end();
+    job.outcome = Outcome::Done;
+    sealing.push(packet);
+    if sealing.is_full() {
+        tier.seal(sealing);
+        sealing.clear();
+    }
+}
+
+/// Unprotects a packet of AES-GCM, as soon as others have joined it.
+fn open<'b, T: Tier, const KEYS: usize>(
+    tier: T,
+    context: &'b Gcm<KEYS>,
+    job: &'b mut Job<'_>,
+    parts: Parts,
+    opening: &mut Opening<'b, KEYS>,
+) {
+    if job.kind == Kind::Rtcp {
+        return open_control(tier, context, job, parts);
+    }
+    let iv = iv::gcm(context.salt, job.ssrc, job.index);
+    let Some(packet) = associate(context, iv, job.packet, job.payload_at, parts) else {
+        job.outcome = Outcome::TooShort;
+        return;
+    };
+    opening.packets.push(packet);
+    opening.results.push((&mut job.outcome, &mut job.len, parts.body()));
+    if opening.packets.is_full() {
+        opening.finish(tier);
+    }
+}
+
+/// RTP packets of AES-GCM that are opened at once.
+#[derive(Default)]
+struct Opening<'b, const KEYS: usize> {
+    packets: Pair<'b, KEYS>,
+    /// Outcome and length of each packet's job, and the length if it is opened.
+    results: ArrayVec<(&'b mut Outcome, &'b mut usize, usize), 2>,
+}
+
+impl<const KEYS: usize> Opening<'_, KEYS> {
+    fn finish<T: Tier>(&mut self, tier: T) {
+        tier.open(&mut self.packets);
+        for (packet, (outcome, len, opened)) in self.packets.drain(..).zip(self.results.drain(..)) {
+            *outcome = if packet.right { Outcome::Done } else { Outcome::AuthFailed };
+            if packet.right {
+                *len = opened;
+            }
+        }
+    }
+}
+
+/// What GCM authenticates and what it encrypts of an RTP packet (RFC 7714 section 8.2).
+fn associate<'b, const KEYS: usize>(
+    context: &'b Gcm<KEYS>,
+    iv: u128,
+    packet: &'b mut [u8],
+    payload_at: usize,
+    parts: Parts,
+) -> Option<Aead<'b, KEYS>> {
+    let (body, trailer) = packet.split_at_mut_checked(parts.body())?;
+    let (aad, text) = body.split_at_mut_checked(payload_at)?;
+    Some(Aead { context, iv, aad, text, tag: trailer.first_chunk_mut()?, right: false })
+}
+
+/// Protects an SRTCP packet with AES-GCM (RFC 7714 section 9.2).
+fn seal_control<T: Tier, const KEYS: usize>(tier: T, context: &Gcm<KEYS>, job: &mut Job<'_>, parts: Parts) {
+    let word = job.index as u32;
+    let mut tag = [0; 16];
+    let mut header = [0; 8 + WORD];
+    let packet = associate_control(context, job, parts, word, &mut header, &mut tag);
+    tier.seal(&mut [packet]);
+    put_tag(job.packet, parts, Tag::from_le_bytes(tag));
+    put(job.packet, parts.word(), &word.to_be_bytes());
     job.len = parts.end();
     job.outcome = Outcome::Done;
 }
 
-/// Unprotects a packet of AES-GCM.
-fn open<T: Tier, const KEYS: usize>(tier: T, context: &Gcm<KEYS>, job: &mut Job<'_>, parts: Parts) {
-    let tag = tag_of(job.packet, parts);
+/// Unprotects an SRTCP packet of AES-GCM (RFC 7714 section 9.2).
+fn open_control<T: Tier, const KEYS: usize>(tier: T, context: &Gcm<KEYS>, job: &mut Job<'_>, parts: Parts) {
     let word = word_of(job.packet, parts);
+    let carried = tag_of(job.packet, parts);
+    let mut tag = carried.to_le_bytes();
     let mut header = [0; 8 + WORD];
-    let packet = associate(context, job, parts, word, &mut header);
-    let opened = tier.open(context, packet, tag);
-    if job.kind == Kind::Rtcp {
-        // What `associate` has overwritten.
-        put_tag(job.packet, parts, tag);
-    }
-    if opened {
+    let mut packets = [associate_control(context, job, parts, word, &mut header, &mut tag)];
+    tier.open(&mut packets);
+    let [Aead { right, .. }] = packets;
+    // What `associate_control` has overwritten.
+    put_tag(job.packet, parts, carried);
+    job.outcome = if right { Outcome::Done } else { Outcome::AuthFailed };
+    if right {
         job.len = parts.body();
     }
-    job.outcome = if opened { Outcome::Done } else { Outcome::AuthFailed };
 }
 
-/// What GCM authenticates and what it encrypts (RFC 7714 sections 8.2 and 9.2). `header` takes the
-/// associated data of an encrypted SRTCP packet. That of an unencrypted one is its body and `word`,
-/// which is put where the tag will stand.
-fn associate<'b, const KEYS: usize>(
-    context: &Gcm<KEYS>,
+/// What GCM authenticates and what it encrypts of an SRTCP packet. `header` takes the associated data
+/// of an encrypted one. That of an unencrypted one is its body and `word`, which is put where the tag
+/// will stand.
+fn associate_control<'b, const KEYS: usize>(
+    context: &'b Gcm<KEYS>,
     job: &'b mut Job<'_>,
     parts: Parts,
     word: u32,
     header: &'b mut [u8; 8 + WORD],
-) -> Aead<'b> {
-    if job.kind == Kind::Rtp {
-        let iv = iv::gcm(context.salt, job.ssrc, job.index);
-        let body = job.packet.get_mut(..parts.body()).unwrap_or_default();
-        let (aad, text) = body.split_at_mut_checked(job.payload_at).unwrap_or_default();
-        return Aead { iv, aad, text };
-    }
+    tag: &'b mut [u8; 16],
+) -> Aead<'b, KEYS> {
     let iv = iv::gcm(context.salt, job.ssrc, u64::from(word & !E_BIT));
     if word & E_BIT == 0 {
         put(job.packet, parts.body(), &word.to_be_bytes());
-        return Aead { iv, aad: job.packet.get(..parts.body() + WORD).unwrap_or_default(), text: &mut [] };
+        let aad = job.packet.get(..parts.body() + WORD).unwrap_or_default();
+        return Aead { context, iv, aad, text: &mut [], tag, right: false };
     }
     let body = job.packet.get_mut(..parts.body()).unwrap_or_default();
     let (start, text) = body.split_at_mut_checked(8).unwrap_or_default();
     header.iter_mut().zip(start).for_each(|(to, from)| *to = *from);
     header[8..].copy_from_slice(&word.to_be_bytes());
-    Aead { iv, aad: header, text }
+    Aead { context, iv, aad: header, text, tag, right: false }
 }
 
 /// The tag that a packet carries. A tag has one of three lengths, so that each copy is a few moves.

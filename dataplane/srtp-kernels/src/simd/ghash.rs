@@ -60,11 +60,6 @@ impl Products {
     }
 
     #[inline]
-    pub(super) fn new(low: __m128i, middle: __m128i, high: __m128i) -> Self {
-        Self { low, middle, high }
-    }
-
-    #[inline]
     #[target_feature(enable = "pclmulqdq")]
     pub(super) fn add(&mut self, block: __m128i, power: __m128i) {
         let crossed = _mm_xor_si128(

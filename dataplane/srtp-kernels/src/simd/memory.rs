@@ -118,35 +118,42 @@ pub(super) fn store_part(data: &mut [u8], at: usize, vector: __m512i) {
     unsafe { _mm512_mask_storeu_epi8(to.cast(), mask, vector) };
 }
 
-/// A bit for each byte of a vector of text, of `len` bytes in all, that stands one block behind the
-/// start of the first vector.
-#[inline]
-#[target_feature(enable = "bmi2")]
-pub(super) fn text_mask(len: usize, vector: usize) -> u64 {
-    mask(len + 16, 64 * vector) & if vector == 0 { !0xffff } else { !0 }
-}
-
-/// A vector of text that stands one block behind the start of the first vector, with zeros where
-/// `mask`, from [`text_mask`], has no bit.
+/// The same where `keep` has a bit, without a branch.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,bmi2")]
-pub(super) fn load_text(text: &[u8], vector: usize, mask: u64) -> __m512i {
-    let mask = mask & text_mask(text.len(), vector);
-    let from = text.as_ptr().wrapping_add(64 * vector).wrapping_sub(16);
-    // SAFETY: the mask has bits for bytes of the slice only: its first is byte 16 of the first vector.
-    // What it leaves out is neither read nor does it fault.
-    unsafe { _mm512_maskz_loadu_epi8(mask, from.cast()) }
+pub(super) fn store_masked(data: &mut [u8], at: usize, keep: u64, vector: __m512i) {
+    let mask = mask(data.len(), at) & keep;
+    let to = data.as_mut_ptr().wrapping_add(at);
+    // SAFETY: as in `store_part`.
+    unsafe { _mm512_mask_storeu_epi8(to.cast(), mask, vector) };
 }
 
-/// The opposite of [`load_text`].
+/// The at most 32 bytes of `data` from `at` on, zeros behind them.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,bmi2")]
-pub(super) fn store_text(text: &mut [u8], vector: usize, mask: u64, from: __m512i) {
-    let mask = mask & text_mask(text.len(), vector);
-    let to = text.as_mut_ptr().wrapping_add(64 * vector).wrapping_sub(16);
-    // SAFETY: the mask has bits for bytes of the slice only: its first is byte 16 of the first vector.
-    // What it leaves out is neither written nor does it fault.
-    unsafe { _mm512_mask_storeu_epi8(to.cast(), mask, from) };
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi2")]
+pub(super) fn load_half(data: &[u8], at: usize) -> __m256i {
+    let from = data.as_ptr().wrapping_add(at);
+    // SAFETY: as in `load_part`.
+    unsafe { _mm256_maskz_loadu_epi8(mask(data.len(), at) as u32, from.cast()) }
+}
+
+/// Stores the first bytes of `vector` to the at most 32 bytes of `data` from `at` on, where `keep` has a
+/// bit.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi2")]
+pub(super) fn store_half(data: &mut [u8], at: usize, keep: u64, vector: __m256i) {
+    let mask = (mask(data.len(), at) & keep) as u32;
+    let to = data.as_mut_ptr().wrapping_add(at);
+    // SAFETY: as in `store_part`.
+    unsafe { _mm256_mask_storeu_epi8(to.cast(), mask, vector) };
+}
+
+/// The at most 16 bytes of `data`, zeros behind them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi2")]
+pub(super) fn load_at_most_block(data: &[u8]) -> __m128i {
+    // SAFETY: as in `load_part`.
+    unsafe { _mm_maskz_loadu_epi8(mask(data.len(), 0) as u16, data.as_ptr().cast()) }
 }
 
 /// A message's tail in memory that was not initialised: `rest`, then zeros.

@@ -20,20 +20,25 @@ pub(super) trait Tier: Copy + Send + Sync {
     /// Authenticates messages; the tag of each is put at its place. May reorder the messages. A tag's
     /// first ten bytes are meant.
     fn tags(self, messages: &mut [Message<'_>], tags: &mut [Tag; BATCH]);
-    /// Encrypts in place and returns the tag.
-    fn seal<const KEYS: usize>(self, context: &Gcm<KEYS>, packet: Aead<'_>) -> Tag;
-    /// Decrypts in place if the tag is right. Otherwise nothing is changed.
-    fn open<const KEYS: usize>(self, context: &Gcm<KEYS>, packet: Aead<'_>, tag: Tag) -> bool;
+    /// Encrypts packets in place and puts their tags.
+    fn seal<const KEYS: usize>(self, packets: &mut [Aead<'_, KEYS>]);
+    /// Decrypts those packets in place whose tags are right. Of the others nothing is changed.
+    fn open<const KEYS: usize>(self, packets: &mut [Aead<'_, KEYS>]);
 }
 
 /// A packet of AES-GCM.
-pub(super) struct Aead<'a> {
+pub(super) struct Aead<'a, const KEYS: usize, A: ?Sized = [u8], T: ?Sized = [u8]> {
+    pub context: &'a Gcm<KEYS>,
     /// The initialisation vector as the most significant 96 bits.
     pub iv: u128,
     /// Authenticated only.
-    pub aad: &'a [u8],
+    pub aad: &'a A,
     /// Encrypted and authenticated.
-    pub text: &'a mut [u8],
+    pub text: &'a mut T,
+    /// Put to seal, expected to open.
+    pub tag: &'a mut [u8; 16],
+    /// Whether the expected tag is right: found out by opening.
+    pub right: bool,
 }
 
 /// Whether two tags have the same first `len` bytes, found out in constant time.
@@ -43,6 +48,9 @@ pub(super) fn tags_match(one: Tag, other: Tag, len: usize) -> bool {
     let difference = (one ^ other).checked_shl(unused).unwrap_or(0);
     bool::from(difference.ct_eq(&0))
 }
+
+/// Packets of AES-GCM that are done at once.
+pub(super) type Pair<'a, const KEYS: usize> = ArrayVec<Aead<'a, KEYS>, 2>;
 
 /// The messages of a batch.
 pub(super) type Messages<'a> = ArrayVec<Message<'a>, BATCH>;

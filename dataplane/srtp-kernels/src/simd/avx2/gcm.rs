@@ -11,23 +11,24 @@ use crate::simd::tier::{Aead, Tag, tags_match};
 /// Blocks that one aggregated hash takes: as many as there are powers.
 const POWERS: usize = 16;
 
-/// Encrypts in place and returns the tag.
+/// Encrypts packets in place and puts their tags.
 #[target_feature(enable = "aes,pclmulqdq,ssse3,sse4.1")]
-pub(super) fn seal<const KEYS: usize>(context: &Gcm<KEYS>, packet: Aead<'_>) -> Tag {
-    let Aead { iv, aad, text } = packet;
-    apply(&context.round_keys, iv | 2, text);
-    tag(context, iv, aad, text)
+pub(super) fn seal<const KEYS: usize>(packets: &mut [Aead<'_, KEYS>]) {
+    for Aead { context, iv, aad, text, tag: to, .. } in packets {
+        apply(&context.round_keys, *iv | 2, text);
+        **to = tag(context, *iv, aad, text).to_le_bytes();
+    }
 }
 
-/// Decrypts in place if the tag is right. Otherwise nothing is changed.
+/// Decrypts those packets in place whose tags are right. Of the others nothing is changed.
 #[target_feature(enable = "aes,pclmulqdq,ssse3,sse4.1")]
-pub(super) fn open<const KEYS: usize>(context: &Gcm<KEYS>, packet: Aead<'_>, expected: Tag) -> bool {
-    let Aead { iv, aad, text } = packet;
-    let right = tags_match(tag(context, iv, aad, text), expected, 16);
-    if right {
-        apply(&context.round_keys, iv | 2, text);
+pub(super) fn open<const KEYS: usize>(packets: &mut [Aead<'_, KEYS>]) {
+    for Aead { context, iv, aad, text, tag: expected, right } in packets {
+        *right = tags_match(tag(context, *iv, aad, text), Tag::from_le_bytes(**expected), 16);
+        if *right {
+            apply(&context.round_keys, *iv | 2, text);
+        }
     }
-    right
 }
 
 /// The tag of a packet whose text is encrypted.

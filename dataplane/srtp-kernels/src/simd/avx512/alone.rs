@@ -26,7 +26,7 @@ pub(super) fn rounds(part: Rounds, n: usize) {
         Rounds::Ghash => {
             let mut sum = Sum::zero();
             (0..n).for_each(|_| sum.add(black_box(vector), vector));
-            black_box(sum.fold());
+            black_box(sum);
         }
     }
 }

@@ -1,143 +1,224 @@
 //! AES-GCM (NIST SP 800-38D) with VAES and VPCLMULQDQ, hashing by powers of the hash key.
 
 use core::arch::x86_64::*;
+use core::hint::black_box;
 
-use super::keystream::{apply, counter_blocks, rounds};
+use super::keystream::apply;
 use crate::simd::context::Gcm;
 use crate::simd::ghash::{self, lengths, reversal};
 use crate::simd::memory::{
-    big_endian, broadcast, load_block, load_part, load_text, number, powers, store_text, text_mask,
+    big_endian, broadcast, load_at_most_block, load_block, load_half, load_part, mask, number, powers,
+    store_block, store_half, store_masked,
 };
 use crate::simd::tier::{Aead, Tag, tags_match};
 
 /// Blocks that one aggregated hash takes: as many as there are powers.
 const POWERS: usize = 16;
 
-/// Encrypts in place and returns the tag.
+/// A packet as most are: a plain RTP header and 20 ms of G.711.
+type Speech<'a, const KEYS: usize> = Aead<'a, KEYS, [u8; 12], [u8; 160]>;
+
+/// Encrypts packets in place and puts their tags.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,vaes,vpclmulqdq,aes,pclmulqdq,bmi2")]
-pub(super) fn seal<const KEYS: usize>(context: &Gcm<KEYS>, packet: Aead<'_>) -> Tag {
-    match Plan::of(&packet) {
-        Plan::Short(vectors) => dispatch::<KEYS, true>(vectors, context, packet, 0).0,
-        Plan::Long => {
-            let Aead { iv, aad, text } = packet;
-            apply(&context.round_keys, iv | 2, text);
-            long_tag(context, iv, aad, text)
+pub(super) fn seal<const KEYS: usize>(packets: &mut [Aead<'_, KEYS>]) {
+    in_pairs::<KEYS, true>(packets);
+}
+
+/// Decrypts those packets in place whose tags are right. Of the others nothing is changed.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,vaes,vpclmulqdq,aes,pclmulqdq,bmi2")]
+pub(super) fn open<const KEYS: usize>(packets: &mut [Aead<'_, KEYS>]) {
+    in_pairs::<KEYS, false>(packets);
+}
+
+/// Two packets of speech are done at once: the rounds of one fill the gaps that those of the other
+/// leave, and both hashes are reduced in one vector.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,vaes,vpclmulqdq,aes,pclmulqdq,bmi2")]
+fn in_pairs<const KEYS: usize, const SEAL: bool>(packets: &mut [Aead<'_, KEYS>]) {
+    for packets in packets.chunks_mut(2) {
+        if let [one, other] = packets
+            && let (Some(first), Some(second)) = (speech(one), speech(other))
+        {
+            [one.right, other.right] = short::<KEYS, 2, 3, SEAL, _, _>([first, second]);
+            continue;
+        }
+        for packet in packets {
+            alone::<KEYS, SEAL>(packet);
         }
     }
 }
 
-/// Decrypts in place if the tag is right. Otherwise nothing is changed.
+/// The packet if it is speech: with lengths that the compiler knows.
+#[inline]
+fn speech<'b, const KEYS: usize>(packet: &'b mut Aead<'_, KEYS>) -> Option<Speech<'b, KEYS>> {
+    let Aead { context, iv, aad, text, tag, right } = packet;
+    let (aad, text) = ((*aad).try_into().ok()?, (&mut **text).try_into().ok()?);
+    Some(Aead { context, iv: *iv, aad, text, tag, right: *right })
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,vaes,vpclmulqdq,aes,pclmulqdq,bmi2")]
-pub(super) fn open<const KEYS: usize>(context: &Gcm<KEYS>, packet: Aead<'_>, tag: Tag) -> bool {
-    match Plan::of(&packet) {
-        Plan::Short(vectors) => dispatch::<KEYS, false>(vectors, context, packet, tag).1,
-        Plan::Long => {
-            let Aead { iv, aad, text } = packet;
-            let right = tags_match(long_tag(context, iv, aad, text), tag, 16);
-            if right {
-                apply(&context.round_keys, iv | 2, text);
-            }
-            right
-        }
+fn alone<const KEYS: usize, const SEAL: bool>(packet: &mut Aead<'_, KEYS>) {
+    if let Some(speech) = speech(packet) {
+        [packet.right] = short::<KEYS, 1, 3, SEAL, _, _>([speech]);
+        return;
     }
-}
-
-/// Which path a packet takes.
-enum Plan {
-    /// It is hashed in one go; associated data, text and lengths fill so many vectors.
-    Short(usize),
-    Long,
-}
-
-impl Plan {
-    #[inline]
-    fn of(packet: &Aead<'_>) -> Self {
-        let aad = packet.aad.len().div_ceil(16);
-        let text = packet.text.len().div_ceil(16);
-        let short = aad <= 1 + 4 && aad.max(1) + text < POWERS;
-        if short { Self::Short((text + 2).div_ceil(4)) } else { Self::Long }
+    let Aead { context, iv, aad, text, tag, right } = packet;
+    let (aad_blocks, text_blocks) = (aad.len().div_ceil(16), text.len().div_ceil(16));
+    if aad_blocks > 1 + 4 || aad_blocks.max(1) + text_blocks >= POWERS {
+        *right = long::<KEYS, SEAL>(context, *iv, aad, text, tag);
+        return;
     }
+    let packet = [Aead { context, iv: *iv, aad: *aad, text: &mut **text, tag, right: false }];
+    [*right] = match (text_blocks + 2).div_ceil(4) {
+        1 => short::<KEYS, 1, 1, SEAL, _, _>(packet),
+        2 => short::<KEYS, 1, 2, SEAL, _, _>(packet),
+        3 => short::<KEYS, 1, 3, SEAL, _, _>(packet),
+        _ => short::<KEYS, 1, 4, SEAL, _, _>(packet),
+    };
 }
 
+/// Packets of at most [`POWERS`] blocks, of which at most five are associated data, whose text and two
+/// blocks fill so many vectors. In the last one there is room for two blocks of text. Behind them stand
+/// lengths and last block of associated data in what is hashed, and the block that masks the tag in the
+/// key stream. So 160 bytes under a plain RTP header fill three vectors. To open, the plain text is held
+/// back in registers until the tag is known to be right; returns whether it is.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,vaes,vpclmulqdq,aes,pclmulqdq,bmi2")]
-fn dispatch<const KEYS: usize, const SEAL: bool>(
-    vectors: usize,
-    context: &Gcm<KEYS>,
-    packet: Aead<'_>,
-    tag: Tag,
-) -> (Tag, bool) {
-    match vectors {
-        1 => short::<KEYS, 1, SEAL>(context, packet, tag),
-        2 => short::<KEYS, 2, SEAL>(context, packet, tag),
-        3 => short::<KEYS, 3, SEAL>(context, packet, tag),
-        _ => short::<KEYS, 4, SEAL>(context, packet, tag),
-    }
-}
-
-/// A packet of at most [`POWERS`] blocks, of which at most five are associated data. The first block
-/// of the key stream masks the tag; where it stands among the vectors, the last block of associated
-/// data stands in what is hashed, and the lengths stand behind the text. So 160 bytes under a plain
-/// RTP header fill three vectors. The plain text is held back in registers until the tag is known to
-/// be right.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,vaes,vpclmulqdq,aes,pclmulqdq,bmi2")]
-fn short<const KEYS: usize, const VECTORS: usize, const SEAL: bool>(
-    context: &Gcm<KEYS>,
-    packet: Aead<'_>,
-    expected: Tag,
-) -> (Tag, bool) {
-    let Aead { iv, aad, text } = packet;
+fn short<const KEYS: usize, const N: usize, const VECTORS: usize, const SEAL: bool, A, T>(
+    mut packets: [Aead<'_, KEYS, A, T>; N],
+) -> [bool; N]
+where
+    A: AsRef<[u8]> + ?Sized,
+    T: AsRef<[u8]> + AsMut<[u8]> + ?Sized,
+{
+    let last = VECTORS - 1;
     let reversal = _mm512_broadcast_i32x4(reversal());
-    let blocks = text.len().div_ceil(16);
-    let first = POWERS - (blocks + 2);
-    let (early_aad, late_aad) = aad.split_at(aad.len().saturating_sub(1) / 16 * 16);
-    let mut sum = Sum::zero();
-    if !early_aad.is_empty() {
-        let early = _mm512_shuffle_epi8(load_part(early_aad, 0), reversal);
-        sum.add(early, powers(context, first - early_aad.len() / 16));
+    let mut sums = [Sum::zero(); N];
+    let mut ends = [_mm256_setzero_si256(); N];
+    let mut streams = [[_mm512_setzero_si512(); VECTORS]; N];
+    for (at, Aead { context, iv, aad, text, .. }) in packets.iter().enumerate() {
+        let (aad, text) = (aad.as_ref(), text.as_ref());
+        let (early, late) = aad.split_at(aad.len().saturating_sub(1) / 16 * 16);
+        if !early.is_empty() {
+            let blocks = _mm512_shuffle_epi8(load_part(early, 0), reversal);
+            sums[at].add(blocks, powers(context, first_power(text) - early.len() / 16));
+        }
+        let late = _mm_shuffle_epi8(load_at_most_block(late), _mm512_castsi512_si128(reversal));
+        let lengths = _mm256_castsi128_si256(lengths(aad.len(), text.len()));
+        ends[at] = _mm256_inserti128_si256::<1>(lengths, late);
+        streams[at] = counter_blocks(*iv, broadcast(&context.round_keys[0]));
     }
-    // Loaded before the text is stored: a load that a store overlaps in part waits for it.
-    let late = _mm_shuffle_epi8(_mm512_castsi512_si128(load_part(late_aad, 0)), self::reversal());
-
-    let mut stream = counter_blocks::<VECTORS>(iv | 1, broadcast(&context.round_keys[0]));
-    rounds(&context.round_keys, &mut stream);
-    let tag_mask = _mm512_castsi512_si128(stream[0]);
-    let mut results = [_mm512_setzero_si512(); VECTORS];
-    for at in 0..VECTORS {
-        let mask = text_mask(text.len(), at);
-        let input = load_text(text, at, mask);
-        let output = _mm512_maskz_mov_epi8(mask, _mm512_xor_si512(input, stream[at]));
+    for round in 1..KEYS - 1 {
+        for at in 0..N {
+            let key = broadcast(&packets[at].context.round_keys[round]);
+            for block in &mut streams[at] {
+                *block = _mm512_aesenc_epi128(*block, key);
+            }
+        }
+    }
+    let mut masks = [_mm_setzero_si128(); N];
+    for (at, Aead { context, text, .. }) in packets.iter_mut().enumerate() {
+        let text = text.as_mut();
+        let first = first_power(text);
+        let (stream, sum) = (&mut streams[at], &mut sums[at]);
+        let key = broadcast(&context.round_keys[KEYS - 1]);
+        for block in &mut *stream {
+            *block = _mm512_aesenclast_epi128(*block, key);
+        }
+        masks[at] = _mm512_extracti32x4_epi32::<3>(stream[last]);
+        for vector in 0..last {
+            let input = load_part(text, 64 * vector);
+            let output = _mm512_xor_si512(input, stream[vector]);
+            stream[vector] = _mm512_maskz_mov_epi8(mask(text.len(), 64 * vector), output);
+            let hashed = _mm512_shuffle_epi8(if SEAL { stream[vector] } else { input }, reversal);
+            sum.add(hashed, powers(context, first + 1 + 4 * vector));
+        }
+        let input = load_half(text, 64 * last);
+        let output = _mm256_xor_si256(input, _mm512_castsi512_si256(stream[last]));
+        let output = _mm256_maskz_mov_epi8(mask(text.len(), 64 * last) as u32, output);
+        stream[last] = _mm512_castsi256_si512(output);
+        let hashed = _mm256_shuffle_epi8(if SEAL { output } else { input }, _mm512_castsi512_si256(reversal));
+        let powers = powers(context, first + 1 + 4 * last);
+        let powers = _mm512_mask_broadcast_i32x4(powers, 0x0f00, load_block(&context.powers[POWERS - 1]));
+        let powers = _mm512_mask_broadcast_i32x4(powers, 0xf000, load_block(&context.powers[first]));
+        sum.add(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(hashed), ends[at]), powers);
         if SEAL {
-            store_text(text, at, mask, output);
-        } else {
-            results[at] = output;
+            store_text(text, stream, !0);
         }
-        let mut hashed = _mm512_shuffle_epi8(if SEAL { output } else { input }, reversal);
-        if at == 0 {
-            hashed = _mm512_mask_broadcast_i32x4(hashed, 0x000f, late);
-        }
-        if at == VECTORS - 1 {
-            let lane = 0x000f << (4 * ((blocks + 1) % 4));
-            hashed = _mm512_mask_broadcast_i32x4(hashed, lane, lengths(aad.len(), text.len()));
-        }
-        sum.add(hashed, powers(context, first + 4 * at));
     }
-    let hash = _mm_shuffle_epi8(sum.fold().reduce(), self::reversal());
-    let tag = _mm_xor_si128(hash, tag_mask);
+    let hashes = hashes(sums);
+    let mut right = [true; N];
+    for (at, Aead { text, tag: carried, .. }) in packets.iter_mut().enumerate() {
+        let tag = _mm_xor_si128(_mm_shuffle_epi8(hashes[at], _mm512_castsi512_si128(reversal)), masks[at]);
+        if SEAL {
+            store_block(carried, tag);
+            continue;
+        }
+        // One instruction, whatever the bytes. `tags_match` would be a call, over which the results and all
+        // else would have to leave the registers: it makes a packet a fifth slower.
+        let difference = _mm_xor_si128(tag, load_block(carried));
+        right[at] = _mm_testz_si128(difference, difference) != 0;
+        // Hidden from the compiler: it makes a branch of it and moves the rounds behind that.
+        let keep = black_box(u64::from(right[at]).wrapping_neg());
+        store_text(text.as_mut(), &streams[at], keep);
+    }
+    right
+}
+
+/// Place of the power that belongs to the block before the text.
+#[inline]
+fn first_power(text: &[u8]) -> usize {
+    POWERS - (text.len().div_ceil(16) + 2)
+}
+
+/// Stores text that fills so many vectors, the last at most half, at those bytes of each vector for which
+/// `keep` has a bit.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi2")]
+fn store_text<const VECTORS: usize>(text: &mut [u8], vectors: &[__m512i; VECTORS], keep: u64) {
+    let last = VECTORS - 1;
+    for at in 0..last {
+        store_masked(text, 64 * at, keep, vectors[at]);
+    }
+    store_half(text, 64 * last, keep, _mm512_castsi512_si256(vectors[last]));
+}
+
+/// Counter blocks from the second on, combined with the first round key. In the last lane stands the first
+/// block.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn counter_blocks<const VECTORS: usize>(iv: u128, key: __m512i) -> [__m512i; VECTORS] {
+    let iv = _mm512_broadcast_i32x4(big_endian(iv));
+    let mut blocks = [iv; VECTORS];
+    for at in 0..VECTORS {
+        let lane =
+            |lane: usize| if (at + 1, lane) == (VECTORS, 3) { 1 << 24 } else { (4 * at + lane + 2) << 24 };
+        let [one, two, three, four] = [lane(0), lane(1), lane(2), lane(3)].map(|word| word as i32);
+        let counters = _mm512_set_epi32(four, 0, 0, 0, three, 0, 0, 0, two, 0, 0, 0, one, 0, 0, 0);
+        blocks[at] = _mm512_ternarylogic_epi64::<0x96>(iv, counters, key);
+    }
+    blocks
+}
+
+/// A packet of any length: seals it, or opens it and returns whether its tag is right.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,vaes,vpclmulqdq,aes,pclmulqdq,bmi2")]
+fn long<const KEYS: usize, const SEAL: bool>(
+    context: &Gcm<KEYS>,
+    iv: u128,
+    aad: &[u8],
+    text: &mut [u8],
+    tag: &mut [u8; 16],
+) -> bool {
     if SEAL {
-        return (number(tag), true);
+        apply(&context.round_keys, iv | 2, text);
+        *tag = long_tag(context, iv, aad, text).to_le_bytes();
+        return true;
     }
-    // One instruction, whatever the bytes. `tags_match` would be a call, over which the results and all else
-    // would have to leave the registers: it makes a packet a fifth slower.
-    let difference = _mm_xor_si128(tag, load_block(&expected.to_le_bytes()));
-    let right = _mm_testz_si128(difference, difference) != 0;
+    let right = tags_match(long_tag(context, iv, aad, text), Tag::from_le_bytes(*tag), 16);
     if right {
-        for (at, output) in results.into_iter().enumerate() {
-            store_text(text, at, text_mask(text.len(), at), output);
-        }
+        apply(&context.round_keys, iv | 2, text);
     }
-    (number(tag), right)
+    right
 }
 
 /// The tag of a packet of any length, whose text is encrypted.
@@ -171,12 +252,13 @@ fn absorb<const KEYS: usize>(context: &Gcm<KEYS>, mut hash: __m128i, data: &[u8]
             sum.add(_mm512_xor_si512(vector, carried), powers(context, POWERS - blocks + 4 * at));
             carried = _mm512_setzero_si512();
         }
-        hash = sum.fold().reduce();
+        [hash] = hashes([sum]);
     }
     hash
 }
 
 /// Sums of products in four lanes.
+#[derive(Clone, Copy)]
 pub(super) struct Sum {
     low: __m512i,
     middle: __m512i,
@@ -202,18 +284,41 @@ impl Sum {
         self.middle = _mm512_ternarylogic_epi64::<0x96>(self.middle, one, other);
         self.high = _mm512_xor_si512(self.high, high);
     }
-
-    /// The sum of the four lanes.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512vl")]
-    pub(super) fn fold(self) -> ghash::Products {
-        ghash::Products::new(fold(self.low), fold(self.middle), fold(self.high))
-    }
 }
 
+/// Adds up the four lanes of each sum and reduces it as [`Products`](ghash::Products) does, two sums at once.
 #[inline]
-#[target_feature(enable = "avx512f,avx512vl")]
-fn fold(vector: __m512i) -> __m128i {
-    let half = _mm256_xor_si256(_mm512_castsi512_si256(vector), _mm512_extracti64x4_epi64::<1>(vector));
-    _mm_xor_si128(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half))
+#[target_feature(enable = "avx512f,avx512vl,vpclmulqdq")]
+fn hashes<const N: usize>(sums: [Sum; N]) -> [__m128i; N] {
+    let mut hashes = [_mm_setzero_si128(); N];
+    for one in (0..N).step_by(2) {
+        let other = (one + 1).min(N - 1);
+        let low = fold(sums[one].low, sums[other].low);
+        let middle = fold(sums[one].middle, sums[other].middle);
+        let high = fold(sums[one].high, sums[other].high);
+        let low = _mm256_xor_si256(low, _mm256_slli_si256::<8>(middle));
+        let high = _mm256_xor_si256(high, _mm256_srli_si256::<8>(middle));
+        let polynomial = _mm256_set1_epi64x(0xc2 << 56);
+        let fold = |value| {
+            let product = _mm256_clmulepi64_epi128::<0x00>(value, polynomial);
+            _mm256_xor_si256(_mm256_shuffle_epi32::<0x4e>(value), product)
+        };
+        let hash = _mm256_xor_si256(high, fold(fold(low)));
+        hashes[other] = _mm256_extracti128_si256::<1>(hash);
+        hashes[one] = _mm256_castsi256_si128(hash);
+    }
+    hashes
+}
+
+/// The sum of one vector's lanes, and that of the other's.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn fold(one: __m512i, other: __m512i) -> __m256i {
+    let half =
+        |vector| _mm256_xor_si256(_mm512_castsi512_si256(vector), _mm512_extracti64x4_epi64::<1>(vector));
+    let (one, other) = (half(one), half(other));
+    _mm256_xor_si256(
+        _mm256_permute2x128_si256::<0x20>(one, other),
+        _mm256_permute2x128_si256::<0x31>(one, other),
+    )
 }
