@@ -11,11 +11,8 @@ use crate::output::{BURST, Frames};
 use crate::session::{LegContext, never_remote};
 use crate::slots;
 use crate::tables::Tables;
-use crate::warm::warm_session;
+use crate::warm::warm_sessions;
 use crate::work::{Phase, Work, Works};
-
-/// How many packets ahead of the one that is admitted sessions are brought into the cache.
-const AHEAD: usize = 16;
 
 /// Packets for the engine.
 pub type Jobs<'a> = ArrayVec<Job<'a>, BURST>;
@@ -28,12 +25,11 @@ pub fn admit<'a, B: PacketBuffer>(
     slots: &[SessionSlot],
 ) -> Jobs<'a> {
     let mut jobs = Jobs::new();
-    works.iter().take(AHEAD).for_each(|work| warm_session(work, tables, slots));
-    for (at, frame) in frames.iter_mut().enumerate() {
-        if let Some(ahead) = works.get(at + AHEAD) {
-            warm_session(ahead, tables, slots);
+    warm_sessions(works, tables, slots);
+    for (work, frame) in works.iter_mut().zip(frames.iter_mut()) {
+        if work.phase != Phase::Arrived {
+            continue;
         }
-        let Some(work) = works.get_mut(at).filter(|work| work.phase == Phase::Arrived) else { continue };
         match admit_one(work, frame.data(), tables, slots) {
             Ok(None) => work.phase = Phase::Accepted,
             Ok(Some(direction)) => push(work, direction, frame, &mut jobs),

@@ -60,10 +60,10 @@ pub fn udp(source: Ipv4Addr, destination: Ipv4Addr, datagram: &[u8]) -> u16 {
 /// The checksum of a header or datagram that is about to be written, from its words and, of a
 /// datagram, its payload: what was just written in parts is slow to read as a whole.
 #[inline]
-pub fn of(words: &[u16], addresses: [Ipv4Addr; 2], payload: &[u8]) -> u16 {
+pub fn of(words: &[u16], addresses: [Ipv4Addr; 2], payload: Option<&[u8]>) -> u16 {
     let sum = words.iter().fold(Sum(0), |sum, word| sum.add_word(*word));
     let sum = addresses.iter().fold(sum, |sum, address| sum.add_address(*address));
-    sum.add(payload).finish()
+    payload.map_or(sum, |payload| sum.add(payload)).finish()
 }
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
         let datagram = [0x40, 0x00, 0x40, 0x01, 0, 13, 0, 0, 0xff, 2, 3, 4, 5];
         let words = [17, 13, 0x4000, 0x4001, 13];
         let expected = udp(source, destination, &datagram);
-        assert_eq!(of(&words, [source, destination], &datagram[8..]), expected);
+        assert_eq!(of(&words, [source, destination], Some(&datagram[8..])), expected);
     }
 
     #[test]

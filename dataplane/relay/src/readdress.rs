@@ -99,7 +99,7 @@ fn ipv4(total_len: u16, headers: &Headers) -> [u8; IPV4] {
     put(&mut header, 16, headers.destination.ip().octets());
     let first = u16::from_be_bytes([0x45, headers.dscp << 2]);
     let words = [first, total_len, headers.identification, u16::from_be_bytes([TTL, PROTOCOL_UDP])];
-    let sum = checksum::of(&words, [*headers.source.ip(), *headers.destination.ip()], &[]);
+    let sum = checksum::of(&words, [*headers.source.ip(), *headers.destination.ip()], None);
     put(&mut header, 10, sum.to_be_bytes());
     header
 }
@@ -110,7 +110,7 @@ fn udp(len: u16, payload: &[u8], headers: &Headers) -> [u8; UDP] {
     let (source, destination) = (headers.source.port(), headers.destination.port());
     // The pseudo-header has the protocol and the length once more.
     let words = [u16::from(PROTOCOL_UDP), len, source, destination, len];
-    let sum = match checksum::of(&words, [*headers.source.ip(), *headers.destination.ip()], payload) {
+    let sum = match checksum::of(&words, [*headers.source.ip(), *headers.destination.ip()], Some(payload)) {
         0 => 0xffff,
         sum => sum,
     };

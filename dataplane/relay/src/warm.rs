@@ -1,6 +1,6 @@
 //! Brings into the cache what a burst is about to need. With thousands of sessions nothing of a packet's
-//! session is there, and one miss after the other would cost more than everything else. Asked for a few
-//! packets ahead, while others are worked on, the misses overlap with each other and with that work.
+//! session is there, and one miss after the other would cost more than everything else. Asked for before any
+//! packet of the burst needs it, the misses overlap with each other and with the work.
 
 use pinhole_flow::{DropCause, SessionSlot};
 use pinhole_srtp::kernels::prefetch;
@@ -63,10 +63,14 @@ fn warm_context(hole: Pinhole, tables: &Tables) {
     }
 }
 
-/// Asks for what a packet needs of its session besides what [`find`] has asked for: keys, stream states
-/// and counters. The keys that it is protected with are asked for once it has an index.
+/// Asks for what packets need of their sessions besides what [`find`] has asked for: keys, stream states
+/// and counters. The keys that they are protected with are asked for once they have an index.
+pub fn warm_sessions(works: &Works, tables: &Tables, slots: &[SessionSlot]) {
+    works.iter().for_each(|work| warm_session(work, tables, slots));
+}
+
 #[inline]
-pub fn warm_session(work: &Work, tables: &Tables, slots: &[SessionSlot]) {
+fn warm_session(work: &Work, tables: &Tables, slots: &[SessionSlot]) {
     let Some(hole) = work.pinhole else { return };
     let (slot, near, far) = (hole.slot(), hole.leg(), hole.leg() ^ 1);
     tables.sessions.prefetch(slot, near, LegLine::Reception);
