@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use pinhole_legacy_tls::{CipherSuite, FILES_MAX};
 
 use super::Found;
-use crate::config::{Config, LegacyTls, Sccp};
+use crate::config::{AuthenticatedDevices, Config, LegacyTls, Sccp};
 use crate::tls;
 
 /// Every mistake of `[legacy_tls]` and of the `legacy_listen`s.
@@ -138,6 +138,12 @@ fn ciphers(config: &Config, legacy: &LegacyTls, found: &mut Found) {
     if legacy.null_cipher && config.provisioning.is_none() {
         let message = "needs [provisioning]: only devices whose class is authenticated may go without encryption, \
                        and the class stands in its database (pinholectl phone allow)";
+        found.add("legacy_tls.null_cipher", message);
+    } else if legacy.null_cipher
+        && config.clusters.iter().all(|of| of.authenticated_devices == AuthenticatedDevices::Refuse)
+    {
+        let message = "is of no use: no [[cluster]] has authenticated_devices = \"allow\", so no device may go without \
+                       encryption; set that for the cluster of such devices, or leave null_cipher out";
         found.add("legacy_tls.null_cipher", message);
     }
 }

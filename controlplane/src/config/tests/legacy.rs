@@ -112,6 +112,34 @@ fn what_would_weaken_others_or_serve_nobody_is_refused() {
 }
 
 #[test]
+fn null_cipher_without_a_cluster_that_allows_devices_to_use_it_is_told() {
+    let mut example = example();
+    for (from, to) in [
+        ("[legacy_tls]\n", "[legacy_tls]\nnull_cipher = true\n"),
+        (
+            "[[cluster]]",
+            "[provisioning]\ndirectory = \"/var/lib/pinhole\"\n[provisioning.tftp]\nlisten = \"203.0.113.5:69\"\n[[cluster]]",
+        ),
+        ("devices = \"^SEP\"\n", "devices = \"^SEP\"\ntftp_server = \"10.20.0.10:69\"\n"),
+    ] {
+        assert!(example.text.contains(from), "{from}");
+        example.text = example.text.replacen(from, to, 1);
+    }
+    example
+        .text
+        .push_str("\n[[cluster.rewrite.call_manager]]\ninside = \"10.20.0.10\"\noutside = \"203.0.113.5\"\n");
+    let Err(ConfigError::Invalid { problems, .. }) = example.load() else {
+        unreachable!("nobody may use it")
+    };
+    let expected =
+        "legacy_tls.null_cipher: is of no use: no [[cluster]] has authenticated_devices = \"allow\"";
+    assert!(problems.len() == 1 && problems[0].to_string().starts_with(expected), "{problems:?}");
+    let allowed =
+        example.with("devices = \"^SEP\"\n", "devices = \"^SEP\"\nauthenticated_devices = \"allow\"\n");
+    assert!(allowed.is_empty(), "{allowed:?}");
+}
+
+#[test]
 fn old_listeners_without_their_section_or_a_section_without_listeners_are_told() {
     let mut example = example();
     let alone = example.with("legacy_listen = \"203.0.113.6:2443\"\n", "");
