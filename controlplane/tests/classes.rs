@@ -95,6 +95,9 @@ fn class_of_a_device_is_that_of_its_media() {
     let said = allow(&appliance, SOFT, Some(SecurityClass::Encrypted));
     assert!(said.contains("have it restart"), "{said}");
     assert_eq!(shown(&appliance, SOFT)["connected_from"], serde_json::Value::Null);
+    // Its connection ends without a word of it, and the other's does not.
+    appliance.wait_for("tls", "session_over", 1);
+    eventually(|| appliance.status().connections == 1, "closed");
 }
 
 /// A certificate of a device, for one that was forgotten before.

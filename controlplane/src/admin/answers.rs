@@ -64,8 +64,14 @@ impl Answers {
             | Request::OpenEnrolment { .. } => match &self.shared.office {
                 Some(office) => {
                     let response = provisioned::answer(office, &request);
-                    if let (Request::ForgetPhone { device }, Response::Done(_)) = (&request, &response) {
-                        self.withdrawn(device);
+                    match (&request, &response) {
+                        (Request::ForgetPhone { device }, Response::Done(_)) => {
+                            self.tell_home(device, ToShard::Withdrawn);
+                        }
+                        (Request::AllowPhone { device, .. }, Response::Done(_)) => {
+                            self.tell_home(device, ToShard::Reclassed);
+                        }
+                        _ => {}
                     }
                     response
                 }
@@ -79,12 +85,12 @@ impl Answers {
         }
     }
 
-    /// Ends the traces of a phone that is withdrawn.
-    fn withdrawn(&self, device: &str) {
+    /// Tells the shard that serves a phone what was done with it.
+    fn tell_home(&self, device: &str, what: impl FnOnce(DeviceName) -> ToShard) {
         let Ok(device) = DeviceName::new(device) else { return };
         let home = device.shard(self.shared.config.controlplane.shards);
         if let Some(shard) = self.shared.shards.get().and_then(|shards| shards.get(home as usize)) {
-            shard.send(ToShard::Withdrawn(device));
+            shard.send(what(device));
         }
     }
 

@@ -147,6 +147,17 @@ impl Session {
         self.class
     }
 
+    /// Whether the session still counts. That is no sign of life.
+    ///
+    /// # Errors
+    /// As [`Session::registered`].
+    pub fn holds(&self) -> Result<(), Failure> {
+        match self.office.phones.class_of(self.device, self.id) {
+            Some(_) => Ok(()),
+            None => self.office.phones.keepalive(self.device, self.id, SystemTime::now()),
+        }
+    }
+
     /// The call manager has accepted a registration.
     ///
     /// # Errors

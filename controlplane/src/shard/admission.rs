@@ -100,6 +100,17 @@ impl Shard {
         self.goes_on(conn, told, now)
     }
 
+    /// An operator has changed what the database says of a device: connections whose session that has ended are closed now,
+    /// not with the next message.
+    pub(super) fn look_again(&mut self, device: &DeviceName, now: Instant) {
+        let is_its = |phone: &Phone| matches!(&phone.stage, Stage::Bound(of) if of == device);
+        let its = self.phones.iter().filter(|(_, phone)| is_its(phone));
+        let told = its.filter_map(|(conn, phone)| Some((*conn, phone.session.as_ref()?.holds())));
+        for (conn, told) in told.collect::<Vec<_>>() {
+            self.goes_on(conn, told, now);
+        }
+    }
+
     /// The call manager has accepted a registration of a phone.
     pub(super) fn phone_registered(&mut self, conn: u64, now: Instant) {
         let session = self.phones.get(&conn).and_then(|phone| phone.session.as_ref());

@@ -36,8 +36,10 @@ pub enum ToShard {
     Trace(Box<Tap>),
     /// The trace of that number is over.
     TraceEnds(u64),
-    /// A phone is withdrawn: whoever traces it is to look no longer.
+    /// A phone is withdrawn: whoever traces it is to look no longer, and it is served no longer.
     Withdrawn(DeviceName),
+    /// A phone is of another class, perhaps: a connection from before is served no longer.
+    Reclassed(DeviceName),
     /// The process ends.
     Stop,
 }

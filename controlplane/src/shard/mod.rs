@@ -324,7 +324,11 @@ impl Shard {
             }
             ToShard::Trace(tap) => self.taps.open(*tap),
             ToShard::TraceEnds(id) => self.taps.close(id),
-            ToShard::Withdrawn(device) => self.taps.end(&device),
+            ToShard::Withdrawn(device) => {
+                self.taps.end(&device);
+                self.look_again(&device, now);
+            }
+            ToShard::Reclassed(device) => self.look_again(&device, now),
             ToShard::Stop => self.stopping = true,
         }
     }
