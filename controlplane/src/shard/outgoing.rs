@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mio::net::TcpStream;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use rustls::{ClientConnection, Error};
 use socket2::{Domain, Protocol, Socket, Type};
 use zeroize::Zeroizing;
@@ -15,6 +17,9 @@ pub(super) const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// A connection that is being made from our own address.
 pub(super) fn connecting(peer: SocketAddr, local: IpAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(peer), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    // Else a port is taken for this connection alone, before it is known where to: there are some 28,000 of `local` in all. So it is
+    // chosen with the peer, and serves other peers too. A kernel that cannot do that (before 4.2) takes one as ever.
+    let _ = setsockopt(&socket, IpBindAddressNoPort, &true);
     socket.bind(&SocketAddr::new(local, 0).into())?;
     match socket.connect(&peer.into()) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
@@ -189,5 +194,24 @@ fn explained(error: &Error) -> String {
             format!("it refused us ({alert:?} alert): does it trust the certificate of [outside]?")
         }
         other => format!("TLS failed: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use nix::sys::socket::getsockopt;
+
+    use super::*;
+
+    #[test]
+    fn port_is_taken_with_the_peer_and_not_before() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let local = "127.0.0.78".parse().unwrap();
+        let stream = connecting(listener.local_addr().unwrap(), local).unwrap();
+        assert!(getsockopt(&stream, IpBindAddressNoPort).unwrap());
+        let (_, from) = listener.accept().unwrap();
+        assert_eq!((from.ip(), from), (local, stream.local_addr().unwrap()));
     }
 }
