@@ -6,7 +6,7 @@ use std::time::Instant;
 use pinhole_sccp::{Channel, Frame, MediaType};
 
 use super::channels::ids;
-use super::streams::{Medium, Stream, StreamId};
+use super::streams::{Medium, Stream, StreamId, Way};
 use crate::counters::Counter;
 use crate::io::ConnId;
 use crate::proxy::Proxy;
@@ -33,12 +33,29 @@ fn said<F: std::borrow::Borrow<Frame>>(channel: &Channel<F>) -> Option<Medium> {
 }
 
 impl Stream {
-    /// Whether it is, or may be, another channel's than that of this party.
-    fn is_of_another(&self, party: u32) -> bool {
+    /// The parties of its channels, and of those that its ports were asked for.
+    fn parties(&self) -> impl Iterator<Item = u32> {
         let halves = [self.receive, self.transmit].map(|half| half.map(|half| half.party));
         let asked = self.asked.map(|asked| asked.party);
-        let mut parties = halves.into_iter().chain([asked]).flatten().filter(|party| *party != 0);
-        party != 0 && parties.any(|other| other != party)
+        halves.into_iter().chain([asked]).flatten().filter(|party| *party != 0)
+    }
+
+    /// Whether it is this party's.
+    pub(super) fn is_of(&self, party: u32) -> bool {
+        self.parties().any(|known| known == party)
+    }
+
+    /// Whether it is, or may be, another channel's than that of this party.
+    fn is_of_another(&self, party: u32) -> bool {
+        party != 0 && self.parties().any(|other| other != party)
+    }
+
+    /// Whether this party's channel may open in it that way; with no way, whether its ports may be that party's.
+    pub(super) fn is_free_for(&self, party: u32, way: Option<Way>) -> bool {
+        match way.filter(|_| !self.unused()) {
+            Some(way) => self.opened(way).is_none_or(|half| [0, party].contains(&half.party)),
+            None => !self.is_of_another(party),
+        }
     }
 
     fn is_asked_by(&self, party: u32) -> bool {
@@ -68,14 +85,13 @@ impl Proxy {
         }
         let of_party = self.skinny.asked(conn, call, |stream| stream.is_asked_by(party));
         let medium = said.unwrap_or_else(|| {
-            let audio = self.skinny.of_call(conn, call, Medium::Audio);
-            let audio = audio.and_then(|id| self.skinny.streams.get(&id));
+            let mut audio = self.skinny.of_call(conn, call, Medium::Audio);
             // A call has sound first.
-            if audio.is_some_and(|audio| audio.is_of_another(party)) { Medium::Video } else { Medium::Audio }
+            if audio.any(|(_, audio)| audio.is_of_another(party)) { Medium::Video } else { Medium::Audio }
         });
         let id = match of_party.filter(|_| said.is_none()) {
             Some(again) => again,
-            None => self.skinny_stream(conn, call, medium, now)?,
+            None => self.skinny_stream(conn, (party, call), medium, None, now)?,
         };
         if let Some(stream) = self.skinny.streams.get_mut(&id).filter(|stream| !stream.is_of_another(party)) {
             stream.asked = Some(Asked { party, guessed: said.is_none(), answered: false });
@@ -90,7 +106,8 @@ impl Proxy {
             |stream: &Stream| stream.is_asked_by(party) && stream.is_guessed() && stream.medium != medium;
         let Some(id) = self.skinny.asked(conn, call, wrong) else { return };
         let Some(before) = self.skinny.streams.get(&id).map(|stream| stream.medium) else { return };
-        if let Some(other) = self.skinny.of_call(conn, call, medium) {
+        let other = self.skinny.of_call(conn, call, medium).next().map(|(id, _)| id);
+        if let Some(other) = other {
             match self.skinny.streams.get_mut(&other).filter(|other| other.is_guessed()) {
                 Some(other) => other.medium = before,
                 // That is taken: the channel has it, and these ports nobody uses.
@@ -112,7 +129,7 @@ impl Proxy {
         let id = id.or_else(|| skinny.asked(conn, call, |stream| said == Some(stream.medium)));
         let waits = |stream: &Stream| stream.asked.is_some_and(|asked| !asked.answered);
         let id = id.or_else(|| skinny.asked(conn, call, waits));
-        let id = id.or_else(|| skinny.of_call(conn, call, Medium::Audio));
+        let id = id.or_else(|| skinny.of_call(conn, call, Medium::Audio).next().map(|(id, _)| id));
         let id = id.ok_or(Counter::SkinnyStrayChannels)?;
         let [_, inside] = self.skinny_ends(id).ok_or(Counter::SkinnyStrayChannels)?;
         channel.set_endpoint(inside)?;

@@ -138,13 +138,13 @@ impl Proxy {
         self.skinny_settle(conn, (party, call), medium);
         let relayed = match block {
             Ok(KeyBlock::Keyed(_)) if self.skinny_relays(conn) => {
-                let open = self.skinny.of_call(conn, call, medium);
+                let open = self.skinny.of_channel(conn, (party, call), medium, Some(way));
                 open.map_or(Ok(()), |id| self.skinny_differs(id, way, &theirs))?;
                 Some(self.skinny_is_fresh(conn, open, way, &theirs)?)
             }
             _ => None,
         };
-        let id = self.skinny_stream(conn, call, medium, now)?;
+        let id = self.skinny_stream(conn, (party, call), medium, Some(way), now)?;
         self.skinny_matches(id, way, &theirs)?;
         let clear = self.skinny.streams.get(&id).is_some_and(|stream| stream.clear);
         let (ours, encryption) = match block {
@@ -342,8 +342,9 @@ impl Proxy {
         way: Way,
         (medium, (party, call)): (Medium, (u32, u32)),
     ) -> Result<(), Counter> {
-        let other = self.skinny.of_call(conn, call, medium).and_then(|id| self.skinny.streams.get_mut(&id));
-        if (party, call) == (0, 0) || other.is_some_and(|stream| stream.half(way).is_some()) {
+        let other_is_open =
+            self.skinny.of_call(conn, call, medium).any(|(_, stream)| stream.opened(way).is_some());
+        if (party, call) == (0, 0) || other_is_open {
             return Err(Counter::SkinnyStrayChannels);
         }
         channel.set_endpoint(NOWHERE)?;

@@ -112,6 +112,14 @@ impl Stream {
         }
     }
 
+    /// What is open that way.
+    pub(super) fn opened(&self, way: Way) -> Option<Half> {
+        match way {
+            Way::Receive => self.receive,
+            Way::Transmit => self.transmit,
+        }
+    }
+
     pub(super) fn half(&mut self, way: Way) -> &mut Option<Half> {
         match way {
             Way::Receive => &mut self.receive,
@@ -131,10 +139,37 @@ impl Skinny {
         self.connections.get(&conn).map(|connection| connection.streams.clone()).unwrap_or_default()
     }
 
-    /// A connection's stream of a call.
-    pub(super) fn of_call(&self, conn: ConnId, call: u32, medium: Medium) -> Option<StreamId> {
-        let same = |stream: &Stream| (stream.call, stream.medium) == (call, medium);
-        self.connections.get(&conn)?.streams.iter().copied().find(|id| self.streams.get(id).is_some_and(same))
+    /// A connection's streams of a call, oldest first: of audio one, of video several.
+    pub(super) fn of_call(
+        &self,
+        conn: ConnId,
+        call: u32,
+        medium: Medium,
+    ) -> impl Iterator<Item = (StreamId, &Stream)> {
+        let held = self.connections.get(&conn).into_iter().flat_map(|connection| &connection.streams);
+        let known = held.filter_map(|id| Some((*id, self.streams.get(id)?)));
+        known.filter(move |(_, stream)| (stream.call, stream.medium) == (call, medium))
+    }
+
+    /// A connection's stream of a channel. A call's audio is one; of its videos it is that of the party, or one that no other
+    /// party has that way (a call manager may name each way's party differently). `way`: `None` for ports alone.
+    pub(super) fn of_channel(
+        &self,
+        conn: ConnId,
+        (party, call): (u32, u32),
+        medium: Medium,
+        way: Option<Way>,
+    ) -> Option<StreamId> {
+        let any = |_: &Stream| true;
+        let its = |stream: &Stream| stream.is_of(party) && stream.is_free_for(party, way);
+        let free = |stream: &Stream| stream.is_free_for(party, way);
+        let find = |such: &dyn Fn(&Stream) -> bool| {
+            self.of_call(conn, call, medium).find(|(_, stream)| such(stream)).map(|(id, _)| id)
+        };
+        match (medium, party) {
+            (Medium::Audio, _) | (_, 0) => find(&any),
+            _ => find(&its).or_else(|| find(&free)),
+        }
     }
 
     /// The streams of a device whose connections are lost.
@@ -191,13 +226,14 @@ impl Skinny {
 }
 
 impl Proxy {
-    /// The stream of a call, made if there is none: with keys that nobody has, so that nothing passes until a half opens. In
+    /// The stream of a channel, made if there is none: with keys that nobody has, so that nothing passes until a half opens. In
     /// the clear, nothing passes until an address is known.
     pub(super) fn skinny_stream(
         &mut self,
         conn: ConnId,
-        call: u32,
+        (party, call): (u32, u32),
         medium: Medium,
+        way: Option<Way>,
         now: Instant,
     ) -> Result<StreamId, Counter> {
         let Some(connection) = self.skinny.connections.get(&conn) else {
@@ -206,7 +242,7 @@ impl Proxy {
         let (device, cluster, held) =
             (connection.device.clone(), connection.cluster, connection.streams.len());
         let clear = connection.class == SecurityClass::Authenticated;
-        if let Some(id) = self.skinny.of_call(conn, call, medium) {
+        if let Some(id) = self.skinny.of_channel(conn, (party, call), medium, way) {
             return Ok(id);
         }
         if held >= self.config.limits.skinny_streams_per_connection || self.calls_full() {

@@ -372,6 +372,68 @@ fn audio_and_video_of_a_call_are_two_sessions() {
     assert_eq!((calls.len(), calls[0].sessions.len()), (1, 2));
 }
 
+/// A video channel of call 7 is to be opened, of a party.
+fn open_video(party: u32) -> Frame {
+    frame(
+        MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL,
+        17,
+        &body(192, &[(0, 7), (4, party), (8, 103), (16, 7)]),
+    )
+}
+
+fn start_video(party: u32) -> Frame {
+    let words = [(0, 7), (4, party), (8, 103), (36, 7)];
+    let mut start = frame(MessageId::START_MULTIMEDIA_TRANSMISSION, 17, &body(184, &words));
+    start.channel_mut().unwrap().set_endpoint(FAR.parse().unwrap()).unwrap();
+    start
+}
+
+#[test]
+fn two_videos_of_a_call_are_two_sessions_each_with_its_own_ways() {
+    // Each party's both ways; ways whose parties differ; one that goes only one way, and before the other's.
+    for [first, second, third, fourth] in
+        [[0x207, 0x208, 0x207, 0x208], [0x207, 0x208, 0x307, 0x308], [0x207, 0x208, 0x208, 0x207]]
+    {
+        let mut stage = Stage::registered();
+        stage.server_sends(1, open_video(first));
+        stage.server_sends(1, open_video(second));
+        let opened = [stage.at_phone(), stage.at_phone()].map(|frame| key_in(&frame));
+        let [one, two] = stage.commands_of(CommandKind::Open)[..] else { panic!("two sessions") };
+        assert!(one.slot != two.slot);
+        stage.server_sends(1, start_video(third));
+        stage.server_sends(1, start_video(fourth));
+        let started = [stage.at_phone(), stage.at_phone()].map(|frame| key_in(&frame));
+        let orders = |slot: u32| {
+            let mut orders = stage.commands.iter().rev().filter(|command| command.slot == slot);
+            orders.next().unwrap().session.legs[0]
+        };
+        let crossed = third == second;
+        let [its, others] = if crossed { [started[1], started[0]] } else { started };
+        assert_eq!((orders(one.slot).outbound, orders(one.slot).inbound), (opened[0], its));
+        assert_eq!((orders(two.slot).outbound, orders(two.slot).inbound), (opened[1], others));
+        // What one is told of leaves the other alone.
+        let ack = body(36, &[(28, second), (32, 7)]);
+        stage.phone_sends(1, frame(MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL_ACK, 17, &ack));
+        assert_eq!(endpoint(&stage.at_server()), format!("10.20.0.5:{}", two.session.legs[1].local_rtp));
+        let close = |party: u32, id: MessageId| frame(id, 17, &body(16, &[(0, 7), (4, party), (8, 7)]));
+        stage.server_sends(1, close(first, MessageId::CLOSE_MULTIMEDIA_RECEIVE_CHANNEL));
+        let its = if crossed { fourth } else { third };
+        stage.server_sends(1, close(its, MessageId::STOP_MULTIMEDIA_TRANSMISSION));
+        let closed = stage.commands_of(CommandKind::Close);
+        assert_eq!(closed.iter().map(|command| command.slot).collect::<Vec<_>>(), [one.slot]);
+        assert_eq!(stage.proxy.calls(stage.now)[0].sessions.len(), 1);
+    }
+}
+
+#[test]
+fn video_that_is_opened_again_stays_where_it_is() {
+    let mut stage = Stage::registered();
+    stage.server_sends(1, open_video(0x207));
+    stage.server_sends(1, open_video(0x207));
+    stage.server_sends(1, open_video(0));
+    assert_eq!(stage.commands_of(CommandKind::Open).len(), 1);
+}
+
 #[test]
 fn failed_transmission_is_told_with_the_far_ends_address() {
     let mut stage = Stage::registered();
