@@ -1,3 +1,4 @@
+mod documented;
 mod legacy;
 
 use std::net::IpAddr;
