@@ -78,3 +78,6 @@ pub enum Command {
         file: PathBuf,
     },
 }
+
+#[cfg(test)]
+mod tests;
