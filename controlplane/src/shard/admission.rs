@@ -105,10 +105,16 @@ impl Shard {
     pub(super) fn look_again(&mut self, device: &DeviceName, now: Instant) {
         let is_its = |phone: &Phone| matches!(&phone.stage, Stage::Bound(of) if of == device);
         let its = self.phones.iter().filter(|(_, phone)| is_its(phone));
-        let told = its.filter_map(|(conn, phone)| Some((*conn, phone.session.as_ref()?.holds())));
-        for (conn, told) in told.collect::<Vec<_>>() {
-            self.goes_on(conn, told, now);
+        for conn in its.map(|(conn, _)| *conn).collect::<Vec<_>>() {
+            self.look_at(conn, now);
         }
+    }
+
+    /// Closes a connection whose session has ended.
+    pub(super) fn look_at(&mut self, conn: u64, now: Instant) {
+        let session = self.phones.get(&conn).and_then(|phone| phone.session.as_ref());
+        let told = session.map_or(Ok(()), Session::holds);
+        self.goes_on(conn, told, now);
     }
 
     /// The call manager has accepted a registration of a phone.

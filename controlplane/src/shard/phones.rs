@@ -52,6 +52,8 @@ impl Shard {
         let (peer, tls) = (phone.peer, phone.tls.description());
         if let Some(conn) = self.adopt_connection(phone) {
             self.bound(conn, device, peer, tls, now);
+            // An operator may have changed something while it was on its way.
+            self.look_at(conn, now);
         }
     }
 
