@@ -50,6 +50,15 @@ pub(super) fn broadcast(from: &[u8; 16]) -> __m512i {
     _mm512_broadcast_i32x4(load_block(from))
 }
 
+/// The vector. The compiler works it out before this place, and not behind where it is used.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn worked_out(mut vector: __m512i) -> __m512i {
+    // SAFETY: there is no instruction.
+    unsafe { core::arch::asm!("/* {0} */", inout(zmm_reg) vector, options(nomem, nostack, preserves_flags)) };
+    vector
+}
+
 /// 64 bytes.
 #[inline]
 #[target_feature(enable = "avx512f")]

@@ -8,7 +8,7 @@ use crate::simd::context::Gcm;
 use crate::simd::ghash::{self, lengths, reversal};
 use crate::simd::memory::{
     big_endian, broadcast, load_at_most_block, load_block, load_half, load_part, mask, number, powers,
-    store_block, store_half, store_masked,
+    store_block, store_half, store_masked, worked_out,
 };
 use crate::simd::tier::{Aead, Tag, tags_match};
 
@@ -115,6 +115,9 @@ where
                 *block = _mm512_aesenc_epi128(*block, key);
             }
         }
+    }
+    if SEAL {
+        streams = streams.map(|stream| stream.map(|block| worked_out(block)));
     }
     let mut masks = [_mm_setzero_si128(); N];
     for (at, Aead { context, text, .. }) in packets.iter_mut().enumerate() {
