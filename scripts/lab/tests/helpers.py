@@ -132,6 +132,28 @@ def converse(one, two, seconds=1.5, ways=2):
         speaker.stream.start()
 
 
+def on_the_wire(datagrams, call) -> float:
+    """The part of a call end's packets that are on a wire as it has sent them."""
+    payloads = {datagram.payload for datagram in datagrams}
+    return sum(sent in payloads for _, sent in call.stream.sent) / len(call.stream.sent)
+
+
+def both_hear(soft, one, two, seconds=2.0):
+    """Both talk: from when each hears the other, every packet arrives, unchanged, once, and nothing else does. The end in the clear
+    begins: a NAT may not keep its port if something comes to that port before."""
+    for end in sorted((one, two), key=lambda end: end.phone is not soft):
+        end.stream.start()
+        eventually(lambda: end.stream.sent, what="the first packet")
+        time.sleep(0.05)
+    eventually(lambda: one.stream.heard and two.stream.heard, what="audio both ways")
+    before = len(one.stream.sent), len(two.stream.sent)
+    time.sleep(seconds)
+    settle(one, two)
+    for speaker, listener, first in ((one, two, before[0]), (two, one, before[1])):
+        assert media.missing(speaker.stream, listener.stream, first) == []
+        assert listener.stream.refused == [] and listener.stream.repeated == 0
+
+
 def sccp_hang_up(one, two):
     one.hang_up()
     for each in (one, two):
