@@ -159,7 +159,8 @@ class SccpPhone:
             elif not links:
                 self._stopped.wait(0.05)
             for index, link in links:
-                if link in ready or link.ended:
+                # What came by one may have ended the other.
+                if self.links[index] is link and (link in ready or link.ended):
                     self._read(index, link)
             with self.arrived:
                 self._keep_alive()
@@ -303,8 +304,10 @@ class SccpPhone:
         self.active = self.user = None
 
     def _on_Reset(self, index, message):
+        # It starts anew, and lets go of all its call managers.
         self._end_all()
-        self._lose(index)
+        for connected in [at for at, link in enumerate(self.links) if link]:
+            self._lose(connected)
         self.user = None
 
     def _on_CallState(self, index, message):

@@ -187,6 +187,53 @@ def test_silent_phone_is_given_up_by_its_call_manager_and_comes_back(phones, man
     hang_up(one, two)
 
 
+def connections(appliance, device) -> dict:
+    """The phone's connections as operators see them: whether it is registered there, by the call manager's port."""
+    return {int(shown["call_manager"].rpartition(":")[2]): bool(shown["registered"]) for shown in appliance.ctl("phones")
+            if shown["device"] == device and shown["peer"]}
+
+
+@pytest.mark.parametrize("kind", [1, 2], ids=["reset", "restart"])
+def test_phone_that_its_call_manager_resets_lets_go_and_registers_again(phones, managers, appliance, kind):
+    outside, inside = phones.outside(), phones.inside()
+    one, two = call(outside, inside)
+    talk(one, two, 1)
+    assert connections(appliance, outside.device) == {2000: True, 2001: False}
+    granted, since = appliance.counter("proxy", "skinny_registrations"), [len(manager.says()) for manager in managers]
+    managers[0].command(f"reset {outside.device} {kind}")
+    assert outside.expect("Reset").get("kind") == kind
+    managers[0].wait_for(f"{outside.device} is gone", since=since[0])
+    managers[1].wait_for(" is gone", since=since[1])
+    two.wait_state(sccp.ON_HOOK)
+    managers[0].wait_for(f"{outside.device} is ready", since=since[0])
+    outside.wait_registered()
+    eventually(lambda: connections(appliance, outside.device) == {2000: True, 2001: False}, what="both its connections")
+    assert appliance.counter("proxy", "skinny_registrations") == granted + 1
+    eventually(lambda: not appliance.ctl("sessions"), what="the end of the call's session")
+    one, two = call(inside, outside)
+    talk(one, two, 1)
+    hang_up(one, two)
+
+
+def test_phone_that_unregisters_is_shown_so_and_leaves_no_connection_on_either_side(phones, managers, appliance):
+    outside, inside = phones.outside(), phones.inside()
+    one, two = call(outside, inside)
+    talk(one, two, 1)
+    since = [len(manager.says()) for manager in managers]
+    outside.unregister()
+    outside.expect("UnregisterAck")
+    managers[0].wait_for(f"{outside.device} unregisters", since=since[0])
+    two.wait_state(sccp.ON_HOOK)
+    eventually(lambda: connections(appliance, outside.device) == {2000: False, 2001: False}, what="the end of its registration")
+    eventually(lambda: not appliance.ctl("sessions"), what="the end of the call's session")
+    assert "unregistered" in [event["kind"] for event in appliance.ctl("events") if event.get("device") == outside.device]
+    outside.close()
+    eventually(lambda: connections(appliance, outside.device) == {}, what="the end of its connections")
+    for manager, before in zip(managers, since):
+        manager.wait_for(" is gone", since=before)
+        assert manager.says()[before:].count(" is gone") == 1
+
+
 def test_phone_cannot_register_under_anothers_name(phones, managers, appliance):
     before = appliance.counter("proxy", "skinny_name_refused")
     thief = phones.outside(registered=False, device=DEVICES[1])
