@@ -57,7 +57,6 @@ impl Samples {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a percentage for people")]
 fn percent(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| (part as f64 * 100.0 / whole as f64).min(100.0))
 }

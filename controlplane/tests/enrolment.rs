@@ -1,7 +1,7 @@
 //! Enrolment and trust verification by the running process, over TLS of OpenSSL, as phones have it. The phone is that of
 //! the tests of `pinhole-enrolment`.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "only tests use what is here")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "only tests use what is here")]
 
 mod common;
 #[allow(dead_code, reason = "not every part of it is used here")]

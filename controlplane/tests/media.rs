@@ -1,7 +1,7 @@
 //! The link to the data plane: attaching, adoption, orphans, its death. The data plane here is the
 //! contract's own side of it, with a worker that only acknowledges.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "only tests")]
+#![allow(clippy::unwrap_used, reason = "only tests")]
 
 mod common;
 

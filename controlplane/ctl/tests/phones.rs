@@ -1,7 +1,5 @@
 //! `pinholectl phone` against a running control plane and a packaged file server with the call manager's configurations.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
-
 mod support;
 
 use std::fs;

@@ -1,6 +1,6 @@
 //! `pinholectl trust` against a running control plane, with phones that fetch their trust lists by a packaged client.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![allow(clippy::panic, reason = "a test may panic")]
 
 mod support;
 

@@ -24,7 +24,7 @@ pub const CERTIFICATE_MAX: usize = 4096;
 const NAME_MAX: usize = 64;
 
 /// Tags of elements.
-#[allow(missing_docs, reason = "the names are the field's own")]
+#[expect(missing_docs, reason = "the names are the field's own")]
 pub mod tag {
     pub const DEVICE_NAME: u8 = 1;
     pub const CERTIFICATE: u8 = 2;
@@ -37,7 +37,7 @@ pub mod tag {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Command(pub u8);
 
-#[allow(missing_docs, reason = "the names are the field's own")]
+#[expect(missing_docs, reason = "the names are the field's own")]
 impl Command {
     pub const VERIFY_REQUEST: Self = Self(1);
     pub const VERIFY_RESPONSE: Self = Self(2);

@@ -1,5 +1,4 @@
 //! Header and elements: what is read, what is refused, and that nothing is lost.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use pinhole_enrolment::capf::{Capf, Command, Message, tag};
 use pinhole_enrolment::element::{ELEMENTS_MAX, Elements};

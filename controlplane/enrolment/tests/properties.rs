@@ -1,5 +1,4 @@
 //! Any bytes: no panic, no loss, and the same messages however they come.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use pinhole_enrolment::capf::{Capf, Command, Message};
 use pinhole_enrolment::element::Elements;

@@ -1,6 +1,6 @@
 //! What holds for all bytes, in all pieces.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

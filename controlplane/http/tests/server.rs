@@ -1,7 +1,5 @@
 //! What the server does, by itself.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
-
 mod common;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Old phones at a control plane that has started the process: OpenSSL's own client, with TLS 1.0.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "only tests")]
+#![allow(clippy::unwrap_used, reason = "only tests")]
 
 #[path = "../../tests/common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
 //! What the cache keeps and what it gives.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,5 +1,5 @@
 //! What holds for every configuration.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used)]
 
 use pinhole_provisioning::SecurityClass;
 use pinhole_provisioning::xml::{CertificateHash, RewriteRules, stub};

@@ -1,5 +1,5 @@
 //! What becomes of a configuration.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used)]
 
 use pinhole_provisioning::SecurityClass;
 use pinhole_provisioning::xml::{

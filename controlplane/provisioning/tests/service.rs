@@ -1,5 +1,5 @@
 //! What is done about a request.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -245,7 +245,7 @@ impl Proxy {
         Some(set_id)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of a note")]
+    #[expect(clippy::too_many_arguments, reason = "the parts of a note")]
     fn adopt_call(
         &mut self,
         device: DeviceName,

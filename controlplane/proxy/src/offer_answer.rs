@@ -140,7 +140,7 @@ impl Proxy {
     }
 
     /// Takes an offer: streams get ports, the description goes on in the other side's terms.
-    #[allow(clippy::too_many_arguments, reason = "one message, its place in the call, and the time")]
+    #[expect(clippy::too_many_arguments, reason = "one message, its place in the call, and the time")]
     fn offer(
         &mut self,
         set: SetId,

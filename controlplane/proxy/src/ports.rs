@@ -122,7 +122,6 @@ impl PortAllocator {
     fn queue(&mut self, pair: u16) -> &mut VecDeque<u16> {
         // `new` made a queue for each worker, and at least one.
         let worker = worker_of(self.first.wrapping_add(2 * pair), self.free.len() as u32) as usize;
-        #[allow(clippy::indexing_slicing)]
         &mut self.free[worker]
     }
 

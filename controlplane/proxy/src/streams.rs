@@ -53,7 +53,7 @@ impl Proxy {
     }
 
     /// Gives the data plane a stream's orders, after a new offer (`anew`) also those that it has.
-    #[allow(clippy::too_many_arguments, reason = "what was agreed on, and for which stream")]
+    #[expect(clippy::too_many_arguments, reason = "what was agreed on, and for which stream")]
     pub(crate) fn apply(
         &mut self,
         set: SetId,

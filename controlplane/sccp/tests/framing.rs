@@ -1,5 +1,5 @@
 //! Frames in a stream.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::panic)]
 
 mod common;
 

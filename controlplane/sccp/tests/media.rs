@@ -1,5 +1,4 @@
 //! Messages about media: where fields are, in both generations.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! Messages that a proxy sends of its own accord.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! What holds for any bytes, any message, any version and any length.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

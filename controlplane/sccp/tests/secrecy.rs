@@ -1,5 +1,4 @@
 //! Nothing that may end in a log shows a key.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

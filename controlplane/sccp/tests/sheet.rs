@@ -1,6 +1,6 @@
 //! Every value that the fact sheet (sccp 2.6.1 to 2.6.3) lists: messages, lengths of captured frames, places, numbers. What the
 //! codec reads is what stands there; what it does not read it leaves as it came; and every frame leaves as it came.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! Messages of a registration, and of the frames that real phones send.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

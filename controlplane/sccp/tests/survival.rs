@@ -1,5 +1,4 @@
 //! Frames that are cut off or lengthened, of every message in every version: a change touches its field and nothing else.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! Texts in which addresses may stand.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! Reading and writing `a=crypto`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use pinhole_sdp::crypto::{Attribute, CryptoError, Mki, key_and_salt_len};
 use proptest::prelude::*;

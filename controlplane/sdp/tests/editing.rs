@@ -1,5 +1,5 @@
 //! Reading and editing session descriptions.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used)]
 
 use std::net::IpAddr;
 

@@ -54,7 +54,7 @@ impl Framer {
     }
 
     /// The next frame, `None` when more bytes are needed or the stream is dead.
-    #[allow(clippy::should_implement_trait, reason = "not an iterator: None means not yet")]
+    #[expect(clippy::should_implement_trait, reason = "not an iterator: None means not yet")]
     pub fn next(&mut self) -> Option<Result<Frame, FrameError>> {
         if matches!(self.state, State::Open) {
             match self.cut() {

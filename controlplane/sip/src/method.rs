@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 /// A request method. Names are compared with regard to case (RFC 3261 section 7.1); unknown ones are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the variants are the method names")]
+#[expect(missing_docs, reason = "the variants are the method names")]
 pub enum Method {
     Invite,
     Ack,

@@ -1,5 +1,4 @@
 //! SDP in plain and multipart bodies.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use pinhole_sip::{BodyError, Message, Method};
 

@@ -1,5 +1,4 @@
 //! Addresses, URIs, Via, parameters.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use pinhole_sip::{NameAddr, Params, Uri, Via};
 

@@ -1,5 +1,5 @@
 //! What a message looks like after it went through.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! What holds for every input.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

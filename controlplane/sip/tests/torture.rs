@@ -1,5 +1,5 @@
 //! Messages in the spirit of RFC 4475: odd but legal ones are read, broken ones refused for the right reason.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -70,7 +70,7 @@ pub struct ConnectionLimits {
 /// Kinds of keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the names are the field's own")]
+#[expect(missing_docs, reason = "the names are the field's own")]
 pub enum Key {
     #[serde(rename = "rsa_1024")]
     Rsa1024,

@@ -113,7 +113,6 @@ fn drops(counts: &[u64]) -> BTreeMap<String, u64> {
     causes.filter(|(_, count)| **count > 0).map(|(cause, count)| (cause.name().to_owned(), *count)).collect()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a percentage for people")]
 fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
 }

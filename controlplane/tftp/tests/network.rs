@@ -1,6 +1,6 @@
 //! Server and client over a network that loses, doubles and reorders.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

@@ -1,7 +1,7 @@
 //! The server with packaged clients (tftp-hpa, atftp, curl), and the client with a packaged server (tftpd-hpa), on the
 //! loopback interface.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 mod common;
 

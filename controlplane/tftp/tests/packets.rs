@@ -1,7 +1,5 @@
 //! Packets are what RFC 1350, 2347, 2348 and 2349 say.
 
-#![allow(missing_docs, clippy::unwrap_used)]
-
 use pinhole_tftp::{BLOCK_MAX, BLOCK_MIN, ErrorCode, Malformed, Options, Packet, Request};
 use proptest::prelude::*;
 

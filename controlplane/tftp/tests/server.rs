@@ -1,6 +1,6 @@
 //! What the server does for whom, and what it refuses.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! What a masked SIP message still shows, and what not.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use pinhole_trace::sip::masked;
 

@@ -1,6 +1,6 @@
 //! The authority: keys on disk, escrow, what it signs. What phones make of changes is in `rotation.rs`.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! Rotation, loss, recovery and other systems' keys, and what phones make of them that read lists by code of their own.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
 

@@ -261,14 +261,12 @@ impl std::ops::Deref for StatsWriter {
 
     fn deref(&self) -> &WorkerStats {
         // `Owned::new` was asked for one item.
-        #[allow(clippy::indexing_slicing)]
         &self.0[0]
     }
 }
 
 impl std::ops::DerefMut for StatsWriter {
     fn deref_mut(&mut self) -> &mut WorkerStats {
-        #[allow(clippy::indexing_slicing)]
         &mut self.0[0]
     }
 }

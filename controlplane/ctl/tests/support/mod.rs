@@ -1,6 +1,6 @@
 //! A control plane with phones and a call manager's file server, and pinholectl beside it: real programs on loopback.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "only tests use what is here")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "only tests use what is here")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
 #[path = "../../../tests/common/mod.rs"]

@@ -12,7 +12,7 @@ pub const CERTIFICATE_MAX: usize = 4096;
 const CERTIFICATE_HEAD: usize = 5;
 
 /// Tags of elements.
-#[allow(missing_docs, reason = "the names are the field's own")]
+#[expect(missing_docs, reason = "the names are the field's own")]
 pub mod tag {
     pub const REASON: u8 = 1;
     pub const REASON_INFO: u8 = 2;
@@ -38,7 +38,7 @@ pub mod tag {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Command(pub u8);
 
-#[allow(missing_docs, reason = "the names are the field's own")]
+#[expect(missing_docs, reason = "the names are the field's own")]
 impl Command {
     pub const AUTH_REQUEST: Self = Self(1);
     pub const AUTH_RESPONSE: Self = Self(2);

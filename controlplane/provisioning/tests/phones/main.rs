@@ -1,5 +1,5 @@
 //! How phones become known, and stay so.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used)]
 
 mod admission;
 mod enrolment;

@@ -1,5 +1,5 @@
 //! Frames written by hand from the fact sheet (sccp 2.6), sharing nothing with the crate's own tables.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 pub mod touch;
 
