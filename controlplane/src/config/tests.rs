@@ -26,6 +26,16 @@ impl Example {
         Self { directory, text }
     }
 
+    /// A certificate for `name`.example with an RSA key.
+    fn make_rsa(&self, name: &str) {
+        let key = openssl::rsa::Rsa::generate(2048).and_then(openssl::pkey::PKey::from_rsa).unwrap();
+        let key = rcgen::KeyPair::try_from(key.private_key_to_pkcs8().unwrap()).unwrap();
+        let params = rcgen::CertificateParams::new(vec![format!("{name}.example")]).unwrap();
+        let path = |ending: &str| self.directory.path().join(format!("{name}.{ending}"));
+        std::fs::write(path("crt"), params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(path("key"), key.serialize_pem()).unwrap();
+    }
+
     fn path(&self) -> PathBuf {
         self.directory.path().join("pinhole.toml")
     }

@@ -124,3 +124,36 @@ fn every_key_is_described_and_every_described_key_exists() {
         }
     }
 }
+
+/// What is commented out, taken in.
+fn whole(example: &str) -> String {
+    let is_setting = |text: &str| {
+        let name = text.split_once(" = ").map_or("", |(name, _)| name);
+        text.starts_with('[')
+            || !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || "_.".contains(c))
+    };
+    let lines =
+        example.lines().map(|line| line.strip_prefix("# ").filter(|text| is_setting(text)).unwrap_or(line));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn examples_for_operators_are_valid_with_and_without_what_is_commented_out() {
+    let readme = include_str!("../../../../README.md");
+    let (_, readme) = readme.split_once("```toml\n").unwrap();
+    let (readme, _) = readme.split_once("```").unwrap();
+    let deployed = include_str!("../../../../scripts/deploy/pinhole.toml");
+    let mut example = Example::new();
+    example.make_rsa("server");
+    let directory = example.directory.path().to_owned();
+    for name in ["phones-ca.crt", "manufacturer-roots.pem", "manufacturer-cas.pem"] {
+        std::fs::copy(directory.join("ca.crt"), directory.join(name)).unwrap();
+    }
+    let whole = whole(deployed);
+    assert!(whole.contains("\n[legacy_tls]") && whole.contains("\nmemory_mb = "), "{whole}");
+    for text in [readme, deployed, &whole] {
+        example.text = text.replace("/etc/pinhole", directory.to_str().unwrap());
+        let loaded = example.load();
+        assert!(loaded.is_ok(), "{}\n{text}", loaded.unwrap_err());
+    }
+}

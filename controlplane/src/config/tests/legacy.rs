@@ -10,12 +10,8 @@ const SECTION: &str = "[legacy_tls]\nlisten = \"203.0.113.6:5061\"\ncertificate 
 /// An example with a listener for each of SIP and SCCP, and an RSA key for them.
 fn example() -> Example {
     let mut example = Example::new();
+    example.make_rsa("old");
     let directory = example.directory.path();
-    let key = openssl::rsa::Rsa::generate(2048).and_then(openssl::pkey::PKey::from_rsa).unwrap();
-    let key = rcgen::KeyPair::try_from(key.private_key_to_pkcs8().unwrap()).unwrap();
-    let params = rcgen::CertificateParams::new(vec!["old.example".into()]).unwrap();
-    std::fs::write(directory.join("old.crt"), params.self_signed(&key).unwrap().pem()).unwrap();
-    std::fs::write(directory.join("old.key"), key.serialize_pem()).unwrap();
     let section = SECTION.replace("/etc/pinhole", directory.to_str().unwrap());
     let primary = "call_manager = \"10.20.0.10:2000\"\n";
     let with = format!("{primary}legacy_listen = \"203.0.113.6:2443\"\n");
