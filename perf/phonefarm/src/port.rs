@@ -63,10 +63,11 @@ impl Device {
     /// Name and arguments of the DPDK device.
     fn arguments(&self, number: usize) -> (String, String) {
         match self {
+            // A packed ring without merged buffers, as a fast guest asks for: both sides touch fewer cache lines a packet.
             Self::Virtio(path) => (
                 format!("net_virtio_user{number}"),
                 format!(
-                    "path={},server=0,queues=1,queue_size={DESCRIPTORS},mac=02:50:48:00:00:{:02x}",
+                    "path={},server=0,queues=1,queue_size={DESCRIPTORS},packed_vq=1,mrg_rxbuf=0,in_order=1,mac=02:50:48:00:00:{:02x}",
                     path.display(),
                     number + 1
                 ),
