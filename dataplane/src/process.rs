@@ -35,7 +35,6 @@ pub fn run(settings: &DataplaneSettings, stop: &AtomicBool) -> Result<(), StartE
         settings.max_sessions,
     );
     say_memory(settings, memory);
-    let mut region = Region::create(settings, engine_name)?;
     // First of all that is visible to others: it also finds a data plane that runs already.
     let mut server = AttachServer::bind(&settings.socket, settings.socket_group.as_deref())?;
     preflight::check_ports(settings)?;
@@ -45,6 +44,9 @@ pub fn run(settings: &DataplaneSettings, stop: &AtomicBool) -> Result<(), StartE
     pin(settings.main_core)?;
     let eal = Eal::init(&arguments(settings, memory)).map_err(|source| StartError::Eal(Box::new(source)))?;
     let pools = Pools::make(&eal, settings)?;
+    // Sessions have what huge pages packets leave.
+    let mut region = Region::create(settings, engine_name)?;
+    info!("sessions: in {} pages", if region.is_huge() { "huge" } else { "ordinary" });
     let ports = open_all(&eal, &pools, settings)?;
     // Warnings of a start that went well, such as the twins' missing multiq qdisc, are harmless.
     eal.take_log().iter().for_each(|line| debug!("DPDK: {line}"));

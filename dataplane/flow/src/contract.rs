@@ -202,7 +202,8 @@ fn read_header(memfd: &OwnedFd, bytes: usize) -> Result<Header, AttachError> {
     if bytes < wanted {
         return Err(AttachError::Size { found: bytes, wanted });
     }
-    let mapping = Mapping::new(memfd.as_fd(), wanted, Access::Read)
+    // All of it: what lies in huge pages cannot be mapped in part.
+    let mapping = Mapping::new(memfd.as_fd(), bytes, Access::Read)
         .map_err(|errno| AttachError::io("mmap")(errno.into()))?;
     let mut header = Header::new_zeroed();
     if let Some(words) = Words::mapped(&Arc::new(mapping), 0, wanted) {

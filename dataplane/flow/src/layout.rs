@@ -124,6 +124,8 @@ pub(crate) struct Layout {
 /// Counters lie on cache lines of their own.
 const LINE: usize = 64;
 const PAGE: usize = 4096;
+/// Worker memory is made up of these, so that it can lie in them.
+const HUGE_PAGE: usize = 2 << 20;
 
 impl Layout {
     pub(crate) const fn new(max_sessions: u32, workers: u32) -> Self {
@@ -145,7 +147,7 @@ impl Layout {
             event_entries,
             stats,
             slots,
-            worker_bytes: (slots + max_sessions * size_of::<SessionSlot>()).next_multiple_of(PAGE),
+            worker_bytes: (slots + max_sessions * size_of::<SessionSlot>()).next_multiple_of(HUGE_PAGE),
             event_heads: 0,
             command_tails,
             command_entries,

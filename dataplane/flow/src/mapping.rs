@@ -26,7 +26,7 @@ pub(crate) enum Access {
 }
 
 impl Mapping {
-    /// Maps the first `len` bytes of `memfd`, whose size the caller has checked and sealed, so that
+    /// Maps the first `len` bytes, whole pages, of `memfd`, whose size the caller has checked and sealed, so that
     /// no later truncation can make an access fail.
     pub(crate) fn new(memfd: BorrowedFd<'_>, len: usize, access: Access) -> Result<Self, Errno> {
         let protection = match access {

@@ -17,6 +17,7 @@ use crate::layout::{ABI_VERSION, Header, LAYOUT_HASH, Layout, MAGIC, MAX_SHARDS}
 use crate::mapping::{Access, Mapping};
 use crate::owned::Owned;
 use crate::ring::{Consumer, Producer};
+use crate::settings::HugePages;
 use crate::steering::{shard_of, worker_slots};
 use crate::words::Words;
 use crate::{Command, DataplaneSettings, Event, SessionSlot, WorkerStats};
@@ -29,6 +30,8 @@ pub struct Region {
     control_memory: Arc<Mapping>,
     layout: Layout,
     header: Header,
+    /// Whether worker memory lies in huge pages.
+    huge: bool,
     shards: Arc<Shards>,
     /// Workers whose ends are given out.
     taken: u32,
@@ -59,16 +62,26 @@ pub struct RegionError {
 
 impl Region {
     /// Makes, maps and seals the memories for these settings. `engine` is the SRTP engine's name,
-    /// for the header.
+    /// for the header. Worker memory lies in huge pages if enough of 2 MiB are free and the settings don't forbid it:
+    /// with ordinary ones most packets of thousands of sessions would cost a walk through the page tables.
     ///
     /// # Errors
     /// [`RegionError`]: no memory or no file descriptor left.
     pub fn create(settings: &DataplaneSettings, engine: &str) -> Result<Self, RegionError> {
         let layout = Layout::new(settings.max_sessions, settings.workers());
-        let (worker_memfd, worker_memory) =
-            make("pinhole-worker", layout.worker_bytes, Access::Write, SealFlags::FUTURE_WRITE)?;
-        let (control_memfd, control_memory) =
-            make("pinhole-control", layout.control_bytes, Access::Read, SealFlags::empty())?;
+        let huge = match settings.huge_pages {
+            HugePages::Off => None,
+            _ => allocated("pinhole-worker", layout.worker_bytes, MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB)
+                .ok(),
+        };
+        let is_huge = huge.is_some();
+        let worker_memfd = match huge {
+            Some(memfd) => memfd,
+            None => allocated("pinhole-worker", layout.worker_bytes, MemfdFlags::empty())?,
+        };
+        let control_memfd = sized("pinhole-control", layout.control_bytes, MemfdFlags::empty())?;
+        let worker_memory = seal(&worker_memfd, layout.worker_bytes, Access::Write, SealFlags::FUTURE_WRITE)?;
+        let control_memory = seal(&control_memfd, layout.control_bytes, Access::Read, SealFlags::empty())?;
         let header = header(settings, engine, &layout);
         if let Some(words) = Words::mapped(&worker_memory, 0, size_of::<Header>()) {
             words.write(0, &header);
@@ -81,6 +94,7 @@ impl Region {
             control_memory,
             layout,
             header,
+            huge: is_huge,
             shards,
             taken: 0,
         })
@@ -133,6 +147,11 @@ impl Region {
         &self.header
     }
 
+    /// Whether worker memory, which has the sessions, lies in huge pages.
+    pub fn is_huge(&self) -> bool {
+        self.huge
+    }
+
     /// Number of shards of the control plane that is attached or was last; 0: none yet.
     pub fn shards(&self) -> u32 {
         self.shards.now.load(Ordering::Relaxed)
@@ -150,25 +169,38 @@ impl Region {
     }
 }
 
-/// Makes a memfd, maps it, and then seals it, so that a `FUTURE_WRITE` seal spares this mapping.
-fn make(
-    name: &'static str,
+/// A memfd of a size.
+fn sized(name: &'static str, bytes: usize, flags: MemfdFlags) -> Result<OwnedFd, RegionError> {
+    let failed = |step| move |source| RegionError { step, bytes, source };
+    let memfd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | flags)
+        .map_err(failed("memfd_create"))?;
+    ftruncate(&memfd, bytes as u64).map_err(failed("ftruncate"))?;
+    Ok(memfd)
+}
+
+/// The same, its memory allocated: too little of it shows here, not as a fault in the worker.
+fn allocated(name: &'static str, bytes: usize, flags: MemfdFlags) -> Result<OwnedFd, RegionError> {
+    let memfd = sized(name, bytes, flags)?;
+    fallocate(&memfd, FallocateFlags::empty(), 0, bytes as u64).map_err(|source| RegionError {
+        step: "fallocate",
+        bytes,
+        source,
+    })?;
+    Ok(memfd)
+}
+
+/// Maps a memfd, and then seals it, so that a `FUTURE_WRITE` seal spares this mapping.
+fn seal(
+    memfd: &OwnedFd,
     bytes: usize,
     access: Access,
     seals: SealFlags,
-) -> Result<(OwnedFd, Arc<Mapping>), RegionError> {
+) -> Result<Arc<Mapping>, RegionError> {
     let failed = |step| move |source| RegionError { step, bytes, source };
-    let memfd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
-        .map_err(failed("memfd_create"))?;
-    ftruncate(&memfd, bytes as u64).map_err(failed("ftruncate"))?;
-    if access == Access::Write {
-        // All at once: too little memory shows here, not as a fault in the worker.
-        fallocate(&memfd, FallocateFlags::empty(), 0, bytes as u64).map_err(failed("fallocate"))?;
-    }
     let mapping = Mapping::new(memfd.as_fd(), bytes, access).map_err(failed("mmap"))?;
-    fcntl_add_seals(&memfd, seals | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
+    fcntl_add_seals(memfd, seals | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
         .map_err(failed("sealing"))?;
-    Ok((memfd, Arc::new(mapping)))
+    Ok(Arc::new(mapping))
 }
 
 fn header(settings: &DataplaneSettings, engine: &str, layout: &Layout) -> Header {
