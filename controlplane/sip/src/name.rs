@@ -2,8 +2,6 @@
 
 /// `Accept`
 pub const ACCEPT: &str = "Accept";
-/// `Alert-Info`
-pub const ALERT_INFO: &str = "Alert-Info";
 /// `Allow`
 pub const ALLOW: &str = "Allow";
 /// `Authorization`
@@ -24,10 +22,6 @@ pub const CONTENT_LENGTH: &str = "Content-Length";
 pub const CONTENT_TYPE: &str = "Content-Type";
 /// `CSeq`
 pub const CSEQ: &str = "CSeq";
-/// `Diversion` (RFC 5806)
-pub const DIVERSION: &str = "Diversion";
-/// `Error-Info`
-pub const ERROR_INFO: &str = "Error-Info";
 /// `Event`, compact `o`
 pub const EVENT: &str = "Event";
 /// `Expires`
@@ -36,16 +30,12 @@ pub const EXPIRES: &str = "Expires";
 pub const FROM: &str = "From";
 /// `Max-Forwards`
 pub const MAX_FORWARDS: &str = "Max-Forwards";
-/// `Min-Expires`
-pub const MIN_EXPIRES: &str = "Min-Expires";
 /// `P-Asserted-Identity` (RFC 3325)
 pub const P_ASSERTED_IDENTITY: &str = "P-Asserted-Identity";
 /// `P-Preferred-Identity` (RFC 3325)
 pub const P_PREFERRED_IDENTITY: &str = "P-Preferred-Identity";
 /// `Path` (RFC 3327)
 pub const PATH: &str = "Path";
-/// `Proxy-Authorization`
-pub const PROXY_AUTHORIZATION: &str = "Proxy-Authorization";
 /// `RAck` (RFC 3262)
 pub const RACK: &str = "RAck";
 /// `Reason` (RFC 3326)
@@ -58,8 +48,6 @@ pub const REFERRED_BY: &str = "Referred-By";
 pub const REFER_TO: &str = "Refer-To";
 /// `Remote-Party-ID`
 pub const REMOTE_PARTY_ID: &str = "Remote-Party-ID";
-/// `Replaces` (RFC 3891)
-pub const REPLACES: &str = "Replaces";
 /// `Require`
 pub const REQUIRE: &str = "Require";
 /// `Retry-After`
@@ -76,14 +64,8 @@ pub const SERVICE_ROUTE: &str = "Service-Route";
 pub const SUBSCRIPTION_STATE: &str = "Subscription-State";
 /// `Supported`, compact `k`
 pub const SUPPORTED: &str = "Supported";
-/// `Timestamp`
-pub const TIMESTAMP: &str = "Timestamp";
 /// `To`, compact `t`
 pub const TO: &str = "To";
-/// `Unsupported`
-pub const UNSUPPORTED: &str = "Unsupported";
-/// `User-Agent`
-pub const USER_AGENT: &str = "User-Agent";
 /// `Via`, compact `v`
 pub const VIA: &str = "Via";
 /// `Warning`

@@ -30,11 +30,6 @@ impl Clock {
     pub fn nanoseconds(&self, ticks: u64) -> u64 {
         (ticks as f64 / self.per_ns) as u64
     }
-
-    /// Ticks of a second.
-    pub fn hertz(&self) -> f64 {
-        self.per_ns * 1e9
-    }
 }
 
 /// The counter now. Constant and the same on all cores on every x86-64 of the last decade.

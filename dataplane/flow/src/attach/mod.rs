@@ -165,12 +165,6 @@ impl AttachError {
     pub(crate) fn io(step: &'static str) -> impl Fn(std::io::Error) -> Self {
         move |source| Self::Io { step, source }
     }
-
-    /// Whether it makes sense to try again by and by: the data plane may be starting, or the
-    /// control plane before may be ending.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Absent { .. } | Self::Busy { .. } | Self::Silent { .. } | Self::Stalled { .. })
-    }
 }
 
 /// Most packets that [`has_ended`] throws away at once.
