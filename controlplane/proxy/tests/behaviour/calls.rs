@@ -13,10 +13,7 @@ use crate::stage::*;
 fn phone_calls_inside() {
     let mut stage = Stage::new();
     stage.connect(PHONE_A, 1);
-    let invite = stage.invite_of_phone("call-1", &offer_outside(KEY_A));
-    stage.phone_sends(1, invite);
-    assert_eq!(stage.at_phone().code(), Some(100));
-    let request = stage.at_cm();
+    let request = stage.ring_cm(&offer_outside(KEY_A));
     assert_eq!(request.uri(), Some("sip:2001@lab.example"));
     assert_eq!(request.header(name::SUPPORTED), Some("replaces"));
     assert_eq!(sdp_line(&request, "m=audio"), "m=audio 20000 RTP/AVP 0 101");

@@ -165,17 +165,7 @@ fn plain_reoffer_of_a_phone_is_refused_and_the_call_goes_on() {
 fn description_outside_calls_does_not_pass() {
     let mut stage = Stage::new();
     stage.connect(PHONE_A, 1);
-    let message = stage.request(
-        "TLS",
-        "MESSAGE sip:2001@lab.example",
-        &[
-            "From: <sip:1001@lab.example>;tag=a",
-            "To: <sip:2001@lab.example>",
-            "Call-ID: m",
-            "CSeq: 1 MESSAGE",
-        ],
-        &offer_outside(KEY_A),
-    );
+    let message = stage.message_of_phone(&offer_outside(KEY_A));
     stage.phone_sends(1, message);
     let request = stage.at_cm();
     assert!(request.body.is_empty());

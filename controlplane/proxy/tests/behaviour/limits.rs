@@ -105,10 +105,7 @@ fn media_lines_are_bounded() {
 #[test]
 fn forks_are_bounded() {
     let mut stage = limited(|limits| limits.forks = 3);
-    let invite = stage.invite_of_phone("call-1", &offer_outside(KEY_A));
-    stage.phone_sends(1, invite);
-    stage.at_phone();
-    let request = stage.at_cm();
+    let request = stage.ring_cm(&offer_outside(KEY_A));
     for n in 0..5 {
         stage.cm_sends(reply(&request, 180, "Ringing", &format!("fork{n}"), ""));
     }

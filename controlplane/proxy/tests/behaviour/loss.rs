@@ -192,10 +192,7 @@ fn refused_open_of_early_media_fails_the_call() {
     let mut stage = Stage::new();
     stage.acknowledges = false;
     stage.connect(PHONE_A, 1);
-    let invite = stage.invite_of_phone("call-1", &offer_outside(KEY_A));
-    stage.phone_sends(1, invite);
-    stage.at_phone();
-    let request = stage.at_cm();
+    let request = stage.ring_cm(&offer_outside(KEY_A));
     stage.cm_sends(reply(&request, 183, "Session Progress", "cmtag", &answer_inside()));
     stage.at_phone();
     let open = stage.commands[0];

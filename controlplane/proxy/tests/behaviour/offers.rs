@@ -193,10 +193,7 @@ fn delayed_offer_of_the_call_managers_call() {
 fn early_media_opens_the_session_and_the_answer_may_change_it() {
     let mut stage = Stage::new();
     stage.connect(PHONE_A, 1);
-    let invite = stage.invite_of_phone("call-1", &offer_outside(KEY_A));
-    stage.phone_sends(1, invite);
-    stage.at_phone();
-    let request = stage.at_cm();
+    let request = stage.ring_cm(&offer_outside(KEY_A));
     stage.cm_sends(reply(&request, 183, "Session Progress", "cmtag", &answer_inside()));
     let early = sdp_line(&stage.at_phone(), "a=crypto:");
     assert_eq!(stage.commands_of(CommandKind::Open).len(), 1);
@@ -210,10 +207,7 @@ fn early_media_opens_the_session_and_the_answer_may_change_it() {
 fn latest_answer_of_early_forks_wins_until_one_is_taken() {
     let mut stage = Stage::new();
     stage.connect(PHONE_A, 1);
-    let invite = stage.invite_of_phone("call-1", &offer_outside(KEY_A));
-    stage.phone_sends(1, invite);
-    stage.at_phone();
-    let request = stage.at_cm();
+    let request = stage.ring_cm(&offer_outside(KEY_A));
     let mut cryptos = Vec::new();
     for (tag, port, code) in [("one", "41000", 183), ("two", "42000", 183), ("one", "41000", 200)] {
         let mut response = reply(&request, code, "", tag, &answer_inside().replace("40000", port));
@@ -289,10 +283,7 @@ fn rtcp_mux_is_kept_outside_and_stripped_inside() {
     let mut stage = Stage::new();
     stage.connect(PHONE_A, 1);
     let offer = format!("{}a=rtcp-mux\r\na=rtcp:30009\r\n", offer_outside(KEY_A));
-    let invite = stage.invite_of_phone("call-1", &offer);
-    stage.phone_sends(1, invite);
-    stage.at_phone();
-    let request = stage.at_cm();
+    let request = stage.ring_cm(&offer);
     assert!(!body(&request).contains("rtcp"));
     stage.cm_sends(reply(&request, 200, "OK", "cmtag", &format!("{}a=rtcp:45555\r\n", answer_inside())));
     let response = stage.at_phone();
@@ -312,10 +303,7 @@ fn several_lines_are_several_sessions() {
          m=video 0 RTP/SAVP 96\r\n\
          m=video 30002 RTP/SAVPF 96\r\na=crypto:9 AES_CM_128_HMAC_SHA1_80 {KEY_B}\r\n"
     );
-    let invite = stage.invite_of_phone("call-1", &sdp("192.168.77.11", &media));
-    stage.phone_sends(1, invite);
-    stage.at_phone();
-    let request = stage.at_cm();
+    let request = stage.ring_cm(&sdp("192.168.77.11", &media));
     let text = body(&request);
     let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("m=")).collect();
     assert_eq!(
@@ -395,10 +383,7 @@ fn preference_decides_among_the_suites_offered() {
     let media = format!(
         "m=audio 30000 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 {KEY_A}\r\na=crypto:7 AEAD_AES_256_GCM {key}|2^31|5:4\r\n"
     );
-    let invite = stage.invite_of_phone("call-1", &sdp("192.168.77.11", &media));
-    stage.phone_sends(1, invite);
-    stage.at_phone();
-    let request = stage.at_cm();
+    let request = stage.ring_cm(&sdp("192.168.77.11", &media));
     stage.cm_sends(reply(&request, 200, "OK", "cmtag", &answer_inside()));
     assert_eq!(tag_and_suite(&sdp_line(&stage.at_phone(), "a=crypto:")), ("7", "AEAD_AES_256_GCM"));
     let leg = stage.commands[0].session.legs[0];

@@ -224,10 +224,7 @@ fn notify_outside_dialogs_reaches_the_phone() {
 fn redirection_names_what_can_be_asked_for_again() {
     let mut stage = Stage::new();
     stage.connect(PHONE_A, 1);
-    let invite = stage.invite_of_phone("call-1", &offer_outside(KEY_A));
-    stage.phone_sends(1, invite);
-    stage.at_phone();
-    let request = stage.at_cm();
+    let request = stage.ring_cm(&offer_outside(KEY_A));
     let mut moved = reply(&request, 302, "Moved Temporarily", "x", "");
     moved.push(name::CONTACT, "<sip:2002@10.20.0.10:5060>");
     stage.cm_sends(moved);

@@ -26,10 +26,7 @@ fn leg_of(lines: &[&str]) -> (Leg, String) {
 fn leg_under(config: ProxyConfig, lines: &[&str]) -> (Leg, String) {
     let mut stage = Stage::with(config);
     stage.connect(PHONE_A, 1);
-    let invite = stage.invite_of_phone("call-1", &offer(lines));
-    stage.phone_sends(1, invite);
-    assert_eq!(stage.at_phone().code(), Some(100));
-    let request = stage.at_cm();
+    let request = stage.ring_cm(&offer(lines));
     stage.cm_sends(reply(&request, 200, "OK", "cmtag", &answer_inside()));
     let answer = sdp_line(&stage.at_phone(), "a=crypto:");
     (stage.commands[0].session.legs[0], answer)

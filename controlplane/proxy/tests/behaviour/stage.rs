@@ -303,10 +303,7 @@ impl Stage {
 
     /// The same with another offer.
     pub fn call_from_phone_with(&mut self, offer: &str) -> Message {
-        let invite = self.invite_of_phone("call-1", offer);
-        self.phone_sends(1, invite);
-        let at_cm = self.at_cm();
-        assert_eq!(self.at_phone().code(), Some(100));
+        let at_cm = self.ring_cm(offer);
         let mut ok = reply(&at_cm, 200, "OK", "cmtag", &answer_inside());
         ok.push(name::CONTACT, "<sip:2001@10.20.0.20:5060>");
         ok.push(name::RECORD_ROUTE, "<sip:10.20.0.10;lr>");
@@ -318,6 +315,14 @@ impl Stage {
         assert_eq!(self.at_cm().uri(), Some("sip:2001@10.20.0.20:5060"));
         self.nothing_more();
         at_cm
+    }
+
+    /// A call from phone A that is not answered yet: the INVITE that the call manager saw.
+    pub fn ring_cm(&mut self, offer: &str) -> Message {
+        let invite = self.invite_of_phone("call-1", offer);
+        self.phone_sends(1, invite);
+        assert_eq!(self.at_phone().code(), Some(100));
+        self.at_cm()
     }
 
     /// An answered call from the call manager to phone A; returns the INVITE that the phone saw.
@@ -359,6 +364,17 @@ impl Stage {
             ],
             body,
         )
+    }
+
+    /// A text from phone A, in no dialog.
+    pub fn message_of_phone(&mut self, body: &str) -> Message {
+        let fields = [
+            "From: <sip:1001@lab.example>;tag=a",
+            "To: <sip:2001@lab.example>",
+            "Call-ID: m",
+            "CSeq: 1 MESSAGE",
+        ];
+        self.request("TLS", "MESSAGE sip:2001@lab.example", &fields, body)
     }
 
     pub fn invite_of_cm(&mut self, call_id: &str, body: &str) -> Message {

@@ -133,17 +133,7 @@ fn failure_of_a_called_phone_reaches_the_call_manager_until_acknowledged() {
 fn requests_to_a_udp_call_manager_are_sent_again_and_then_given_up() {
     let mut stage = Stage::new();
     stage.connect(PHONE_A, 1);
-    let message = stage.request(
-        "TLS",
-        "MESSAGE sip:2001@lab.example",
-        &[
-            "From: <sip:1001@lab.example>;tag=a",
-            "To: <sip:2001@lab.example>",
-            "Call-ID: m",
-            "CSeq: 1 MESSAGE",
-        ],
-        "",
-    );
+    let message = stage.message_of_phone("");
     stage.phone_sends(1, message);
     stage.pass(Duration::from_secs(31));
     // Timer E: 0.5, 1.5, 3.5, 7.5, 11.5, ... 31.5 s.
