@@ -107,11 +107,13 @@ pub fn sum(bytes: &[u8], more: u64) -> u16 {
     if let [one] = single {
         a += u128::from(u64::from_ne_bytes(*one));
     }
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    a += b + u128::from(u64::from_ne_bytes(last));
+    // In parts: copied together they would be slow to read as a whole.
+    let (four, rest) = rest.as_chunks::<4>();
+    let (two, rest) = rest.as_chunks::<2>();
+    let four = four.first().map_or(0, |word| u32::from_ne_bytes(*word));
+    let two = two.first().map_or(0, |word| u16::from_ne_bytes(*word));
+    let one = rest.first().map_or(0, |byte| u16::from_ne_bytes([*byte, 0]));
+    a += b + u128::from(four) + u128::from(two) + u128::from(one);
     let mut folded = (a as u64 & 0xffff_ffff) + (a as u64 >> 32) + (a >> 64) as u64;
     while folded >> 16 != 0 {
         folded = (folded & 0xffff) + (folded >> 16);
