@@ -56,24 +56,28 @@ pub enum Route {
     Upstream(UpstreamId),
 }
 
+/// A phone whose TLS handshake is finished and whose certificate belongs to `device`.
+#[derive(Debug)]
+pub struct Connected {
+    /// The connection.
+    pub conn: ConnId,
+    /// The device.
+    pub device: DeviceName,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// TLS version and cipher suite, for operators.
+    pub tls: String,
+    /// What the device's media must be like outside.
+    pub class: SecurityClass,
+    /// The listener that it came to, as phones see it: for SIP, our Via and Contact towards it.
+    pub listener: SocketAddr,
+}
+
 /// Everything that can happen to a proxy.
 #[derive(Debug)]
 pub enum Input {
-    /// A phone's TLS handshake is finished and its certificate belongs to `device`.
-    PhoneConnected {
-        /// The connection.
-        conn: ConnId,
-        /// The device.
-        device: DeviceName,
-        /// Where it comes from.
-        peer: SocketAddr,
-        /// TLS version and cipher suite, for operators.
-        tls: String,
-        /// What the device's media must be like outside.
-        class: SecurityClass,
-        /// The listener that it came to: our Via and Contact towards it.
-        listener: SocketAddr,
-    },
+    /// A phone has connected that speaks SIP.
+    PhoneConnected(Connected),
     /// A phone sent a message.
     PhoneMessage {
         /// The connection.

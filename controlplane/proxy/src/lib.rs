@@ -44,7 +44,7 @@ pub use config::{
 };
 pub use counters::{Counter, Counters};
 pub use identity::{BadDeviceName, DEVICE_NAME_MAX, DeviceName, DeviceNameRule, Identity};
-pub use io::{ConnId, Input, Output, Random, Route, Silence, Source, UpstreamId};
+pub use io::{ConnId, Connected, Input, Output, Random, Route, Silence, Source, UpstreamId};
 pub use messages::Messages;
 pub use proxy::Proxy;
 pub use skinny::{SkinnyInput, SkinnyOutput};

@@ -1,13 +1,12 @@
 //! Phones: their connections, and what becomes of calls when a phone is lost.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use pinhole_admin::{Event, EventKind, SecurityClass};
+use pinhole_admin::{Event, EventKind};
 
 use crate::counters::Counter;
 use crate::dialogs::SetId;
-use crate::io::{ConnId, Output};
+use crate::io::{ConnId, Connected, Output};
 use crate::proxy::{Device, Proxy};
 use crate::registrations::RegistrationKey;
 use crate::timers::Timer;
@@ -15,15 +14,8 @@ use crate::transactions::Side;
 use crate::{DeviceName, teardown::Ending};
 
 impl Proxy {
-    pub(crate) fn phone_connected(
-        &mut self,
-        conn: ConnId,
-        device: DeviceName,
-        (peer, tls): (SocketAddr, String),
-        class: SecurityClass,
-        listener: SocketAddr,
-        now: Instant,
-    ) {
+    pub(crate) fn phone_connected(&mut self, connected: Connected, now: Instant) {
+        let Connected { conn, device, peer, tls, class, listener } = connected;
         let Some(cluster) = self.cluster_of(&device) else {
             self.count(Counter::DevicesWithoutCluster);
             self.event(

@@ -80,9 +80,7 @@ impl Proxy {
     /// Takes one input. Afterwards drain [`Proxy::poll_output`].
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::PhoneConnected { conn, device, peer, tls, class, listener } => {
-                self.phone_connected(conn, device, (peer, tls), class, listener, now);
-            }
+            Input::PhoneConnected(connected) => self.phone_connected(connected, now),
             Input::PhoneMessage { conn, message } => self.phone_message(conn, message, now),
             Input::PhoneClosed { conn } => self.phone_closed(conn, now),
             Input::ClusterMessage { cluster, source, message } => {

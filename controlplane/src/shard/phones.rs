@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio::Interest;
 use pinhole_admin::{Event, EventKind};
-use pinhole_proxy::{ConnId, DeviceName, Input, SkinnyInput};
+use pinhole_proxy::{ConnId, Connected, DeviceName, Input, SkinnyInput};
 use pinhole_sip::{Frame, FrameError};
 
 use super::connection::{End, Phone, Said, Stage};
@@ -69,12 +69,11 @@ impl Shard {
         let (listener, is_skinny) = (phone.speech.listener(), phone.speech.is_skinny());
         // Of a phone that is not in the database nothing is known: it is encrypted.
         let class = phone.session.as_ref().map(Session::class).unwrap_or_default();
-        let id = ConnId(conn);
+        let connected = Connected { conn: ConnId(conn), device, peer, tls, class, listener };
         if is_skinny {
-            let connected = SkinnyInput::Connected { conn: id, device, peer, tls, class, listener };
-            self.skinny_input(connected, now);
+            self.skinny_input(SkinnyInput::Connected(connected), now);
         } else {
-            self.input(Input::PhoneConnected { conn: id, device, peer, tls, class, listener }, now);
+            self.input(Input::PhoneConnected(connected), now);
         }
         self.phone_readable(conn, now);
     }

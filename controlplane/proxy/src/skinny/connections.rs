@@ -13,7 +13,7 @@ use super::streams::StreamId;
 use crate::DeviceName;
 use crate::config::SkinnyServer;
 use crate::counters::Counter;
-use crate::io::ConnId;
+use crate::io::{ConnId, Connected};
 use crate::proxy::Proxy;
 use crate::timers::Timer;
 
@@ -66,15 +66,8 @@ pub(super) enum Stage {
 }
 
 impl Proxy {
-    pub(super) fn skinny_connected(
-        &mut self,
-        conn: ConnId,
-        device: DeviceName,
-        (peer, tls): (SocketAddr, String),
-        class: SecurityClass,
-        listener: SocketAddr,
-        now: Instant,
-    ) {
+    pub(super) fn skinny_connected(&mut self, connected: Connected, now: Instant) {
+        let Connected { conn, device, peer, tls, class, listener } = connected;
         let cluster = self.cluster_of(&device);
         let server = cluster.and_then(|at| self.config.clusters.get(at)).and_then(|cluster| {
             let is = |server: &&SkinnyServer| server.outside == listener || server.legacy == Some(listener);

@@ -2,31 +2,16 @@
 
 use std::net::SocketAddr;
 
-use pinhole_admin::SecurityClass;
 use pinhole_sccp::Frame;
 
-use crate::DeviceName;
-use crate::io::ConnId;
+use crate::io::{ConnId, Connected};
 
 /// Everything that can happen to SCCP phones. Time passes with [`Input::Tick`](crate::Input::Tick), and the data plane
 /// speaks with the inputs that SIP has too.
 #[derive(Debug)]
 pub enum SkinnyInput {
-    /// A phone's TLS handshake is finished and its certificate belongs to `device`.
-    Connected {
-        /// The connection.
-        conn: ConnId,
-        /// The device.
-        device: DeviceName,
-        /// Where it comes from.
-        peer: SocketAddr,
-        /// TLS version and cipher suite, for operators.
-        tls: String,
-        /// What the device's media must be like outside.
-        class: SecurityClass,
-        /// The listener that it came to, as phones see it.
-        listener: SocketAddr,
-    },
+    /// A phone has connected that speaks SCCP.
+    Connected(Connected),
     /// A phone sent a frame.
     FromPhone {
         /// The connection.

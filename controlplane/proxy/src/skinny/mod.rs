@@ -45,9 +45,7 @@ impl Proxy {
     /// Takes one input of SCCP. Afterwards drain [`Proxy::poll_output`], then [`Proxy::poll_skinny_output`].
     pub fn handle_skinny(&mut self, input: SkinnyInput, now: Instant) {
         match input {
-            SkinnyInput::Connected { conn, device, peer, tls, class, listener } => {
-                self.skinny_connected(conn, device, (peer, tls), class, listener, now);
-            }
+            SkinnyInput::Connected(connected) => self.skinny_connected(connected, now),
             SkinnyInput::FromPhone { conn, frame } => self.skinny_from_phone(conn, frame, now),
             SkinnyInput::FromServer { conn, frame } => self.skinny_from_server(conn, frame, now),
             SkinnyInput::PhoneClosed { conn } => {

@@ -8,8 +8,8 @@ use pinhole_admin::{EventKind, SecurityClass};
 use pinhole_flow::steering::{worker_of, worker_of_slot};
 use pinhole_flow::{Command, CommandKind, Suite};
 use pinhole_proxy::{
-    ClusterConfig, ConnId, Counter, DeviceName, Identity, Input, Limits, MediaPort, Output, Outside, Proxy,
-    ProxyConfig, Random, Route, Silence, SkinnyCalls, Source, Timers, Transport, UpstreamId,
+    ClusterConfig, ConnId, Connected, Counter, DeviceName, Identity, Input, Limits, MediaPort, Output,
+    Outside, Proxy, ProxyConfig, Random, Route, Silence, SkinnyCalls, Source, Timers, Transport, UpstreamId,
 };
 use pinhole_sip::{Message, name};
 
@@ -205,14 +205,14 @@ impl Stage {
     }
 
     fn connect_by(&mut self, device: &str, conn: u64, class: SecurityClass, listener: &str) {
-        self.input(Input::PhoneConnected {
+        self.input(Input::PhoneConnected(Connected {
             conn: ConnId(conn),
             device: DeviceName::new(device).unwrap(),
             peer: peer(conn),
             tls: "TLSv1.3".to_owned(),
             class,
             listener: listener.parse().unwrap(),
-        });
+        }));
     }
 
     pub fn disconnect(&mut self, conn: u64) {

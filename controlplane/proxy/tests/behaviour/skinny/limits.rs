@@ -1,7 +1,7 @@
 //! Tables that others fill have bounds, and what was refused is told and counted.
 
 use pinhole_flow::CommandKind;
-use pinhole_proxy::{ConnId, Counter, DeviceName, Input, SkinnyInput};
+use pinhole_proxy::{ConnId, Connected, Counter, DeviceName, Input, SkinnyInput};
 use pinhole_sccp::MediaStatus;
 
 use super::stage::*;
@@ -59,14 +59,14 @@ fn sip_calls_find_no_room_where_streams_have_taken_it() {
     let mut sip = stage::Stage::with(config);
     sip.connect(PHONE_A, 1);
     let conn = ConnId(2);
-    let connected = SkinnyInput::Connected {
+    let connected = SkinnyInput::Connected(Connected {
         conn,
         device: DeviceName::new(PHONE_B).unwrap(),
         peer: stage::peer(2),
         tls: "TLSv1.2".to_owned(),
         class: Default::default(),
         listener: PRIMARY.parse().unwrap(),
-    };
+    });
     let opened = SkinnyInput::FromServer { conn, frame: open(7, None) };
     for input in [connected, opened] {
         sip.proxy.handle_skinny(input, sip.now);

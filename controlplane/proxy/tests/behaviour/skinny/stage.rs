@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use pinhole_admin::SecurityClass;
 use pinhole_flow::{Command, CommandKind, MasterKey, Refusal, Suite};
 use pinhole_proxy::{
-    ConnId, Counter, DeviceName, Input, Output, Proxy, ProxyConfig, Silence, SkinnyCalls, SkinnyInput,
-    SkinnyOutput, SkinnyServer,
+    ConnId, Connected, Counter, DeviceName, Input, Output, Proxy, ProxyConfig, Silence, SkinnyCalls,
+    SkinnyInput, SkinnyOutput, SkinnyServer,
 };
 use pinhole_sccp::{Encryption, Frame, KeyBlock, Media, MessageId};
 
@@ -147,14 +147,14 @@ impl Stage {
     }
 
     pub fn connect_as(&mut self, device: &str, conn: u64, class: SecurityClass, listener: &str) {
-        self.skinny(SkinnyInput::Connected {
+        self.skinny(SkinnyInput::Connected(Connected {
             conn: ConnId(conn),
             device: DeviceName::new(device).unwrap(),
             peer: stage::peer(conn),
             tls: "TLSv1.2".to_owned(),
             class,
             listener: listener.parse().unwrap(),
-        });
+        }));
     }
 
     pub fn phone_sends(&mut self, conn: u64, frame: Frame) {
