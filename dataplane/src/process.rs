@@ -3,7 +3,8 @@
 use std::sync::atomic::AtomicBool;
 
 use dpdk::Eal;
-use pinhole_flow::{AttachServer, DataplaneSettings, Idle, NEXT_HOPS, Region, WorkerEnd};
+use pinhole_flow::settings::HugePages;
+use pinhole_flow::{AttachServer, DataplaneSettings, Idle, NEXT_HOPS, Pages, Region, WorkerEnd};
 use pinhole_relay::{Relay, RelayConfig, RelayPort};
 use pinhole_srtp::kernels::{self, Engine};
 use tracing::{debug, info, warn};
@@ -44,14 +45,14 @@ pub fn run(settings: &DataplaneSettings, stop: &AtomicBool) -> Result<(), StartE
     pin(settings.main_core)?;
     let eal = Eal::init(&arguments(settings, memory)).map_err(|source| StartError::Eal(Box::new(source)))?;
     let pools = Pools::make(&eal, settings)?;
-    // Sessions have what huge pages packets leave.
-    let mut region = Region::create(settings, engine_name)?;
-    info!("sessions: in {} pages", if region.is_huge() { "huge" } else { "ordinary" });
     let ports = open_all(&eal, &pools, settings)?;
     // Warnings of a start that went well, such as the twins' missing multiq qdisc, are harmless.
     eal.take_log().iter().for_each(|line| debug!("DPDK: {line}"));
     let shares = share_out(&ports, settings.worker_cores.len()).ok_or(StartError::NoQueue)?;
     let links = Links::between(&eal, settings.worker_cores.len())?;
+    // Sessions have what huge pages packets leave.
+    let mut region = Region::create(settings, engine_name)?;
+    say_pages(settings, region.pages());
     let mut workers = Vec::with_capacity(shares.len());
     for (share, links) in shares.into_iter().zip(links) {
         let end = region.worker().ok_or(StartError::NoQueue)?;
@@ -94,6 +95,17 @@ fn relay_config(settings: &DataplaneSettings, ports: &[PortPair<'_>], end: &Work
         worker: end.number(),
         workers: settings.worker_cores.len() as u32,
         replay_window: settings.replay_window,
+    }
+}
+
+fn say_pages(settings: &DataplaneSettings, pages: &Pages) {
+    match pages {
+        Pages::Huge => info!("sessions: in huge pages"),
+        Pages::Ordinary => info!("sessions: in ordinary pages"),
+        Pages::NotHuge(why) if settings.huge_pages == HugePages::Require => warn!(
+            "sessions: in ordinary pages, which is slower: packets leave too few huge ones ({why}); reserve more with scripts/deploy/huge-pages"
+        ),
+        Pages::NotHuge(why) => info!("sessions: in ordinary pages ({why})"),
     }
 }
 

@@ -56,6 +56,6 @@ pub use contract::Contract;
 #[cfg(not(loom))]
 pub use owned::Owned;
 #[cfg(not(loom))]
-pub use region::{Region, RegionError, SlotsWriter, StatsWriter, WorkerEnd, monotonic_ns};
+pub use region::{Pages, Region, RegionError, SlotsWriter, StatsWriter, WorkerEnd, monotonic_ns};
 #[cfg(not(loom))]
 pub use shard::{Activity, NoteError, ShardEnd, SlotView};

@@ -30,11 +30,21 @@ pub struct Region {
     control_memory: Arc<Mapping>,
     layout: Layout,
     header: Header,
-    /// Whether worker memory lies in huge pages.
-    huge: bool,
+    pages: Pages,
     shards: Arc<Shards>,
     /// Workers whose ends are given out.
     taken: u32,
+}
+
+/// In which pages worker memory lies.
+#[derive(Debug)]
+pub enum Pages {
+    /// Huge ones of 2 MiB.
+    Huge,
+    /// Ordinary ones, as the settings want it.
+    Ordinary,
+    /// Ordinary ones, because huge ones could not be had: why.
+    NotHuge(RegionError),
 }
 
 /// Numbers of shards, from the main thread to the workers.
@@ -69,19 +79,16 @@ impl Region {
     /// [`RegionError`]: no memory or no file descriptor left.
     pub fn create(settings: &DataplaneSettings, engine: &str) -> Result<Self, RegionError> {
         let layout = Layout::new(settings.max_sessions, settings.workers());
-        let huge = match settings.huge_pages {
-            HugePages::Off => None,
-            _ => allocated("pinhole-worker", layout.worker_bytes, MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB)
-                .ok(),
+        let worker = |flags| make("pinhole-worker", layout.worker_bytes, Access::Write, flags);
+        let ((worker_memfd, worker_memory), pages) = match settings.huge_pages {
+            HugePages::Off => (worker(MemfdFlags::empty())?, Pages::Ordinary),
+            _ => match worker(MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB) {
+                Ok(made) => (made, Pages::Huge),
+                Err(error) => (worker(MemfdFlags::empty())?, Pages::NotHuge(error)),
+            },
         };
-        let is_huge = huge.is_some();
-        let worker_memfd = match huge {
-            Some(memfd) => memfd,
-            None => allocated("pinhole-worker", layout.worker_bytes, MemfdFlags::empty())?,
-        };
-        let control_memfd = sized("pinhole-control", layout.control_bytes, MemfdFlags::empty())?;
-        let worker_memory = seal(&worker_memfd, layout.worker_bytes, Access::Write, SealFlags::FUTURE_WRITE)?;
-        let control_memory = seal(&control_memfd, layout.control_bytes, Access::Read, SealFlags::empty())?;
+        let (control_memfd, control_memory) =
+            make("pinhole-control", layout.control_bytes, Access::Read, MemfdFlags::empty())?;
         let header = header(settings, engine, &layout);
         if let Some(words) = Words::mapped(&worker_memory, 0, size_of::<Header>()) {
             words.write(0, &header);
@@ -94,7 +101,7 @@ impl Region {
             control_memory,
             layout,
             header,
-            huge: is_huge,
+            pages,
             shards,
             taken: 0,
         })
@@ -147,9 +154,9 @@ impl Region {
         &self.header
     }
 
-    /// Whether worker memory, which has the sessions, lies in huge pages.
-    pub fn is_huge(&self) -> bool {
-        self.huge
+    /// In which pages worker memory lies, which has the sessions.
+    pub fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// Number of shards of the control plane that is attached or was last; 0: none yet.
@@ -169,38 +176,30 @@ impl Region {
     }
 }
 
-/// A memfd of a size.
-fn sized(name: &'static str, bytes: usize, flags: MemfdFlags) -> Result<OwnedFd, RegionError> {
+/// Makes a memfd, maps it, and then seals it, so that a `FUTURE_WRITE` seal spares this mapping.
+fn make(
+    name: &'static str,
+    bytes: usize,
+    access: Access,
+    flags: MemfdFlags,
+) -> Result<(OwnedFd, Arc<Mapping>), RegionError> {
     let failed = |step| move |source| RegionError { step, bytes, source };
     let memfd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | flags)
         .map_err(failed("memfd_create"))?;
     ftruncate(&memfd, bytes as u64).map_err(failed("ftruncate"))?;
-    Ok(memfd)
-}
-
-/// The same, its memory allocated: too little of it shows here, not as a fault in the worker.
-fn allocated(name: &'static str, bytes: usize, flags: MemfdFlags) -> Result<OwnedFd, RegionError> {
-    let memfd = sized(name, bytes, flags)?;
-    fallocate(&memfd, FallocateFlags::empty(), 0, bytes as u64).map_err(|source| RegionError {
-        step: "fallocate",
-        bytes,
-        source,
-    })?;
-    Ok(memfd)
-}
-
-/// Maps a memfd, and then seals it, so that a `FUTURE_WRITE` seal spares this mapping.
-fn seal(
-    memfd: &OwnedFd,
-    bytes: usize,
-    access: Access,
-    seals: SealFlags,
-) -> Result<Arc<Mapping>, RegionError> {
-    let failed = |step| move |source| RegionError { step, bytes, source };
+    if access == Access::Write {
+        // All at once: too little memory shows here, not as a fault in the worker.
+        fallocate(&memfd, FallocateFlags::empty(), 0, bytes as u64).map_err(failed("fallocate"))?;
+    }
     let mapping = Mapping::new(memfd.as_fd(), bytes, access).map_err(failed("mmap"))?;
-    fcntl_add_seals(memfd, seals | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
-        .map_err(failed("sealing"))?;
-    Ok(Arc::new(mapping))
+    let mut seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+    seals.set(SealFlags::FUTURE_WRITE, access == Access::Write);
+    fcntl_add_seals(&memfd, seals).map_err(failed("sealing"))?;
+    // Kernels before 5.13 took the seal for huge pages and let others write all the same.
+    if access == Access::Write && Mapping::new(memfd.as_fd(), bytes, Access::Write).is_ok() {
+        return Err(failed("sealing against writing")(Errno::NOSYS));
+    }
+    Ok((memfd, Arc::new(mapping)))
 }
 
 fn header(settings: &DataplaneSettings, engine: &str, layout: &Layout) -> Header {

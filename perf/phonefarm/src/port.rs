@@ -63,7 +63,7 @@ impl Device {
     /// Name and arguments of the DPDK device.
     fn arguments(&self, number: usize) -> (String, String) {
         match self {
-            // A packed ring without merged buffers, as a fast guest asks for: both sides touch fewer cache lines a packet.
+            // A packed ring without merged buffers, as a DPDK peer may ask for: both sides touch fewer cache lines a packet.
             Self::Virtio(path) => (
                 format!("net_virtio_user{number}"),
                 format!(

@@ -205,14 +205,18 @@ impl Scene {
         Ok(())
     }
 
-    /// Has a packet go each way in each session: the first of a stream takes longer, and is not what is measured.
+    /// Has a packet go each way in each session: the first of a stream takes longer, and is not what is measured. Its
+    /// memory allocations are: there must be none.
     pub fn warm_up(&mut self, pool: &mut Pool) -> Result<()> {
         for direction in [0, 1] {
             loop {
                 let mut burst = self.burst(direction, pool)?;
                 let (frames, slots) = (&mut burst.frames, &mut self.slots[..]);
                 let (stats, output) = (&mut *self.stats, &mut self.output);
+                let before = account().calls;
                 self.relay.burst(self.now_ns, burst.port, Arrival::Wire, frames, slots, stats, output);
+                let allocations = account().calls - before;
+                ensure!(allocations == 0, "{allocations} memory allocations in a burst of first packets");
                 self.check(&burst, false)?;
                 self.take_back(pool);
                 if self.turns[direction].iter().all(Vec::is_empty) {
