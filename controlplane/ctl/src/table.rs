@@ -36,9 +36,14 @@ fn steers(char: char) -> bool {
         || ranges.iter().chain(&tags).any(|range| range.contains(&char))
 }
 
-/// Text of somebody else's as part of one line: without what terminals obey.
+/// Text of somebody else's as part of one line: without what terminals obey. A tab is a space.
 pub fn line(text: &str) -> String {
-    text.chars().map(|char| if steers(char) { '\u{fffd}' } else { char }).collect()
+    let shown = |char| match char {
+        '\t' => ' ',
+        char if steers(char) => '\u{fffd}',
+        char => char,
+    };
+    text.chars().map(shown).collect()
 }
 
 /// Several lines without what terminals obey: phones choose Call-IDs and addresses.

@@ -52,7 +52,7 @@ fn message(message: &TracedMessage) -> String {
 /// A text of somebody else's, with its lines but without control characters, which terminals obey.
 fn lines(text: &str) -> String {
     let lines = text.trim_end().lines();
-    lines.flat_map(|each| [line(&each.replace('\t', " ")), "\n".into()]).collect()
+    lines.flat_map(|each| [line(each), "\n".into()]).collect()
 }
 
 #[cfg(test)]

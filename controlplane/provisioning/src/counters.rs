@@ -18,7 +18,8 @@ pinhole_admin::counters! {
     OtherFiles = "other_files",
     /// Deliveries that were acknowledged to their end.
     Delivered = "delivered",
-    /// Deliveries that no longer counted, or were not begun, since the device was forgotten, fell idle or changed its class meanwhile.
+    /// Deliveries that no longer counted, or were not begun, since the device was forgotten, fell idle, changed its class
+    /// or had its certificate withdrawn meanwhile.
     DeliveriesVoid = "deliveries_void",
     /// Devices enrolled while enrolment was open.
     Enrolled = "enrolled",

@@ -208,8 +208,8 @@ impl Phones {
         }
     }
 
-    /// Whether a grant still counts: since then the device was not forgotten, did not fall idle and kept its class. One
-    /// that counts no more is counted; the file is not to be sent.
+    /// Whether a grant still counts: since then the device was not forgotten, did not fall idle, and kept its class and
+    /// its certificate. One that counts no more is counted; the file is not to be sent.
     pub fn still_counts(&self, grant: &Grant) -> bool {
         let counts = self.epoch(grant.device) == Some(grant.epoch);
         if !counts {
