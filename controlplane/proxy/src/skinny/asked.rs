@@ -126,8 +126,10 @@ impl Proxy {
         let ((party, _), said) = (ids(&channel), said(&channel));
         let skinny = &self.skinny;
         let id = skinny.asked(conn, call, |stream| stream.is_asked_by(party));
-        let id = id.or_else(|| skinny.asked(conn, call, |stream| said == Some(stream.medium)));
+        let of_medium = |stream: &Stream| said == Some(stream.medium);
         let waits = |stream: &Stream| stream.asked.is_some_and(|asked| !asked.answered);
+        let id = id.or_else(|| skinny.asked(conn, call, |stream| of_medium(stream) && waits(stream)));
+        let id = id.or_else(|| skinny.asked(conn, call, of_medium));
         let id = id.or_else(|| skinny.asked(conn, call, waits));
         let id = id.or_else(|| skinny.of_call(conn, call, Medium::Audio).next().map(|(id, _)| id));
         let id = id.ok_or(Counter::SkinnyStrayChannels)?;

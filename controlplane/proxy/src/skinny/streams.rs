@@ -179,7 +179,8 @@ impl Skinny {
 
     /// The stream with an open half that a message means: by party id, of several by call reference too. By the call alone
     /// only where one of the two has no party id, else a late message about a channel that is closed would mean the one
-    /// that came after it. With neither, `waiting` takes the only half that is not acknowledged.
+    /// that came after it. `waiting` means one that is not acknowledged rather than one that is, where no party tells; with
+    /// neither party nor call, the only one.
     pub(super) fn find(
         &mut self,
         conn: ConnId,
@@ -201,7 +202,9 @@ impl Skinny {
         let both = open.iter().find(|(_, half, reference)| same_party(half) && same_call(*reference));
         let by_party = || open.iter().find(|(_, half, _)| same_party(half));
         let by_call = || {
-            open.iter().find(|(_, half, reference)| same_call(*reference) && (party == 0 || half.party == 0))
+            let its =
+                || open.iter().filter(|(_, half, call)| same_call(*call) && (party == 0 || half.party == 0));
+            its().find(|(_, half, _)| waiting && !half.acknowledged).or_else(|| its().next())
         };
         if let Some((id, ..)) = both.or_else(by_party).or_else(by_call) {
             return Some(*id);

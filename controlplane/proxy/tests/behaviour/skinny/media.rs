@@ -426,6 +426,30 @@ fn two_videos_of_a_call_are_two_sessions_each_with_its_own_ways() {
 }
 
 #[test]
+fn acknowledgements_without_a_party_are_each_of_the_next_video_that_waits_for_one() {
+    let mut stage = Stage::registered();
+    stage.server_sends(1, open_video(0x207));
+    stage.server_sends(1, open_video(0x208));
+    stage.server_sends(1, start_video(0x207));
+    stage.server_sends(1, start_video(0x208));
+    let [one, two] = stage.commands_of(CommandKind::Open)[..] else { panic!("two sessions") };
+    let ports = [one, two].map(|open| format!("10.20.0.5:{}", open.session.legs[1].local_rtp));
+    let opened = frame(MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL_ACK, 17, &body(36, &[(32, 7)]));
+    let started = frame(MessageId::START_MULTIMEDIA_TRANSMISSION_ACK, 17, &body(40, &[(0, 7), (8, 7)]));
+    for ack in [opened, started] {
+        let told = [(); 2].map(|()| {
+            stage.phone_sends(1, ack.clone());
+            endpoint(&stage.at_server())
+        });
+        assert_eq!(told, ports);
+    }
+    // What is said once more is of one that is open.
+    let again = frame(MessageId::OPEN_MULTIMEDIA_RECEIVE_CHANNEL_ACK, 17, &body(36, &[(32, 7)]));
+    stage.phone_sends(1, again);
+    assert_eq!(endpoint(&stage.at_server()), ports[0]);
+}
+
+#[test]
 fn video_that_is_opened_again_stays_where_it_is() {
     let mut stage = Stage::registered();
     stage.server_sends(1, open_video(0x207));

@@ -99,6 +99,22 @@ fn ports_of_audio_and_of_video_are_each_those_of_their_channel() {
 }
 
 #[test]
+fn ports_of_two_videos_are_each_those_of_their_channel_whether_or_not_the_answers_name_a_party() {
+    for answers in [[0x207, 0x208], [0, 0]] {
+        let mut stage = Stage::registered();
+        stage.server_sends(1, request(7, 0x207, Some(VIDEO)));
+        stage.server_sends(1, request(7, 0x208, Some(VIDEO)));
+        stage.phone.clear();
+        let told = answers.map(|party| told(&mut stage, 7, party, Some(VIDEO)));
+        assert_ne!(told[0], told[1], "{answers:?}");
+        for (party, told) in [0x207, 0x208].into_iter().zip(told) {
+            assert_eq!(opened(&mut stage, open_video(7, party)), told, "{answers:?}");
+        }
+        assert_eq!(stage.proxy.sessions().len(), 2);
+    }
+}
+
+#[test]
 fn medium_that_was_guessed_wrong_is_that_of_the_channel() {
     // Video is asked for first, then audio; or video alone.
     let mut stage = Stage::registered();
