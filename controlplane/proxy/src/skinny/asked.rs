@@ -100,16 +100,16 @@ impl Proxy {
         Ok(())
     }
 
-    /// The medium of a party's ports is known now: if it was guessed wrong, they are of the other.
+    /// The medium of a party's ports is known now: if it was guessed wrong, they are of the other. Of videos there may be
+    /// several, of audio one: if that was a guess as well, it is video.
     pub(super) fn skinny_settle(&mut self, conn: ConnId, (party, call): (u32, u32), medium: Medium) {
         let wrong =
             |stream: &Stream| stream.is_asked_by(party) && stream.is_guessed() && stream.medium != medium;
         let Some(id) = self.skinny.asked(conn, call, wrong) else { return };
-        let Some(before) = self.skinny.streams.get(&id).map(|stream| stream.medium) else { return };
-        let other = self.skinny.of_call(conn, call, medium).next().map(|(id, _)| id);
-        if let Some(other) = other {
-            match self.skinny.streams.get_mut(&other).filter(|other| other.is_guessed()) {
-                Some(other) => other.medium = before,
+        let audio = self.skinny.of_call(conn, call, Medium::Audio).next().map(|(id, _)| id);
+        if let Some(audio) = audio.filter(|_| medium == Medium::Audio) {
+            match self.skinny.streams.get_mut(&audio).filter(|audio| audio.is_guessed()) {
+                Some(audio) => audio.medium = Medium::Video,
                 // That is taken: the channel has it, and these ports nobody uses.
                 None => return,
             }

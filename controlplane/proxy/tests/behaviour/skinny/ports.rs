@@ -133,6 +133,25 @@ fn medium_that_was_guessed_wrong_is_that_of_the_channel() {
 }
 
 #[test]
+fn ports_of_two_videos_and_audio_whose_media_nobody_said_are_each_those_of_their_channel() {
+    const PARTIES: [u32; 3] = [0x207, 0x208, 0x107];
+    // In whatever order the channels open.
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut stage = Stage::registered();
+        for party in PARTIES {
+            stage.server_sends(1, request(7, party, None));
+        }
+        stage.phone.clear();
+        let told = PARTIES.map(|party| told(&mut stage, 7, party, None));
+        for at in order {
+            let channel = if at == 2 { open(7, None) } else { open_video(7, PARTIES[at]) };
+            assert_eq!(opened(&mut stage, channel), told[at], "{order:?}");
+        }
+        assert_eq!(stage.proxy.sessions().len(), 3, "{order:?}");
+    }
+}
+
+#[test]
 fn ports_that_are_asked_for_again_are_the_same() {
     for medium in [None, Some(AUDIO), Some(VIDEO)] {
         let mut stage = Stage::registered();
