@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
+use pinhole_admin::SecurityClass;
 use pinhole_flow::leg::mapped;
 use pinhole_flow::{Leg, LegFlags, MasterKey, Suite};
 use pinhole_sccp::{Algorithm, Channel, Encryption, FieldError, Frame, KeyBlock, MediaStatus, MessageId};
@@ -164,7 +165,6 @@ impl Proxy {
             return written;
         }
         *stream.half(way) = Some(Half { party, version, acknowledged: false });
-        let relayed = relayed.filter(|_| !clear);
         *stream.relayed(way) = relayed;
         if let Some(mark) = relayed {
             self.skinny.relayed.insert(&stream.device, mark);
@@ -201,9 +201,11 @@ impl Proxy {
         if open && keyed(others) != keyed(theirs) { Err(Counter::SkinnyKeysMixed) } else { Ok(()) }
     }
 
-    /// Whether the call manager's keys are to reach the phone.
+    /// Whether the call manager's keys are to reach the phone. Who speaks in the clear gets none.
     fn skinny_relays(&self, conn: ConnId) -> bool {
-        self.skinny_calls_of(conn).is_some_and(|calls| calls.keys == SkinnyKeys::Relay)
+        let class = self.skinny.connections.get(&conn).map(|connection| connection.class);
+        let relays = || self.skinny_calls_of(conn).is_some_and(|calls| calls.keys == SkinnyKeys::Relay);
+        class != Some(SecurityClass::Authenticated) && relays()
     }
 
     /// How a phone's calls are to be treated.

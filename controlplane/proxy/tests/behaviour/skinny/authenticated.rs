@@ -2,7 +2,7 @@
 
 use pinhole_admin::SecurityClass::{Authenticated, Encrypted};
 use pinhole_flow::{CommandKind, Leg, LegFlags, MasterKey, Suite};
-use pinhole_proxy::{Counter, Input};
+use pinhole_proxy::{ConnId, Counter, Input, SkinnyCalls, SkinnyInput, SkinnyKeys};
 use pinhole_sccp::{Encryption, Frame, KeyBlock, MasterKey as SccpKey, MasterSalt, MessageId};
 
 use super::stage::*;
@@ -54,6 +54,24 @@ fn key_of_the_call_manager_stays_inside() {
     let [outside, inside] = stage.orders().legs;
     assert!(in_the_clear(&outside));
     assert_eq!(inside.outbound.suite(), Some(Suite::AesCm128HmacSha1_32));
+}
+
+#[test]
+fn key_that_does_not_reach_the_phone_may_be_one_that_it_has_had() {
+    let theirs = || Some(Encryption::new(SccpKey::new([0xa5; 16]), MasterSalt::new([0xa5; 14])));
+    // While it was encrypted.
+    let mut stage = Stage::encrypted(SkinnyCalls { keys: SkinnyKeys::Relay, ..SkinnyCalls::default() });
+    stage.server_sends(1, open(7, theirs()));
+    assert!(!no_key(&stage.at_phone()));
+    stage.skinny(SkinnyInput::PhoneClosed { conn: ConnId(1) });
+    stage.connect_as(PHONE_A, 2, Authenticated, PRIMARY);
+    stage.register(2, PHONE_A);
+    for channel in [open(8, theirs()), start(8, FAR, theirs()), open(9, theirs())] {
+        stage.server_sends(2, channel);
+        assert!(no_key(&stage.at_phone()) && in_the_clear(&outside(&stage)));
+    }
+    stage.nothing_more();
+    assert_eq!(stage.count(Counter::SkinnyKeysAgain), 0);
 }
 
 #[test]
