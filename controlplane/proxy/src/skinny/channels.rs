@@ -167,7 +167,7 @@ impl Proxy {
         *stream.half(way) = Some(Half { party, version, acknowledged: false });
         *stream.relayed(way) = relayed;
         if let Some(mark) = relayed {
-            self.skinny.relayed.insert(&stream.device, mark);
+            self.skinny.relayed.insert(&stream.device, mark, self.config.limits.devices);
         }
         let transmits = stream.transmit.is_some();
         let network = self.skinny_calls_of(conn).and_then(|calls| calls.unnamed_senders);

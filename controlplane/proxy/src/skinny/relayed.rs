@@ -1,7 +1,7 @@
 //! Call managers' keys that have reached phones. One that comes again for another stream would let in what was captured under
 //! it before: the data plane remembers no packets of a session that is closed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 
 use pinhole_admin::{Event, EventKind};
@@ -20,12 +20,24 @@ const KEPT: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark(u64);
 
-/// The keys that devices had.
+/// The keys that devices had. Only devices with trusted certificates get keys.
 #[derive(Default)]
 pub(super) struct Relayed {
     hasher: RandomState,
-    /// Oldest first. Only devices with trusted certificates get keys.
-    devices: HashMap<DeviceName, VecDeque<Mark>>,
+    devices: HashMap<DeviceName, Had>,
+    /// The devices, the one longest without a key first.
+    order: BTreeMap<u64, DeviceName>,
+    /// The number given last.
+    last: u64,
+}
+
+/// What a device had.
+#[derive(Default)]
+struct Had {
+    /// Oldest first.
+    keys: VecDeque<Mark>,
+    /// Its number in the order of devices.
+    number: u64,
 }
 
 impl Relayed {
@@ -35,18 +47,25 @@ impl Relayed {
     }
 
     fn knows(&self, device: &DeviceName, mark: Mark) -> bool {
-        self.devices.get(device).is_some_and(|had| had.contains(&mark))
+        self.devices.get(device).is_some_and(|had| had.keys.contains(&mark))
     }
 
-    pub(super) fn insert(&mut self, device: &DeviceName, mark: Mark) {
+    /// Remembers a key that reaches a device, of so many devices at most.
+    pub(super) fn insert(&mut self, device: &DeviceName, mark: Mark, most: usize) {
+        self.last += 1;
         let had = self.devices.entry(device.clone()).or_default();
-        if had.contains(&mark) {
-            return;
+        self.order.remove(&std::mem::replace(&mut had.number, self.last));
+        self.order.insert(self.last, device.clone());
+        if !had.keys.contains(&mark) {
+            if had.keys.len() >= KEPT {
+                had.keys.pop_front();
+            }
+            had.keys.push_back(mark);
         }
-        if had.len() >= KEPT {
-            had.pop_front();
+        while self.order.len() > most.max(1) {
+            let Some((_, longest)) = self.order.pop_first() else { break };
+            self.devices.remove(&longest);
         }
-        had.push_back(mark);
     }
 }
 

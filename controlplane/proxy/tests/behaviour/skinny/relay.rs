@@ -118,6 +118,28 @@ fn keys_of_a_phone_are_not_anothers_and_not_remembered_for_ever() {
 }
 
 #[test]
+fn keys_of_the_device_that_is_longest_without_one_are_forgotten_first() {
+    const PHONE_C: &str = "SEP0010DB00000C";
+    let mut config = config();
+    config.clusters[0].skinny_calls.keys = SkinnyKeys::Relay;
+    config.limits.devices = 2;
+    let mut stage = Stage::with(config);
+    for (conn, device) in [(1, PHONE_A), (2, PHONE_B), (3, PHONE_C)] {
+        stage.connect(device, conn, PRIMARY);
+        stage.register(conn, device);
+    }
+    // A's second key makes B the one.
+    for (conn, fill) in [(1, 1), (2, 2), (1, 3), (3, 4)] {
+        stage.server_sends(conn, open(fill, Some(theirs(fill as u8))));
+    }
+    // In another call: A and C have had theirs. B's is not known any more, and A makes room when it comes.
+    for (conn, fill, again) in [(1, 1, 1), (3, 4, 2), (2, 2, 2), (3, 4, 3), (1, 3, 3)] {
+        stage.server_sends(conn, open(fill + 10, Some(theirs(fill as u8))));
+        assert_eq!(stage.count(Counter::SkinnyKeysAgain), again, "{conn}");
+    }
+}
+
+#[test]
 fn call_in_the_clear_inside_has_keys_of_ours_outside() {
     let mut stage = stage();
     let (opened, started) = stage.talk(1, 7);
