@@ -141,13 +141,8 @@ impl Shard {
     fn goes_on(&mut self, conn: u64, told: Result<(), Failure>, now: Instant) -> bool {
         let Err(failure) = told else { return true };
         if let Some(phone) = self.phones.get(&conn) {
-            let text = format!("{} closed: {} {}", phone.peer, failure.meaning(), failure.remedy());
-            let mut event = Event::new(EventKind::PhoneClosed, text);
-            if let Stage::Bound(device) = &phone.stage {
-                event = event.device(device.as_str());
-            }
             self.counters.count(Counter::SessionOver);
-            self.emit(event);
+            self.emit(session_over(phone, failure));
             self.phone_gone(conn, now);
         }
         false
@@ -160,6 +155,16 @@ impl Shard {
         }
         self.counters.count(counter(refusal));
         self.emit(Event::new(EventKind::PhoneRefused, format!("{peer} refused: {refusal}")));
+    }
+}
+
+/// That a connection is closed because its session has ended.
+pub(super) fn session_over(phone: &Phone, failure: Failure) -> Event {
+    let text = format!("{} closed: {} {}", phone.peer, failure.meaning(), failure.remedy());
+    let event = Event::new(EventKind::PhoneClosed, text);
+    match &phone.stage {
+        Stage::Bound(device) => event.device(device.as_str()),
+        Stage::Handshake | Stage::Closing => event,
     }
 }
 

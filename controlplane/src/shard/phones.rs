@@ -8,6 +8,7 @@ use pinhole_admin::{Event, EventKind};
 use pinhole_proxy::{ConnId, Connected, DeviceName, Input, SkinnyInput};
 use pinhole_sip::{Frame, FrameError};
 
+use super::admission::session_over;
 use super::connection::{End, Phone, Said, Stage};
 use super::{Shard, tokens};
 use crate::counters::Counter;
@@ -47,13 +48,18 @@ impl Shard {
     }
 
     /// A connection that another shard hands over.
-    pub(super) fn phone_arrives(&mut self, phone: Phone, now: Instant) {
+    pub(super) fn phone_arrives(&mut self, mut phone: Phone, now: Instant) {
         let Stage::Bound(device) = phone.stage.clone() else { return };
+        // An operator may have changed something while it was on its way: nothing that it has said meanwhile counts.
+        if let Err(failure) = phone.session.as_ref().map_or(Ok(()), Session::holds) {
+            self.counters.count(Counter::SessionOver);
+            self.emit(session_over(&phone, failure));
+            phone.close();
+            return;
+        }
         let (peer, tls) = (phone.peer, phone.tls.description());
         if let Some(conn) = self.adopt_connection(phone) {
             self.bound(conn, device, peer, tls, now);
-            // An operator may have changed something while it was on its way.
-            self.look_at(conn, now);
         }
     }
 
