@@ -80,7 +80,7 @@ pub enum StartError {
 
 /// The running process.
 pub struct Process {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     answers: Arc<Answers>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,

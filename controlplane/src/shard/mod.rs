@@ -14,6 +14,8 @@ mod phones;
 mod queue;
 mod skinny;
 mod taps;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod view;
 mod wire;
