@@ -22,8 +22,6 @@ pub struct Phone {
     pub listener: u8,
     /// How far it has come.
     pub stage: Stage,
-    /// It waits for the next step of its handshake.
-    pub awaits_step: bool,
 }
 
 /// How far a phone has come.

@@ -1,6 +1,6 @@
 //! The loop: one thread, one poll.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -15,7 +15,7 @@ use openssl::ssl::{Ssl, SslContext, SslStream};
 use pinhole_legacy_tls::{
     Cause, Channel, ChannelError, FILES_MAX, Handover, Limits, MESSAGE_MAX, Report, Settings,
 };
-use pinhole_rates::{Rate, Rates, Sources, Turn, Turns};
+use pinhole_rates::{Rate, Rates, Sources, Steps, Turn, Turns};
 use socket2::{SockRef, TcpKeepalive};
 use zeroize::Zeroizing;
 
@@ -30,11 +30,6 @@ const LISTENERS: usize = 1;
 const PHONES: usize = 1 + FILES_MAX;
 /// Connections that may wait for a handshake to begin.
 const WAITING_MAX: usize = 4096;
-/// Handshakes that may wait for their next step before more of them begin: so no handshake takes longer than it must.
-const HANDSHAKES_WAITING: usize = 64;
-/// Steps of handshakes before others have their turn. A step is a signature or two, so phones that are served already wait
-/// a few milliseconds for them.
-const HANDSHAKE_STEPS: usize = 8;
 /// Connections accepted before others have their turn.
 const ACCEPTS: usize = 64;
 /// How long accepting rests after a failure such as too many open files.
@@ -74,8 +69,7 @@ pub struct Process {
     deadlines: BTreeSet<(Instant, usize)>,
     /// To be gone on with, though the poll won't say so.
     again: Vec<usize>,
-    /// Handshakes that wait for their next step.
-    handshaking: VecDeque<usize>,
+    steps: Steps<usize>,
     accept_at: Option<Instant>,
     last: usize,
     scratch: Zeroizing<Vec<u8>>,
@@ -120,7 +114,7 @@ impl Process {
             reports: Reports::new(now),
             deadlines: BTreeSet::new(),
             again: Vec::new(),
-            handshaking: VecDeque::new(),
+            steps: Steps::default(),
             accept_at: Some(now),
             last: PHONES,
             scratch: Zeroizing::new(vec![0; CHUNK]),
@@ -181,7 +175,7 @@ impl Process {
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if !self.again.is_empty() || !self.handshaking.is_empty() {
+        if !self.again.is_empty() || !self.steps.is_empty() {
             return Some(Duration::ZERO);
         }
         let deadline = self.deadlines.first().map(|(at, _)| *at);
@@ -254,7 +248,7 @@ impl Process {
 
     /// Begins handshakes of those whose turn it is.
     fn begin_handshakes(&mut self, now: Instant) {
-        while self.handshaking.len() < HANDSHAKES_WAITING {
+        while self.steps.have_room() {
             match self.turns.next(now) {
                 Turn::Begins(came) => self.begin_handshake(came, now),
                 Turn::GivesWay(id) => self.gives_way(id),
@@ -285,7 +279,7 @@ impl Process {
         };
         self.last = id;
         let listener = u8::try_from(listener).unwrap_or(u8::MAX);
-        self.phones.insert(id, Phone { tls, peer, listener, stage: Stage::Handshake, awaits_step: false });
+        self.phones.insert(id, Phone { tls, peer, listener, stage: Stage::Handshake });
         self.turns.began(peer.ip(), id as u64, now);
         self.deadlines.insert((now + Duration::from_secs(self.limits.handshake_timeout_s.into()), id));
         self.ready(id, now);
@@ -322,23 +316,18 @@ impl Process {
 
     /// One of a phone's sockets is ready. Handshakes wait for their steps, all else is done at once.
     fn ready(&mut self, id: usize, now: Instant) {
-        let Some(phone) = self.phones.get_mut(&id) else { return };
-        if !matches!(phone.stage, Stage::Handshake) {
-            return self.go_on(id, now);
-        }
-        if !std::mem::replace(&mut phone.awaits_step, true) {
-            self.handshaking.push_back(id);
+        match self.phones.get(&id).map(|phone| &phone.stage) {
+            Some(Stage::Handshake) => self.steps.wait(id),
+            Some(_) => self.go_on(id, now),
+            None => {}
         }
     }
 
     /// Some steps of handshakes.
     fn handshakes(&mut self, now: Instant) {
-        for _ in 0..HANDSHAKE_STEPS {
-            let Some(id) = self.handshaking.pop_front() else { return };
-            if let Some(phone) = self.phones.get_mut(&id) {
-                phone.awaits_step = false;
-                self.go_on(id, now);
-            }
+        for _ in 0..Steps::<usize>::AT_A_TIME {
+            let Some(id) = self.steps.take() else { return };
+            self.go_on(id, now);
         }
     }
 

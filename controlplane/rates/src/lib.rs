@@ -5,8 +5,10 @@
 
 mod bucket;
 mod sources;
+mod steps;
 mod turns;
 
 pub use bucket::{Bucket, Rate};
 pub use sources::{Excess, Rates, Sources, is_same_source, network};
+pub use steps::Steps;
 pub use turns::{Turn, Turns};

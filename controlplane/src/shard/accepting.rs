@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use pinhole_admin::{Event, EventKind};
-use pinhole_rates::{Turn, Turns};
+use pinhole_rates::{Steps, Turn, Turns};
 
 use super::Shard;
 use super::connection::{Phone, Place, Speech};
@@ -17,11 +17,6 @@ use crate::counters::Counter;
 
 /// Connections of the process that may wait for a handshake to begin; each takes a file and nothing else of ours.
 pub const WAITING_MAX: u32 = 4096;
-/// Handshakes that may wait for their next step before more of them begin: so no handshake takes longer than it must.
-const HANDSHAKES_WAITING: usize = 64;
-/// Steps of handshakes before others have their turn. A step is a signature or two, so phones that are served already wait
-/// a few milliseconds for them.
-const HANDSHAKE_STEPS: usize = 8;
 /// Connections accepted at a listener before others have their turn.
 const ACCEPTS: usize = 64;
 /// How long accepting rests after a failure such as too many open files.
@@ -100,7 +95,7 @@ impl Shard {
 
     /// Begins handshakes of those whose turn it is.
     pub(super) fn begin_handshakes(&mut self, now: Instant) {
-        while self.handshaking.len() < HANDSHAKES_WAITING {
+        while self.steps.have_room() {
             match self.turns.next(now) {
                 Turn::Begins(came) => self.begin_handshake(came, now),
                 Turn::GivesWay(conn) => self.gives_way(conn, now),
@@ -138,12 +133,9 @@ impl Shard {
 
     /// Some steps of handshakes.
     pub(super) fn handshakes(&mut self, now: Instant) {
-        for _ in 0..HANDSHAKE_STEPS {
-            let Some(conn) = self.handshaking.pop_front() else { return };
-            if let Some(phone) = self.phones.get_mut(&conn) {
-                phone.awaits_step = false;
-                self.phone_readable(conn, now);
-            }
+        for _ in 0..Steps::<u64>::AT_A_TIME {
+            let Some(conn) = self.steps.take() else { return };
+            self.phone_readable(conn, now);
         }
     }
 

@@ -66,8 +66,6 @@ pub struct Phone {
     pub unfinished: Option<Instant>,
     /// Whether a deadline is set for it.
     pub watched: bool,
-    /// Whether its handshake waits for its turn.
-    pub awaits_step: bool,
     /// What it speaks.
     pub speech: Speech,
 }
@@ -188,18 +186,7 @@ impl Phone {
     ) -> Self {
         let stage = Stage::Handshake;
         let (session, unfinished) = (None, None);
-        Self {
-            stream,
-            peer,
-            tls,
-            stage,
-            place,
-            session,
-            unfinished,
-            watched: false,
-            awaits_step: false,
-            speech,
-        }
+        Self { stream, peer, tls, stage, place, session, unfinished, watched: false, speech }
     }
 
     /// Notes whether a message is under way after reading; `finished`: others have come to their end meanwhile.

@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 use mio::{Events as Ready, Interest, Poll};
 use pinhole_admin::Event;
 use pinhole_proxy::{DeviceName, Input, Output, Proxy, Random, SkinnyInput};
-use pinhole_rates::Turns;
+use pinhole_rates::{Steps, Turns};
 use pinhole_sip::{FrameError, ParseError};
 use zeroize::Zeroize as _;
 
@@ -144,8 +144,7 @@ pub struct Shard {
     early: Vec<Phone>,
     /// The same, of old phones.
     early_old: Vec<OldPhone>,
-    /// Handshakes that wait for their next step, in order.
-    handshaking: VecDeque<u64>,
+    steps: Steps<u64>,
     /// Whose handshake may begin.
     turns: Turns<Came>,
     /// The listener that is looked at first.
@@ -196,7 +195,7 @@ impl Shard {
             datagrams_again: Vec::new(),
             early: Vec::new(),
             early_old: Vec::new(),
-            handshaking: VecDeque::new(),
+            steps: Steps::default(),
             turns: accepting::turns(&shared.config),
             first_door: 0,
             is_full: false,
@@ -355,7 +354,7 @@ impl Shard {
     }
 
     fn timeout(&self, now: Instant) -> Duration {
-        if !self.again.is_empty() || !self.datagrams_again.is_empty() || !self.handshaking.is_empty() {
+        if !self.again.is_empty() || !self.datagrams_again.is_empty() || !self.steps.is_empty() {
             return Duration::ZERO;
         }
         let first_deadline = self.deadlines.first().map(|(at, _)| *at);

@@ -20,12 +20,10 @@ const CLOSE_TIME: Duration = Duration::from_secs(5);
 impl Shard {
     /// There is something to be read of a connection. Handshakes take their turns.
     pub(super) fn phone_ready(&mut self, conn: u64, now: Instant) {
-        let Some(phone) = self.phones.get_mut(&conn) else { return };
-        if phone.stage != Stage::Handshake {
-            return self.phone_readable(conn, now);
-        }
-        if !std::mem::replace(&mut phone.awaits_step, true) {
-            self.handshaking.push_back(conn);
+        match self.phones.get(&conn).map(|phone| &phone.stage) {
+            Some(Stage::Handshake) => self.steps.wait(conn),
+            Some(_) => self.phone_readable(conn, now),
+            None => {}
         }
     }
 
