@@ -30,6 +30,7 @@ def main(arguments: list) -> int:
             raise steps.Failed("run as root: network namespaces and huge pages are made")
         if (os.cpu_count() or 1) < 2:
             raise steps.Failed("two cores are needed: one for the relay, one for those who call")
+        steps.make_room()
         said, failures = steps.measure(chosen.binaries, chosen.quick)
     except steps.Failed as failure:
         steps.say(f"error: {failure}")

@@ -19,8 +19,22 @@ NICE = -15
 PATIENCE = 60
 
 
+# Writing here has the kernel forget clean pages of files, and move together what is left.
+DROP_CACHES = pathlib.Path("/proc/sys/vm/drop_caches")
+COMPACT = pathlib.Path("/proc/sys/vm/compact_memory")
+
+
 class Failed(Exception):
     """A program is missing, or did not do its job. The text is for a person."""
+
+
+def make_room():
+    """Makes room for huge pages. On a machine that has just built, files lie scattered all over the memory: then keys lie in
+    ordinary pages, and the relay with 10,000 sessions takes a fifth longer."""
+    os.sync()
+    for switch in (DROP_CACHES, COMPACT):
+        if switch.exists():
+            switch.write_text("1")
 
 
 def say(text: str):
