@@ -54,13 +54,8 @@ fn protect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
     let mut counting = Counting::new();
     let (mut sealing128, mut sealing256) = (Pair::new(), Pair::new());
     for (at, job) in jobs.iter_mut().enumerate() {
-        let (context, parts) = match prepared(job, room(job)) {
-            Ok(prepared) => prepared,
-            Err(outcome) => {
-                job.outcome = outcome;
-                continue;
-            }
-        };
+        let parts = room(job);
+        let Some((context, parts)) = prepared(job, parts) else { continue };
         let midstates = match context {
             Context::Cm128(context) => encrypt(tier, context, job, parts),
             Context::Cm192(context) => encrypt(tier, context, job, parts),
@@ -96,13 +91,8 @@ fn unprotect<T: Tier>(tier: T, jobs: &mut [Job<'_>]) {
     let mut counting = Counting::new();
     let (mut opening128, mut opening256) = (Opening::default(), Opening::default());
     for (at, job) in jobs.iter_mut().enumerate() {
-        let (context, parts) = match prepared(job, cut(job)) {
-            Ok(prepared) => prepared,
-            Err(outcome) => {
-                job.outcome = outcome;
-                continue;
-            }
-        };
+        let parts = cut(job);
+        let Some((context, parts)) = prepared(job, parts) else { continue };
         let midstates = match context {
             Context::Cm128(context) => &context.midstates,
             Context::Cm192(context) => &context.midstates,
@@ -152,10 +142,17 @@ fn simd<'a>(job: &Job<'a>) -> Option<&'a Context> {
     }
 }
 
-/// A job's context and trailer, or why it cannot be done.
+/// A job's context and trailer. `None` if it cannot be done: its outcome says why.
 #[inline]
-fn prepared<'a>(job: &Job<'a>, parts: Result<Parts, Outcome>) -> Result<(&'a Context, Parts), Outcome> {
-    Ok((simd(job).ok_or(Outcome::ForeignKeys)?, parts?))
+fn prepared<'a>(job: &mut Job<'a>, parts: Result<Parts, Outcome>) -> Option<(&'a Context, Parts)> {
+    let context = simd(job).ok_or(Outcome::ForeignKeys);
+    match context.and_then(|context| Ok((context, parts?))) {
+        Ok(prepared) => Some(prepared),
+        Err(outcome) => {
+            job.outcome = outcome;
+            None
+        }
+    }
 }
 
 /// Authenticates the counter-mode packets of a batch.

@@ -116,24 +116,14 @@ pub(crate) fn load_part(data: &[u8], at: usize) -> __m512i {
     unsafe { _mm512_maskz_loadu_epi8(mask(data.len(), at), from.cast()) }
 }
 
-/// Stores the first bytes of `vector` to the at most 64 bytes of `data` from `at` on.
+/// Stores the first bytes of `vector` to the at most 64 bytes of `data` from `at` on, where `keep` has a bit.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,bmi2")]
-pub(super) fn store_part(data: &mut [u8], at: usize, vector: __m512i) {
-    let mask = mask(data.len(), at);
-    let to = data.as_mut_ptr().wrapping_add(at);
-    // SAFETY: the mask has a bit for each byte between `at` and the slice's end and no other. What
-    // it leaves out is neither written nor does it fault.
-    unsafe { _mm512_mask_storeu_epi8(to.cast(), mask, vector) };
-}
-
-/// The same where `keep` has a bit, without a branch.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,bmi2")]
-pub(super) fn store_masked(data: &mut [u8], at: usize, keep: u64, vector: __m512i) {
+pub(super) fn store_part(data: &mut [u8], at: usize, keep: u64, vector: __m512i) {
     let mask = mask(data.len(), at) & keep;
     let to = data.as_mut_ptr().wrapping_add(at);
-    // SAFETY: as in `store_part`.
+    // SAFETY: the mask has no bit but for bytes between `at` and the slice's end. What it leaves out is
+    // neither written nor does it fault.
     unsafe { _mm512_mask_storeu_epi8(to.cast(), mask, vector) };
 }
 

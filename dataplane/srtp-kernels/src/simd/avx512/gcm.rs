@@ -8,7 +8,7 @@ use crate::simd::context::Gcm;
 use crate::simd::ghash::{self, lengths, reversal};
 use crate::simd::memory::{
     big_endian, broadcast, load_at_most_block, load_block, load_half, load_part, mask, number, powers,
-    store_block, store_half, store_masked, worked_out,
+    store_block, store_half, store_part, worked_out,
 };
 use crate::simd::tier::{Aead, Tag, tags_match};
 
@@ -181,7 +181,7 @@ fn first_power(text: &[u8]) -> usize {
 fn store_text<const VECTORS: usize>(text: &mut [u8], vectors: &[__m512i; VECTORS], keep: u64) {
     let last = VECTORS - 1;
     for at in 0..last {
-        store_masked(text, 64 * at, keep, vectors[at]);
+        store_part(text, 64 * at, keep, vectors[at]);
     }
     store_half(text, 64 * last, keep, _mm512_castsi512_si256(vectors[last]));
 }

@@ -37,7 +37,7 @@ fn short<const KEYS: usize, const VECTORS: usize>(
 /// bytes but the last.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn counter_blocks<const VECTORS: usize>(counter: u128, key: __m512i) -> [__m512i; VECTORS] {
+fn counter_blocks<const VECTORS: usize>(counter: u128, key: __m512i) -> [__m512i; VECTORS] {
     let step = |block: i32| block << 24;
     let first = _mm512_set_epi32(step(3), 0, 0, 0, step(2), 0, 0, 0, step(1), 0, 0, 0, 0, 0, 0, 0);
     let four = _mm512_set_epi32(step(4), 0, 0, 0, step(4), 0, 0, 0, step(4), 0, 0, 0, step(4), 0, 0, 0);
@@ -56,7 +56,7 @@ pub(super) fn counter_blocks<const VECTORS: usize>(counter: u128, key: __m512i) 
 fn combine(data: &mut [u8], at: usize, keystream: __m512i) {
     match data.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
         Some(whole) => store_64(whole, _mm512_xor_si512(load_64(whole), keystream)),
-        None => store_part(data, at, _mm512_xor_si512(load_part(data, at), keystream)),
+        None => store_part(data, at, !0, _mm512_xor_si512(load_part(data, at), keystream)),
     }
 }
 
