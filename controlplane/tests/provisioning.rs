@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "only tests use what is here")]
 
+mod authority;
 mod common;
 
 use std::net::UdpSocket;
@@ -50,9 +51,7 @@ impl Stage {
     }
 
     fn create_keys(&self) {
-        let config = pinhole_controlplane::config::Config::load(&self.appliance.file).unwrap();
-        let settings = config.provisioning.unwrap();
-        pinhole_trust::Authority::create(&settings.authority(), &settings.naming(), 1_790_000_000).unwrap();
+        authority::create(&self.appliance.file);
         let begun = Instant::now();
         while self.get("SEP0010DB00FFFF.cnf.xml.sgn").is_some()
             || !self.appliance.events().iter().any(|event| event.text.contains("trust lists are served"))
@@ -242,10 +241,8 @@ fn an_authority_that_is_not_whole_stops_nothing_but_trust_lists_until_it_is() {
 #[test]
 fn keys_are_found_when_what_was_wrong_is_put_right_though_no_file_is_newer() {
     let stage = Stage::start_with("", |file| {
-        let settings = pinhole_controlplane::config::Config::load(file).unwrap().provisioning.unwrap();
-        pinhole_trust::Authority::create(&settings.authority(), &settings.naming(), 1_790_000_000).unwrap();
         // Something old stands where the lists are to be.
-        let wrong = std::fs::File::create(settings.authority().join("issued")).unwrap();
+        let wrong = std::fs::File::create(authority::create(file).join("issued")).unwrap();
         wrong.set_modified(std::time::UNIX_EPOCH).unwrap();
     });
     stage.allow(DEVICE);

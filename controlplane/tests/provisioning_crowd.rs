@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "only tests use what is here")]
 
+mod authority;
 mod common;
 
 use std::collections::BTreeMap;
@@ -40,9 +41,7 @@ impl Stage {
         );
         let changes = [("[[cluster]]\n", provisioning.as_str()), ("devices = \"^SEP\"\n", cluster.as_str())];
         let appliance = Appliance::start_prepared(&changes, |file| {
-            let settings = pinhole_controlplane::config::Config::load(file).unwrap().provisioning.unwrap();
-            let keys = settings.authority();
-            pinhole_trust::Authority::create(&keys, &settings.naming(), 1_790_000_000).unwrap();
+            authority::create(file);
         });
         Self { appliance, call_manager, tftp }
     }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "only tests use what is here")]
 
+mod authority;
 mod common;
 
 use std::io::{Read as _, Write as _};
@@ -68,9 +69,7 @@ impl Stage {
     }
 
     fn create_keys(&self) {
-        let config = pinhole_controlplane::config::Config::load(&self.appliance.file).unwrap();
-        let settings = config.provisioning.unwrap();
-        pinhole_trust::Authority::create(&settings.authority(), &settings.naming(), 1_790_000_000).unwrap();
+        authority::create(&self.appliance.file);
         eventually(
             || self.appliance.events().iter().any(|event| event.text.contains("trust lists are served")),
             "the keys are read",
