@@ -45,7 +45,7 @@ fn secret_line() -> impl Strategy<Value = (String, String)> {
     ]);
     let crypto =
         (spaces(), spaces(), spaces(), spaces(), spaces(), gap(), gap(), cased("crypto"), cased("inline"));
-    let kind = 0_usize..8;
+    let kind = 0_usize..9;
     (key, crypto, end, kind, 1_u32..999_999_999).prop_map(
         |(key, (before, a, b, c, d, gap, more, crypto, inline), end, kind, tag)| {
             let suite = "AES_CM_128_HMAC_SHA1_80";
@@ -56,6 +56,7 @@ fn secret_line() -> impl Strategy<Value = (String, String)> {
                 4 => format!("a=key-mgmt:mikey{gap}{key}"),
                 5 => format!("k={}:{key}", ["clear", "base64"][tag as usize % 2]),
                 6 => format!("Proxy-Authorization{a}:{b}Digest{gap}username=\"1\",{c}response{d}={d}\"{key}\",{gap}nc=1"),
+                7 => format!("Authorization:{b}Digest{gap}username=\"1{gap}{inline}{c}:{key}{end}\",{gap}nc=1"),
                 _ => format!("Authorization:{b}Basic{gap}{key}"),
             };
             // In a body a line may be indented, in a head that would continue the line before.

@@ -1,5 +1,6 @@
 //! The value of a field of credentials: parameters that identify are shown, those that prove are not.
 
+use super::marks;
 use crate::MASK;
 
 /// Parameters of digest authentication that are no secret (RFC 7616 section 3.4).
@@ -47,7 +48,11 @@ pub(super) fn mask(value: &str, shown: &mut String) {
 
 fn parameter(parameter: &str, shown: &mut String) {
     match parameter.split_once('=') {
-        Some((name, value)) if is_shown(name.trim()) && is_whole(value.trim()) => shown.push_str(parameter),
+        Some((name, value))
+            if is_shown(name.trim()) && is_whole(value.trim()) && !marks::is_in(value) =>
+        {
+            shown.push_str(parameter);
+        }
         Some((name, _)) if is_name(name.trim()) => {
             shown.push_str(name);
             shown.push('=');

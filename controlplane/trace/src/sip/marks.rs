@@ -28,9 +28,15 @@ pub(super) fn of(line: &str) -> Option<Mark> {
     // A secret in an escaped part of a URI, such as `?body=` or `?Authorization=`.
     let unescaped = unescape(&lower);
     if unescaped != lower.as_bytes() && secrets(&unescaped) > secrets(lower.as_bytes()) {
-        return Some(Mark::Everything { after: lower.find(':').map_or(0, |colon| colon + 1) });
+        let name = lower.find(':').map_or(0, |colon| colon + 1);
+        return Some(Mark::Everything { after: word(lower.as_bytes()).map_or(name, |after| after.min(name)) });
     }
     first(&lower).or_else(|| word(lower.as_bytes()).map(|after| Mark::Tokens { after, tag: false }))
+}
+
+/// Whether a secret follows a word in a text, which may stand in any case.
+pub(super) fn is_in(text: &str) -> bool {
+    word(text.to_ascii_lowercase().as_bytes()).is_some()
 }
 
 /// Whether a text begins with a mark, so that it is no continuation, however far it is indented.
@@ -133,6 +139,7 @@ mod tests {
         assert_eq!(of("x InLine\t:KEY"), Some(Mark::Tokens { after: 10, tag: false }));
         assert_eq!(of("Refer-To: <sip:a@b?x=%69nline%3akey>"), Some(Mark::Everything { after: 9 }));
         assert_eq!(of("Refer-To: <sip:a@b?x=%2569nline%3akey>"), Some(Mark::Everything { after: 9 }));
+        assert_eq!(of("authorization=key: %69nline:key"), Some(Mark::Everything { after: 14 }));
         assert_eq!(of("Content-Disposition: inline"), None);
         assert_eq!(of("Contact: <sip:a%20b@c>"), None);
     }
