@@ -48,9 +48,7 @@ pub(super) fn mask(value: &str, shown: &mut String) {
 
 fn parameter(parameter: &str, shown: &mut String) {
     match parameter.split_once('=') {
-        Some((name, value))
-            if is_shown(name.trim()) && is_whole(value.trim()) && !marks::is_in(value) =>
-        {
+        Some((name, value)) if is_shown(name.trim()) && is_whole(value.trim()) && !marks::is_in(value) => {
             shown.push_str(parameter);
         }
         Some((name, _)) if is_name(name.trim()) => {

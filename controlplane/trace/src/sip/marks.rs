@@ -29,7 +29,9 @@ pub(super) fn of(line: &str) -> Option<Mark> {
     let unescaped = unescape(&lower);
     if unescaped != lower.as_bytes() && secrets(&unescaped) > secrets(lower.as_bytes()) {
         let name = lower.find(':').map_or(0, |colon| colon + 1);
-        return Some(Mark::Everything { after: word(lower.as_bytes()).map_or(name, |after| after.min(name)) });
+        return Some(Mark::Everything {
+            after: word(lower.as_bytes()).map_or(name, |after| after.min(name)),
+        });
     }
     first(&lower).or_else(|| word(lower.as_bytes()).map(|after| Mark::Tokens { after, tag: false }))
 }
