@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{
     FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::time::{ClockId, clock_gettime};
 use zerocopy::FromZeros;
 
@@ -189,7 +189,9 @@ fn make(
     ftruncate(&memfd, bytes as u64).map_err(failed("ftruncate"))?;
     if access == Access::Write {
         // All at once: too little memory shows here, not as a fault in the worker.
-        fallocate(&memfd, FallocateFlags::empty(), 0, bytes as u64).map_err(failed("fallocate"))?;
+        // A signal ends it early, which goes on where it was.
+        retry_on_intr(|| fallocate(&memfd, FallocateFlags::empty(), 0, bytes as u64))
+            .map_err(failed("fallocate"))?;
     }
     let mapping = Mapping::new(memfd.as_fd(), bytes, access).map_err(failed("mmap"))?;
     let mut seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
