@@ -22,15 +22,19 @@ pub fn warm_frames<B: PacketBuffer>(frames: &Frames<B>) {
 }
 
 /// Finds the pinholes of packets that have arrived, whose entries were asked for as they were parsed,
-/// and asks for the sessions behind them; verifies checksums meanwhile.
+/// and asks for the sessions behind them; verifies checksums meanwhile. All sessions are asked for first: a
+/// request waits for the translation of its address, and the processor looks ahead to a few more requests
+/// only if little else stands between them.
 pub fn find<B: PacketBuffer>(works: &mut Works, frames: &Frames<B>, tables: &Tables) {
-    for (work, frame) in works.iter_mut().zip(frames) {
-        if work.phase != Phase::Arrived {
-            continue;
-        }
+    for work in works.iter_mut().filter(|work| work.phase == Phase::Arrived) {
         work.pinhole = tables.pinholes.get(work.port, work.datagram.port);
         if let Some(hole) = work.pinhole {
             warm_context(hole, tables);
+        }
+    }
+    for (work, frame) in works.iter_mut().zip(frames) {
+        if work.phase != Phase::Arrived {
+            continue;
         }
         // What came by hairpin has no headers yet.
         let sound = match tables.network.port(work.port).filter(|_| work.hops == 0) {
