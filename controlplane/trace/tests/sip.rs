@@ -88,6 +88,10 @@ fn passwords_of_uris_are_masked() {
         shown("To: <sips:1001:secret@lab.example:5061>, \"x\" <SIP:1002@lab.example>\r\n"),
         "To: <sips:1001:(masked)@lab.example:5061>, \"x\" <SIP:1002@lab.example>\r\n"
     );
+    assert_eq!(
+        shown("Authorization: Digest username=\"1001\", uri=\"sip:1001:secret@lab\", response=\"0123\"\r\n"),
+        "Authorization: Digest username=\"1001\", uri=\"sip:1001:(masked)@lab\", response=(masked)\r\n"
+    );
 }
 
 #[test]

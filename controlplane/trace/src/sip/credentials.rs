@@ -1,6 +1,6 @@
 //! The value of a field of credentials: parameters that identify are shown, those that prove are not.
 
-use super::marks;
+use super::{marks, without_passwords};
 use crate::MASK;
 
 /// Parameters of digest authentication that are no secret (RFC 7616 section 3.4).
@@ -49,7 +49,7 @@ pub(super) fn mask(value: &str, shown: &mut String) {
 fn parameter(parameter: &str, shown: &mut String) {
     match parameter.split_once('=') {
         Some((name, value)) if is_shown(name.trim()) && is_whole(value.trim()) && !marks::is_in(value) => {
-            shown.push_str(parameter);
+            shown.push_str(&without_passwords(parameter));
         }
         Some((name, _)) if is_name(name.trim()) => {
             shown.push_str(name);
