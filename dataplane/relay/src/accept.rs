@@ -15,7 +15,7 @@ use crate::learn::{Rank, Seen, Source, learn};
 use crate::network::Network;
 use crate::output::{BURST_EVENTS, Frames};
 use crate::pinhole::Pinhole;
-use crate::session::{Context, LegContext};
+use crate::session::LegContext;
 use crate::slots::{shared, sides};
 use crate::tables::Tables;
 use crate::work::{Phase, Work, Works};
@@ -29,18 +29,25 @@ pub struct Unsettled {
     pub hairpins: bool,
 }
 
+/// What [`settle`] adds to.
+pub struct Tally<'a> {
+    /// Sources learned or moved.
+    pub events: &'a mut ArrayVec<Event, BURST_EVENTS>,
+    /// How many packets were accepted under the key before.
+    pub old_key: &'a mut u64,
+    /// IPv4 identification of the last packet that was given headers.
+    pub identification: &'a mut u16,
+}
+
 /// Takes each packet that is unsealed or accepted through its session, in order of arrival: commits its
-/// index, learns where it came from, counts it, finds its destination and gives it an index there. `old_key`
-/// counts the packets accepted under the key before.
-#[allow(clippy::too_many_arguments, reason = "each is the caller's")]
+/// index, learns where it came from, counts it, gives it the headers that it leaves with and an index there.
 pub fn settle<B: PacketBuffer>(
     works: &mut Works,
     frames: &mut Frames<B>,
     tables: &mut Tables,
     slots: &mut [SessionSlot],
     now_ns: u64,
-    events: &mut ArrayVec<Event, BURST_EVENTS>,
-    old_key: &mut u64,
+    tally: &mut Tally<'_>,
 ) -> Unsettled {
     let mut left = Unsettled::default();
     for (work, frame) in works.iter_mut().zip(frames.iter_mut()) {
@@ -55,19 +62,21 @@ pub fn settle<B: PacketBuffer>(
         let Some(hole) = work.pinhole else { continue };
         let Tables { sessions, network, .. } = &mut *tables;
         let number = sessions.number(hole.slot());
-        let (Some(context), Some(slot)) = (sessions.context_mut(hole.slot()), shared(slots, hole.slot()))
+        let (Some(legs), Some(slot)) = (sessions.sides(hole.slot(), hole.leg()), shared(slots, hole.slot()))
         else {
             // Not reached: the session was there when the packet was admitted.
             work.drop(DropCause::ClosedPinhole);
             continue;
         };
-        let next = settle_one(work, frame, context, slot, network, now_ns, |generation| {
+        let Tally { events, old_key, identification } = tally;
+        let learned = |generation| {
             let (kind, leg) = (EventKind::Learned as u32, u32::from(hole.leg()));
             let event = Event { kind, slot: number, generation, sequence: 0, detail: leg, command: 0 };
             // The slot says the same, should there be no room.
             let _ = events.try_push(event);
-        });
-        *old_key += u64::from(work.old_key && next.is_ok());
+        };
+        let next = settle_one(work, frame, hole, legs, slot, network, now_ns, identification, learned);
+        **old_key += u64::from(work.old_key && next.is_ok());
         left.hairpins |= work.departure.is_some_and(|departure| departure.hairpin.is_some());
         work.proceed(next);
     }
@@ -75,17 +84,18 @@ pub fn settle<B: PacketBuffer>(
 }
 
 #[inline]
+#[allow(clippy::too_many_arguments, reason = "parts of what `settle` has, borrowed one by one")]
 fn settle_one<B: PacketBuffer>(
     work: &mut Work,
     frame: &mut B,
-    context: &mut Context,
+    hole: Pinhole,
+    (near, far): (&mut LegContext, &mut LegContext),
     slot: &mut SessionSlot,
     network: &Network,
     now_ns: u64,
+    identification: &mut u16,
     learned: impl FnOnce(u32),
 ) -> Result<Phase, DropCause> {
-    let hole = work.pinhole.ok_or(DropCause::ClosedPinhole)?;
-    let (near, far) = context.sides(hole.leg());
     let guess = work.guess;
     let mut moved = false;
     if let Some(guess) = &guess {
@@ -107,7 +117,7 @@ fn settle_one<B: PacketBuffer>(
         frame.truncate(work.datagram.payload_at + work.datagram.payload_len);
         check_inside(work, work.payload(frame.data()))?;
     }
-    depart(work, frame, far, far_live, &mut live.stats, network)
+    depart(work, frame, hole, far, far_live, &mut live.stats, network, identification)
 }
 
 #[inline]
@@ -169,7 +179,7 @@ fn learn_source(
     if !learn(source, &seen, now_ns) {
         return false;
     }
-    slot.change(|slot| leg.publish(sides(slot, hole.leg()).0));
+    slot.change(|slot| leg.moved(sides(slot, hole.leg()).0));
     true
 }
 
@@ -198,7 +208,7 @@ fn latch(
         moved_ns: NonZeroU64::new(now_ns).unwrap_or(NonZeroU64::MIN),
         heard_ns: now_ns,
     });
-    slot.change(|slot| leg.publish(sides(slot, hole.leg()).0));
+    slot.change(|slot| leg.moved(sides(slot, hole.leg()).0));
     Ok(true)
 }
 

@@ -86,7 +86,8 @@ fn admit_one<'a>(
     slots: &[SessionSlot],
 ) -> Result<Option<&'a Direction>, DropCause> {
     let pinhole = work.pinhole.ok_or(DropCause::ClosedPinhole)?;
-    let leg = tables.sessions.leg(pinhole.slot(), pinhole.leg()).ok_or(DropCause::ClosedPinhole)?;
+    let leg = tables.sessions.leg(pinhole.slot(), pinhole.leg());
+    let leg = leg.filter(|leg| leg.orders.open).ok_or(DropCause::ClosedPinhole)?;
     let packet = work.payload(frame);
     work.kind = kind(packet, pinhole.rtcp(), leg.orders.mux)?;
     check_source(work, leg, &tables.network)?;

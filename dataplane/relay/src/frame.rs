@@ -59,7 +59,8 @@ pub struct Datagram {
 ///
 /// Only unicast frames to the port's own MAC address, IPv4 address and media port range are ours.
 /// Checksums of everything else are left to the kernel.
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "every frame comes here; the other caller is rare")]
 pub fn parse(frame: &[u8], port: &RelayPort) -> Parsed {
     let Some((ethernet, at)) = ethernet(frame) else { return Parsed::Punt };
     if ethernet.destination != port.mac || port.vlan.is_some_and(|vlan| vlan != ethernet.vlan) {
@@ -178,13 +179,13 @@ pub fn verify(frame: &[u8], datagram: &Datagram, address: Ipv4Addr) -> Result<()
     let udp_at = datagram.payload_at.saturating_sub(UDP);
     let end = datagram.payload_at + datagram.payload_len;
     let header = frame.get(usize::from(datagram.ip_at)..udp_at).unwrap_or_default();
-    if checksum::ipv4(header) != 0 {
+    if checksum::ipv4(header) != [0; 2] {
         return Err(DropCause::IpChecksum);
     }
     let udp = frame.get(udp_at..end).ok_or(DropCause::UdpMalformed)?;
     // A checksum of zero says that there is none (RFC 768).
     let none = matches!(udp, [_, _, _, _, _, _, 0, 0, ..]);
-    if !none && checksum::udp(*datagram.source.ip(), address, udp) != 0 {
+    if !none && checksum::udp(*datagram.source.ip(), address, udp) != [0; 2] {
         return Err(DropCause::UdpChecksum);
     }
     Ok(())

@@ -4,8 +4,8 @@
 //! media in [`Relay::burst`], whose stages each walk over the whole burst:
 //!
 //! parse → pinhole (whole sessions are prefetched from here on) → header bounds, source, guess index →
-//! **unprotect** (batch) → replay, commit, learn, count, route, assign index → **protect** (batch) →
-//! hairpin: once more from the pinhole on → readdress
+//! **unprotect** (batch) → replay, commit, learn, count, readdress, assign index → **protect** (batch) →
+//! hairpin: once more from the pinhole on → finish the checksum
 //!
 //! Until a packet is authentic (or comes from the one signalled address of a plain leg) it changes
 //! nothing but a drop counter. A frame for a media port of another worker goes to that worker. No DPDK here: a frame is a [`PacketBuffer`], time is an argument.
@@ -25,13 +25,13 @@ mod network;
 mod observe;
 mod output;
 mod pinhole;
-mod readdress;
 mod recent;
 mod reception;
 mod rekey;
 mod relay;
 mod retired;
 mod retry;
+mod route;
 mod session;
 mod slots;
 mod tables;

@@ -17,9 +17,13 @@ pub struct Network {
     /// The workers of the classes of media ports.
     owners: [u8; CLASSES as usize],
     worker: u32,
+    version: u32,
 }
 
 impl Network {
+    /// A version that no network has.
+    pub const BEFORE: u32 = 0;
+
     /// The network of a configuration; no next hop is resolved.
     pub fn new(config: RelayConfig) -> Self {
         let mut own_octets = [0; 4];
@@ -33,7 +37,8 @@ impl Network {
         let owners = std::array::from_fn(|class| worker_of(2 * class as u16, config.workers) as u8);
         let unresolved = NextHop { port: 0, valid: 0, vlan: 0, mac: [0; 6], reserved: [0; 2] };
         let next_hops = vec![unresolved; config.next_hops as usize];
-        Self { ports: config.ports, next_hops, own_octets, owners, worker: config.worker }
+        let version = Self::BEFORE + 1;
+        Self { ports: config.ports, next_hops, own_octets, owners, worker: config.worker, version }
     }
 
     /// A data-plane port.
@@ -76,8 +81,19 @@ impl Network {
         self.next_hops.get(index as usize).filter(|hop| hop.valid == 1 && hop.port == port)
     }
 
-    /// An entry of the next-hop table, to be changed.
-    pub fn next_hop_mut(&mut self, index: u32) -> Option<&mut NextHop> {
-        self.next_hops.get_mut(index as usize)
+    /// Changes an entry of the next-hop table; `None` if there is none of that index.
+    pub fn set_next_hop(&mut self, index: u32, hop: NextHop) -> Option<()> {
+        let entry = self.next_hops.get_mut(index as usize)?;
+        if *entry != hop {
+            *entry = hop;
+            self.version = self.version.checked_add(1).unwrap_or(Self::BEFORE + 1);
+        }
+        Some(())
+    }
+
+    /// Changes whenever a next hop does: what was worked out under another version no longer holds.
+    #[inline]
+    pub fn version(&self) -> u32 {
+        self.version
     }
 }

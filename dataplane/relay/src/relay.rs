@@ -3,7 +3,7 @@
 use pinhole_flow::{Command, DropCause, Event, SessionSlot, WorkerStats};
 use pinhole_srtp::kernels::Engine;
 
-use crate::accept::settle;
+use crate::accept::{Tally, settle};
 use crate::admit::{admit, unprotect};
 use crate::buffer::PacketBuffer;
 use crate::config::{ConfigError, RelayConfig};
@@ -11,8 +11,8 @@ use crate::depart::{protect, turn};
 use crate::frame::{self, Parsed};
 use crate::observe::{Observer, Stage};
 use crate::output::{Arrival, Frames, Handoff, Output};
-use crate::readdress::{Headers, readdress};
 use crate::retry::retry;
+use crate::route::finish;
 use crate::slots::{shared, sides};
 use crate::tables::Tables;
 use crate::warm::{find, warm_frames};
@@ -22,7 +22,7 @@ use crate::work::{Phase, Work, Works};
 pub struct Relay {
     tables: Tables,
     engine: Box<dyn Engine>,
-    /// IPv4 identification of the next packet.
+    /// IPv4 identification of the last packet.
     identification: u16,
 }
 
@@ -109,7 +109,7 @@ impl Relay {
             if !hairpins {
                 break;
             }
-            let (hairpins, arrived) = turn(&mut works, &self.tables.network);
+            let (hairpins, arrived) = turn(&mut works, frames, &self.tables.network);
             stats.hairpins += hairpins;
             // Ends: a packet arrives again only a few times.
             if arrived == 0 {
@@ -130,12 +130,15 @@ impl Relay {
         stats: &mut WorkerStats,
         output: &mut Output<B>,
     ) -> bool {
-        let (tables, events, old_key) = (&mut self.tables, &mut output.events, &mut stats.old_key);
-        let mut left = settle(works, frames, tables, slots, now_ns, events, old_key);
+        let tables = &mut self.tables;
+        let (events, old_key, identification) =
+            (&mut output.events, &mut stats.old_key, &mut self.identification);
+        let mut tally = Tally { events, old_key, identification };
+        let mut left = settle(works, frames, tables, slots, now_ns, &mut tally);
         let mut hairpins = left.hairpins;
         // Ends: a guess is tried again only a few times.
         while left.failed && retry(works, frames, tables, slots, &*self.engine, now_ns) {
-            left = settle(works, frames, tables, slots, now_ns, events, old_key);
+            left = settle(works, frames, tables, slots, now_ns, &mut tally);
             hairpins |= left.hairpins;
         }
         hairpins
@@ -162,7 +165,7 @@ impl Relay {
     }
 
     fn deliver<B: PacketBuffer>(
-        &mut self,
+        &self,
         works: &Works,
         arrival: Arrival,
         frames: &mut Frames<B>,
@@ -189,7 +192,7 @@ impl Relay {
                         }
                     }
                 }
-                Phase::Ready | Phase::Leaving => match self.send(work, frame, output) {
+                Phase::Ready | Phase::Leaving(_) => match send(work, frame, output) {
                     Ok(()) => continue,
                     Err((back, cause)) => {
                         frame = back;
@@ -205,40 +208,22 @@ impl Relay {
             let _ = output.dropped.try_push(frame);
         }
     }
+}
 
-    fn send<B: PacketBuffer>(
-        &mut self,
-        work: &Work,
-        mut frame: B,
-        output: &mut Output<B>,
-    ) -> Result<(), (B, DropCause)> {
-        let network = &self.tables.network;
-        let Some(departure) = &work.departure else { return Err((frame, DropCause::NoDestination)) };
-        let tx = output.tx.get_mut(usize::from(departure.port));
-        let (Some(port), Some(tx)) = (network.port(departure.port), tx) else {
-            return Err((frame, DropCause::NoDestination));
-        };
-        self.identification = self.identification.wrapping_add(1);
-        let headers = Headers {
-            source_mac: port.mac,
-            destination_mac: departure.mac,
-            vlan: departure.vlan,
-            dscp: departure.dscp,
-            identification: self.identification,
-            source: departure.source,
-            destination: departure.destination,
-        };
-        let (at, len) = (work.datagram.payload_at, work.datagram.payload_len);
-        if readdress(&mut frame, at, len, &headers).is_none() {
-            return Err((frame, DropCause::TooBig));
+/// Finishes a packet and puts it where it goes.
+fn send<B: PacketBuffer>(work: &Work, mut frame: B, output: &mut Output<B>) -> Result<(), (B, DropCause)> {
+    let Some(departure) = work.departure else { return Err((frame, DropCause::NoDestination)) };
+    if finish(&mut frame, work.datagram.payload_at).is_none() {
+        return Err((frame, DropCause::TooBig));
+    }
+    match (work.phase, departure.hairpin) {
+        (Phase::Leaving(worker), Some(port)) => {
+            hand_off(Handoff { worker, port, arrival: Arrival::Hairpin, frame }, output)
         }
-        match departure.hairpin {
-            None => tx.try_push(frame).map_err(|full| (full.element(), DropCause::TxFull)),
-            Some(port) => {
-                let worker = network.other_worker(departure.destination.port()).unwrap_or_default();
-                hand_off(Handoff { worker, port, arrival: Arrival::Hairpin, frame }, output)
-            }
-        }
+        _ => match output.tx.get_mut(usize::from(departure.port)) {
+            Some(tx) => tx.try_push(frame).map_err(|full| (full.element(), DropCause::TxFull)),
+            None => Err((frame, DropCause::NoDestination)),
+        },
     }
 }
 

@@ -5,14 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use pinhole_flow::leg::{mapped, unmapped_v4};
 use pinhole_flow::slot::STREAMS;
-use pinhole_flow::{Leg, LegFlags, LegLive, Session, StreamState};
+use pinhole_flow::{DropCause, Leg, LegFlags, LegLive, Session, StreamState};
 use pinhole_srtp::kernels::Engine;
 use pinhole_srtp::{Direction, Guess, KeyError, Refused, Windows};
 
 use crate::learn::Source;
+use crate::network::Network;
 use crate::recent::{Recent, in_use};
 use crate::reception::Reception;
 use crate::retired::{Retired, RetiredStreams};
+use crate::route::Route;
 
 /// A session whose orders have been checked; by default one that is closed.
 #[derive(Debug, Default)]
@@ -22,8 +24,8 @@ pub struct Context {
 }
 
 /// One leg of a session. The fields stand in groups of one cache line each, since with thousands of sessions
-/// every line that a packet touches is a miss: an RTP packet needs the first and the third line of the leg that
-/// it arrives on, the first of the one that it leaves by, and those with the keys of secure legs.
+/// every line that a packet touches is a miss: an RTP packet needs the orders and the reception of the leg that
+/// it arrives on, the route of the one that it leaves by, and the lines with the keys of secure legs.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct LegContext {
@@ -31,6 +33,9 @@ pub struct LegContext {
     pub orders: LegOrders,
     /// Where authenticated RTP came from, on a leg that learns; or the first RTP, on one that latches.
     pub rtp_source: Option<Source>,
+
+    /// The way of packets that are sent.
+    route: Route,
 
     /// Keys of packets that arrive; `None`: none yet, or plain RTP.
     pub inbound: Option<Direction>,
@@ -54,6 +59,9 @@ pub struct LegContext {
     last_sent: u32,
     /// Whether there are `retired` that were sent.
     retired_outbound: bool,
+    /// What is sent goes out under the key that it came under on the other leg: as it came, so that no index is used
+    /// for two packets.
+    pub keeps_index: bool,
     /// How much of `network` counts.
     network_bits: u8,
 
@@ -73,18 +81,21 @@ pub const LINES_OF_LEG: usize = size_of::<LegContext>() / 64;
 /// The cache lines of a leg that RTP packets need.
 #[derive(Clone, Copy, Debug)]
 pub enum LegLine {
-    /// Orders and learned source: of either leg.
+    /// Orders and learned source.
     Orders = 0,
+    /// The way of packets that are sent.
+    Route = 1,
     /// Keys of packets that arrive, on a secure leg.
-    Inbound = 1,
+    Inbound = 2,
     /// What is remembered of packets that arrive.
-    Reception = 2,
+    Reception = 3,
     /// Keys of packets that are sent, on a secure leg.
-    Outbound = 3,
+    Outbound = 4,
 }
 
-const _: () = assert!(size_of::<Context>() == 640 && offset_of!(LegContext, inbound) == 64);
-const _: () = assert!(offset_of!(LegContext, reception) == 128 && offset_of!(LegContext, outbound) == 192);
+const _: () = assert!(size_of::<Context>() == 768 && offset_of!(LegContext, route) == 64);
+const _: () = assert!(offset_of!(LegContext, inbound) == 128 && offset_of!(LegContext, reception) == 192);
+const _: () = assert!(offset_of!(LegContext, outbound) == 256);
 
 /// An inbound key that was replaced. Packets in flight are accepted under it for a bounded time; what
 /// was seen under it is remembered until the key changes once more, in case it comes back.
@@ -116,9 +127,6 @@ pub struct LegOrders {
     /// SRTP. A leg that learns is secure even while it has no keys yet: it accepts and sends nothing
     /// then, rather than plain RTP.
     pub secure: bool,
-    /// What is sent goes out under the key that it came under on the other leg: as it came, so that no index is used
-    /// for two packets.
-    pub keeps_index: bool,
     /// The source is the first that sends from the leg's network.
     pub latch: bool,
     /// DSCP of what is sent; `None`: that of what came in.
@@ -165,7 +173,6 @@ impl LegOrders {
             learn,
             mux,
             secure,
-            keeps_index: false,
             latch,
             dscp: (leg.dscp < 64).then_some(leg.dscp),
             local_rtp: leg.local_rtp,
@@ -204,9 +211,7 @@ pub fn never_remote(address: Ipv4Addr) -> bool {
 /// The checked orders of both legs; `None` if something is out of range.
 pub fn parse(session: &Session) -> Option<[LegOrders; 2]> {
     let [first, second] = &session.legs;
-    let keeps_index = |leg: &Leg, other: &Leg| leg.outbound.suite != 0 && leg.outbound == other.inbound;
-    let first_orders = LegOrders { keeps_index: keeps_index(first, second), ..LegOrders::parse(first)? };
-    Some([first_orders, LegOrders { keeps_index: keeps_index(second, first), ..LegOrders::parse(second)? }])
+    Some([LegOrders::parse(first)?, LegOrders::parse(second)?])
 }
 
 impl Context {
@@ -219,32 +224,42 @@ impl Context {
     ) -> Result<Self, KeyError> {
         let ([first, second], [first_orders, second_orders]) = (&session.legs, orders);
         let legs = [
-            LegContext::new(first, first_orders, window, engine)?,
-            LegContext::new(second, second_orders, window, engine)?,
+            LegContext::new(first, second, first_orders, window, engine)?,
+            LegContext::new(second, first, second_orders, window, engine)?,
         ];
         Ok(Self { legs })
     }
 
-    /// Whether the session is open. That stands with the first leg's orders, on a line that every packet needs: an `Option` would tell
-    /// by whichever field has the most values to spare.
+    /// Whether the session is open. That stands with each leg's orders, on a line that every packet which arrives there needs: an
+    /// `Option` would tell by whichever field has the most values to spare.
     #[inline]
     pub fn is_open(&self) -> bool {
         let [first, _] = &self.legs;
         first.orders.open
     }
 
-    /// A leg (0 or 1), and the one across.
+    /// A leg (0 or 1), if the session is open, and the one across, whose orders are not looked at: they lie on a line
+    /// that most packets need nothing else of.
     #[inline]
-    pub fn sides(&mut self, leg: u8) -> (&mut LegContext, &mut LegContext) {
+    pub fn sides(&mut self, leg: u8) -> Option<(&mut LegContext, &mut LegContext)> {
         let [first, second] = &mut self.legs;
-        if leg == 0 { (first, second) } else { (second, first) }
+        let (near, far) = if leg == 0 { (first, second) } else { (second, first) };
+        near.orders.open.then_some((near, far))
     }
 }
 
 impl LegContext {
-    fn new(leg: &Leg, orders: LegOrders, window: u32, engine: &dyn Engine) -> Result<Self, KeyError> {
+    fn new(
+        leg: &Leg,
+        across: &Leg,
+        orders: LegOrders,
+        window: u32,
+        engine: &dyn Engine,
+    ) -> Result<Self, KeyError> {
         Ok(Self {
             orders,
+            route: Route::default(),
+            keeps_index: leg.outbound.suite != 0 && leg.outbound == across.inbound,
             inbound: Direction::with_mki(&leg.inbound, &leg.mki, engine)?,
             outbound: Direction::derive(&leg.outbound, engine)?,
             before: None,
@@ -408,6 +423,24 @@ impl LegContext {
     #[inline]
     pub fn destination(&self, rtcp: bool) -> Option<SocketAddrV4> {
         self.learned(rtcp).map(|source| source.address).or(self.orders.signalled(rtcp))
+    }
+
+    /// The way of packets of a kind that are sent.
+    ///
+    /// # Errors
+    /// Why there is none.
+    #[inline]
+    pub fn route(&mut self, rtcp: bool, network: &Network) -> Result<&Route, DropCause> {
+        if !self.route.is_for(rtcp, network) {
+            self.route = Route::new(self, rtcp, network)?;
+        }
+        Ok(&self.route)
+    }
+
+    /// Takes note that the source has moved, and shows readers where this leg sends to now.
+    pub fn moved(&mut self, live: &mut LegLive) {
+        self.route = Route::default();
+        self.publish(live);
     }
 
     /// Shows readers where this leg sends to, or, if it is latched, whom it hears. One address is shown, that of RTP.

@@ -51,16 +51,16 @@ impl Sessions {
         number.checked_sub(self.first_slot)
     }
 
-    /// The session in a slot.
-    #[inline]
-    pub fn context(&self, slot: u32) -> Option<&Context> {
-        self.contexts.get(slot as usize).filter(|context| context.is_open())
-    }
-
-    /// A leg of the session in a slot.
+    /// A leg of the session in a slot; of one that is closed it holds nothing.
     #[inline]
     pub fn leg(&self, slot: u32, leg: u8) -> Option<&LegContext> {
-        self.context(slot)?.legs.get(usize::from(leg))
+        self.contexts.get(slot as usize)?.legs.get(usize::from(leg))
+    }
+
+    /// A leg (0 or 1) of the session in a slot, if it is open, and the one across, to be changed.
+    #[inline]
+    pub fn sides(&mut self, slot: u32, leg: u8) -> Option<(&mut LegContext, &mut LegContext)> {
+        self.contexts.get_mut(slot as usize)?.sides(leg)
     }
 
     /// The session in a slot, to be changed.
@@ -266,12 +266,13 @@ impl Tables {
     fn set_next_hop(&mut self, command: &Command) -> Result<(), Refusal> {
         let hop = command.next_hop;
         let port = self.network.port(hop.port).is_some();
-        let entry = self.network.next_hop_mut(command.slot).ok_or(Refusal::BadIndex)?;
+        if command.slot as usize >= self.network.next_hops() {
+            return Err(Refusal::BadIndex);
+        }
         if hop.valid > 1 || hop.vlan > 4094 || !port {
             return Err(Refusal::BadLeg);
         }
-        *entry = hop;
-        Ok(())
+        self.network.set_next_hop(command.slot, hop).ok_or(Refusal::BadIndex)
     }
 
     /// Checks a session's legs against the tables.

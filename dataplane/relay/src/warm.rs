@@ -53,12 +53,12 @@ pub fn find<B: PacketBuffer>(works: &mut Works, frames: &Frames<B>, tables: &Tab
     }
 }
 
-/// Asks for the orders of both legs, and for the line that leads to the keys.
+/// Asks for the orders of the leg that it arrives on, the route of the one that it leaves by, and the lines that lead to keys.
 #[inline]
 fn warm_context(hole: Pinhole, tables: &Tables) {
     let (slot, near, far) = (hole.slot(), hole.leg(), hole.leg() ^ 1);
     tables.sessions.prefetch(slot, near, LegLine::Orders);
-    tables.sessions.prefetch(slot, far, LegLine::Orders);
+    tables.sessions.prefetch(slot, far, LegLine::Route);
     if hole.secure(near) {
         tables.sessions.prefetch(slot, near, LegLine::Inbound);
     }

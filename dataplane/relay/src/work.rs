@@ -32,8 +32,8 @@ pub enum Phase {
     Indexed,
     /// As it leaves its session, and counted there.
     Ready,
-    /// The same, to a media port of another worker.
-    Leaving,
+    /// The same, to a media port of this other worker.
+    Leaving(u8),
     /// For a media port of this other worker.
     Missteered(u8),
     /// For the kernel.
@@ -67,7 +67,7 @@ pub struct Work {
     pub header: Option<rtp::Header>,
     /// The index that it is tried under, or was unprotected under; `None` on a plain leg.
     pub guess: Option<Guess>,
-    /// Where it goes, from [`Phase::Indexed`] and [`Phase::Ready`] on.
+    /// Where it goes, from [`Phase::Indexed`] and [`Phase::Ready`] on: its headers say the rest.
     pub departure: Option<Departure>,
     /// The index that it is protected under, in [`Phase::Indexed`].
     pub index: u64,
@@ -78,18 +78,8 @@ pub struct Work {
 pub struct Departure {
     /// Index of the data-plane port.
     pub port: u8,
-    /// Our media address and port.
-    pub source: SocketAddrV4,
-    /// Where to.
-    pub destination: SocketAddrV4,
-    /// DSCP.
-    pub dscp: u8,
     /// The data-plane port whose own media address it goes to, without touching a wire.
     pub hairpin: Option<u8>,
-    /// MAC address of the neighbour that it is given to on the wire.
-    pub mac: [u8; 6],
-    /// VLAN identifier there.
-    pub vlan: u16,
 }
 
 impl Work {

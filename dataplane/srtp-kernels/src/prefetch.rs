@@ -7,18 +7,25 @@
 #[inline]
 pub fn prefetch<T: ?Sized>(value: &T) {
     for line in 0..size_of_val(value).div_ceil(64) {
-        prefetch_line(value, line);
+        ask_for(value, line);
     }
 }
 
 /// The same for one line of `value`, counted from its start; does nothing behind its end.
 #[inline]
 pub fn prefetch_line<T: ?Sized>(value: &T, line: usize) {
-    #[cfg(target_arch = "x86_64")]
     if 64 * line < size_of_val(value) {
+        ask_for(value, line);
+    }
+}
+
+#[inline]
+fn ask_for<T: ?Sized>(value: &T, line: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
         use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         let start = core::ptr::from_ref(value).cast::<i8>();
-        // SAFETY: a prefetch is a hint: it never faults, and the address lies within `value`.
+        // SAFETY: a prefetch is a hint: it never faults, wherever the address lies.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(start.wrapping_add(64 * line)) };
     }
     #[cfg(not(target_arch = "x86_64"))]

@@ -159,8 +159,12 @@ fn next_hops_are_checked_and_an_unresolved_one_is_a_drop() {
         bench.next_hop(0, hop);
         bench.refuses(&to_inside_leg(), DropCause::NoNextHop, Some((1, 1)));
     }
-    bench.next_hop(0, hop);
-    assert_eq!(bench.send(&to_inside_leg()).one().1.destination_mac, [2; 6]);
+    for mac in [[2; 6], [4; 6]] {
+        bench.next_hop(0, NextHop { mac, ..hop });
+        assert_eq!(bench.send(&to_inside_leg()).one().1.destination_mac, mac);
+    }
+    bench.next_hop(0, NextHop { valid: 0, ..hop });
+    bench.refuses(&to_inside_leg(), DropCause::NoNextHop, Some((1, 1)));
 }
 
 #[test]

@@ -40,8 +40,12 @@ fn dscp_is_copied_when_the_leg_says_so_and_ecn_is_not() {
     let mut bench = Bench::new();
     let outside = pinhole_flow::Leg { dscp: 255, ..leg(OUTSIDE, 20_010, phone()) };
     bench.open(1, session(outside, leg(INSIDE, 30_010, inside())));
-    let out = bench.send(&Packet { tos: 34 << 2 | 3, ..from_inside() });
-    assert_eq!(out.one().1.tos, 34 << 2);
+    // Of each packet its own.
+    for (sequence, dscp) in (1..).zip([34, 46, 0]) {
+        let payload = rtp(7, sequence);
+        let out = bench.send(&Packet { tos: dscp << 2 | 3, payload, ..from_inside() });
+        assert_eq!(out.one().1.tos, dscp << 2);
+    }
 }
 
 #[test]

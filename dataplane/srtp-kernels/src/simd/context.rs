@@ -67,6 +67,7 @@ impl Context {
     }
 
     /// Brings the context into the cache.
+    #[inline]
     pub(crate) fn prefetch(&self) {
         match self {
             Self::Cm128(context) => prefetch(&**context),
