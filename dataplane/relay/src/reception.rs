@@ -95,23 +95,30 @@ impl Stream {
     /// Time since the stream began, in timestamp units, modulo 2^32 as timestamps are.
     #[inline]
     fn clock(&self, payload_type: u8, now_ns: u64) -> u32 {
-        let micros = now_ns.saturating_sub(self.began_ns.get()) / 1000;
-        (micros.wrapping_mul(clock_rate(payload_type)) / 1_000_000) as u32
+        let units =
+            u128::from(now_ns.saturating_sub(self.began_ns.get())) * u128::from(clock_rate(payload_type));
+        (units >> 64) as u32
     }
 }
 
-/// RTP clock rate of a payload type (RFC 3551 table 4 and 5). Dynamic types are taken for 8 kHz, since
+/// Timestamp units in a nanosecond, in 2^-64: rounded up, so that whole units come out whole.
+#[inline]
+const fn per_ns(clock_rate: u64) -> u64 {
+    (((clock_rate as u128) << 64) / 1_000_000_000) as u64 + 1
+}
+
+/// RTP clock rate of a payload type (RFC 3551 table 4 and 5), as [`per_ns`]. Dynamic types are taken for 8 kHz, since
 /// signalling does not tell the data plane what they are.
 #[inline]
 fn clock_rate(payload_type: u8) -> u64 {
     match payload_type {
-        6 => 16_000,
-        10 | 11 => 44_100,
-        16 => 11_025,
-        17 => 22_050,
-        14 | 25 | 26 | 28 | 31..=34 => 90_000,
+        6 => const { per_ns(16_000) },
+        10 | 11 => const { per_ns(44_100) },
+        16 => const { per_ns(11_025) },
+        17 => const { per_ns(22_050) },
+        14 | 25 | 26 | 28 | 31..=34 => const { per_ns(90_000) },
         // Also 9, G.722: its clock is 8 kHz although it samples at 16 (RFC 3551 section 4.5.2).
-        _ => 8_000,
+        _ => const { per_ns(8_000) },
     }
 }
 

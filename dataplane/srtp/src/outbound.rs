@@ -54,7 +54,11 @@ pub fn assign_rtp(streams: &mut [StreamState], ssrc: u32, sequence: u16) -> Resu
 fn estimate(state: &StreamState, sequence: u16) -> Result<u64, Refused> {
     let by = |offset| index::estimate(state.index, sequence.wrapping_add(offset));
     let distance = |index: &u64| index.abs_diff(state.index);
-    match [by(state.offset), by(state.offset_before)].into_iter().flatten().min_by_key(distance) {
+    let nearest = match state.offset == state.offset_before {
+        true => by(state.offset),
+        false => [by(state.offset), by(state.offset_before)].into_iter().flatten().min_by_key(distance),
+    };
+    match nearest {
         Some(index) => Ok(index),
         None if state.index > index::MAX >> 1 => Err(Refused::Exhausted),
         None => Err(Refused::TooOld),
