@@ -2,6 +2,8 @@
 
 use std::net::SocketAddrV4;
 
+use pinhole_srtp::kernels;
+
 use crate::payload;
 
 /// Where the IPv4 header starts.
@@ -96,29 +98,10 @@ impl Rtp {
 /// The Internet checksum's sum over `bytes` and `more`, in the machine's byte order (RFC 1071).
 #[inline]
 pub fn sum(bytes: &[u8], more: u64) -> u16 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    // Two chains of additions, so that they overlap.
-    let (pairs, single) = words.as_chunks::<2>();
-    let (mut a, mut b) = (u128::from(more), 0_u128);
-    for [one, two] in pairs {
-        a += u128::from(u64::from_ne_bytes(*one));
-        b += u128::from(u64::from_ne_bytes(*two));
-    }
-    if let [one] = single {
-        a += u128::from(u64::from_ne_bytes(*one));
-    }
-    // In parts: copied together they would be slow to read as a whole.
-    let (four, rest) = rest.as_chunks::<4>();
-    let (two, rest) = rest.as_chunks::<2>();
-    let four = four.first().map_or(0, |word| u32::from_ne_bytes(*word));
-    let two = two.first().map_or(0, |word| u16::from_ne_bytes(*word));
-    let one = rest.first().map_or(0, |byte| u16::from_ne_bytes([*byte, 0]));
-    a += b + u128::from(four) + u128::from(two) + u128::from(one);
-    let mut folded = (a as u64 & 0xffff_ffff) + (a as u64 >> 32) + (a >> 64) as u64;
-    while folded >> 16 != 0 {
-        folded = (folded & 0xffff) + (folded >> 16);
-    }
-    folded as u16
+    let sum = kernels::sum(bytes) + more;
+    // Each half is added to the other: the carry out of the lower one arrives in the higher.
+    let half = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    (half.wrapping_add(half.rotate_left(16)) >> 16) as u16
 }
 
 /// The sum of UDP's pseudo header, header and data of a frame whose IPv4 header has no options.
