@@ -114,8 +114,10 @@ impl Control {
             return Err(FarmError::Config { path: settings.socket.clone(), message });
         }
         let shard = contract.shard(0).ok_or(FarmError::Gone)?;
-        // Generations of a farm before may still be open in slots: they are closed below.
-        let generation = contract.header().boot_generation as u32 ^ std::process::id();
+        // Generations go on from a random number: those of a farm before are not repeated, and what it left open is closed below.
+        let mut generation = [0; 4];
+        getrandom::fill(&mut generation).map_err(FarmError::Random)?;
+        let generation = u32::from_ne_bytes(generation);
         let settings = settings.clone();
         let mut this = Self { contract, shard, settings, macs, sequence: 0, generation };
         this.close_strays()?;
