@@ -229,8 +229,8 @@ impl Skinny {
 }
 
 impl Proxy {
-    /// The stream of a channel, made if there is none: with keys that nobody has, so that nothing passes until a half opens. In
-    /// the clear, nothing passes until an address is known.
+    /// The stream of a channel, made if there is none: without a key to send under, and with one to receive under that nobody has, so
+    /// that nothing passes until a half opens. In the clear, nothing passes until an address is known.
     pub(super) fn skinny_stream(
         &mut self,
         conn: ConnId,
@@ -258,11 +258,11 @@ impl Proxy {
             NoRoom::Slots => Counter::SlotsExhausted,
             NoRoom::Ports => Counter::PortsExhausted,
         })?;
-        let nobodys = [self.skinny_key().0, self.skinny_key().0];
+        let nobodys = self.skinny_key().0;
         if let Some(session) = self.sessions.get_mut(slot).filter(|_| !clear) {
             let [outside, _] = &mut session.orders.legs;
             outside.flags = LegFlags::LEARN | LegFlags::FRESH_KEYS;
-            [outside.inbound, outside.outbound] = nobodys;
+            outside.inbound = nobodys;
         }
         let stream = Stream::new((device, cluster, Some(conn)), (call, medium), (slot, clear), now);
         self.skinny.streams.insert(id, stream);
@@ -315,8 +315,9 @@ impl Proxy {
         Some([end(outside.port, outside.local_rtp)?, end(inside.port, inside.local_rtp)?])
     }
 
-    /// Closes one way of a stream: its key gives way to one that nobody has. With the second way the stream ends. In the
-    /// clear one way cannot be closed alone: the far end has been told to stop, and does.
+    /// Closes one way of a stream: what the phone is to hear no more is not sent any more, and its own key gives way to one that
+    /// nobody has, so that what is on its way still arrives. With the second way the stream ends. In the clear one way
+    /// cannot be closed alone: the far end has been told to stop, and does.
     pub(super) fn skinny_close_half(&mut self, id: StreamId, way: Way, now: Instant) {
         self.skinny_note_silence(id);
         let Some(stream) = self.skinny.streams.get_mut(&id) else { return };
@@ -328,7 +329,7 @@ impl Proxy {
         self.skinny_order(id, false, |orders| {
             let [outside, inside] = &mut orders.legs;
             match way {
-                Way::Receive => (outside.outbound, inside.inbound) = (nobodys, MasterKey::NONE),
+                Way::Receive => (outside.outbound, inside.inbound) = (MasterKey::NONE, MasterKey::NONE),
                 Way::Transmit => (outside.inbound, inside.outbound) = (nobodys, MasterKey::NONE),
             }
         });

@@ -64,15 +64,15 @@ fn phone_that_is_where_it_says_is_still_learned_from_authentic_packets() {
 
 #[test]
 fn nothing_passes_in_the_clear_while_one_way_is_open() {
-    for one_way in [open(7, None), start(7, FAR, None)] {
+    for (one_way, hears) in [(open(7, None), true), (start(7, FAR, None), false)] {
         let mut stage = Stage::registered();
         stage.server_sends(1, one_way);
         let told = key_in(&stage.at_phone());
         let [outside, _] = stage.orders().legs;
-        for key in [outside.inbound, outside.outbound] {
-            assert_eq!(key.suite(), Some(Suite::AesCm128HmacSha1_32));
-        }
-        assert!((outside.inbound == told) ^ (outside.outbound == told));
+        assert_eq!(outside.inbound.suite(), Some(Suite::AesCm128HmacSha1_32));
+        assert_eq!(outside.inbound == told, !hears);
+        assert_eq!(outside.outbound, if hears { told } else { MasterKey::NONE });
+        assert!(outside.has(LegFlags::LEARN), "so that the data plane does not take it for a plain one");
     }
 }
 
@@ -96,7 +96,7 @@ fn hold_closes_the_session_and_resume_brings_new_keys_and_ports() {
     let first = stage.orders();
     stage.server_sends(1, end(MessageId::CLOSE_RECEIVE_CHANNEL, 7));
     let held = stage.orders();
-    assert!(held.legs[0].outbound != first.legs[0].outbound, "the key of what is closed is used no more");
+    assert_eq!(held.legs[0].outbound, MasterKey::NONE, "nothing is sent where nobody listens");
     assert_eq!(held.legs[0].inbound, first.legs[0].inbound);
     stage.server_sends(1, end(MessageId::STOP_MEDIA_TRANSMISSION, 7));
     assert_eq!(stage.commands_of(CommandKind::Close).len(), 1);
