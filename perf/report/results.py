@@ -95,7 +95,8 @@ def evidence(name: str, said: dict) -> str:
         late = run.get("sender_lag_max_us", 0)
         return (f"the search was ended by: {search['limited_by']}. At 10,000 sessions the worker was busy for "
                 f"{said['e2e']['e2e.worker_utilisation']:.0%} of the time, and the sender fell behind its clock by up to "
-                f"{late / 1000:.1f} ms: because its core was taken from it, or because the relay left its ring full.")
+                f"{late / 1000:.1f} ms: because its core was taken from it, or because the relay left its ring full."
+                f"{apart(search)}")
     if part in ("sccp", "sip"):
         return storm_evidence(said["storm"][part], part)
     rate = said["rtpengine"]["packets_per_second"]
@@ -199,15 +200,30 @@ def end_to_end(said: dict) -> str:
              for name in ("p50", "p99", "p999", "max")]
     rows.append(("worker busy", *(f"{run['data_plane']['worker_utilisation'][0]:.0%}" for run in (plain, forged))))
     trials = [(f"{trial['offered'] / 1e6:.2f}", number(trial["seconds"]), number(trial["lost"]),
-               f"{trial['delay_p999_us']:.0f}", "yes" if trial["passed"] else "no")
+               f"{trial['delay_p999_us']:.0f}", distances(trial), "yes" if trial["passed"] else "no")
               for trial in sorted(said["search"]["trials"], key=lambda trial: trial["offered"])]
     return "\n\n".join([
         "![Added delay](plots/delay.svg)",
         table(("", "calls", "calls beside forged packets"), rows),
         f"Highest rate without loss: {said['e2e.max_mpps']:.2f} million packets per second, both directions together; "
         f"the search was ended by: {said['search']['limited_by']}.",
-        table(("Offered, M packets/s", "Seconds", "Lost", "Delay p99.9, µs", "Passed"), trials),
+        table(("Offered, M packets/s", "Seconds", "Lost", "Delay p99.9, µs", "Cores apart, ns", "Passed"), trials),
+        "*Cores apart*: how long a cache line took from the generator's core to the worker's, before and after the trial. Where the "
+        "host runs the two on cores without a common cache, each packet waits for that.",
     ])
+
+
+def apart(search: dict) -> str:
+    """How far the cores were apart around the trials that failed, in a sentence."""
+    known = [distance for trial in search["trials"] if not trial["passed"] for distance in trial["core_distance_ns"] if distance]
+    if not known:
+        return ""
+    return f" Around the trials that failed, its core and the worker's were {min(known):.0f} to {max(known):.0f} ns apart."
+
+
+def distances(trial: dict) -> str:
+    """How far the cores were apart before and after a trial."""
+    return ", ".join("?" if distance is None else f"{distance:.0f}" for distance in trial["core_distance_ns"])
 
 
 def storm_evidence(said: dict, speech: str) -> str:

@@ -36,7 +36,8 @@ def played(lost=0, forged=0):
 
 def trial(rate, passed):
     """A trial of the search."""
-    return {"rate": rate, "offered": rate, "seconds": 5.0, "passed": passed, "lost": 0 if passed else 77, "delay_p999_us": 50.0}
+    return {"rate": rate, "offered": rate, "seconds": 5.0, "passed": passed, "lost": 0 if passed else 77, "delay_p999_us": 50.0,
+            "core_distance_ns": [26.4, 171.0] if passed else [None, None]}
 
 
 def stormed(speech, lost=0, cpu_ms=1.0):

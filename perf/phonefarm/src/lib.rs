@@ -70,6 +70,7 @@ mod wire;
 pub mod attack;
 pub mod churn;
 pub mod clock;
+pub mod distance;
 pub mod forge;
 pub mod lone;
 pub mod pinhole;

@@ -46,6 +46,8 @@ pub struct Stage<'port, 'eal> {
     pub calls: Vec<Call>,
     /// The farm.
     pub farm: Farm<'port, 'eal>,
+    /// The farm's core and that of the first worker.
+    pub cores: [u32; 2],
     stop: Arc<AtomicBool>,
 }
 
@@ -109,7 +111,8 @@ pub fn perform<R>(
     let calls = control.plan(setting.sessions, setting.suite)?;
     let flows: Vec<Flow> = calls.iter().flat_map(|call| [call.inwards, call.outwards]).collect();
     let farm = Farm::new(&pool, &ports, &flows, setting.seed)?;
-    let mut stage = Stage { control, calls, farm, stop: Arc::clone(&setting.stop) };
+    let cores = [setting.core, settings.worker_cores.first().copied().unwrap_or(setting.core)];
+    let mut stage = Stage { control, calls, farm, cores, stop: Arc::clone(&setting.stop) };
     between(Moment::BeforeSetUp, &mut stage.farm, &stage.calls)?;
     stage.control.open(&stage.calls)?;
     let played = between(Moment::BeforeFirstPacket, &mut stage.farm, &stage.calls)
