@@ -36,7 +36,7 @@ pub fn find<B: PacketBuffer>(works: &mut Works, frames: &Frames<B>, tables: &Tab
         if work.phase != Phase::Arrived {
             continue;
         }
-        // What came by hairpin has no headers yet.
+        // The sums of what came by hairpin are ours, and not finished yet.
         let sound = match tables.network.port(work.port).filter(|_| work.hops == 0) {
             Some(port) => verify(frame.data(), &work.datagram, port.media_address),
             None => Ok(()),

@@ -17,6 +17,8 @@ const ATTEMPTS: usize = 2;
 /// How much lower the rate is after a confirmation that failed: a longer one meets more of what interrupts a
 /// virtual machine.
 const STEP_DOWN: f64 = 0.95;
+/// The part of a rate carried without loss that is confirmed next.
+const CARRIED: f64 = 0.99;
 /// Confirmations at most: down to 0.6 of what short trials have found.
 const CONFIRMATIONS: usize = 10;
 
@@ -47,6 +49,13 @@ struct Trial {
 }
 
 impl Trial {
+    /// The rate to confirm after this one has failed: a step lower, or, if nothing was lost but time, nearly what was carried.
+    fn lower(&self) -> f64 {
+        let report = &self.outcome.report;
+        let carried = if report.tally.is_clean() { CARRIED * report.rate() } else { 0.0 };
+        carried.max(STEP_DOWN * self.rate)
+    }
+
     fn json(&self) -> Value {
         let tally = &self.outcome.report.tally;
         json!({
@@ -98,13 +107,13 @@ impl Search {
                 break;
             }
             let trial = self.trial(stage, good, self.confirm)?;
-            let passed = trial.passed;
+            let (passed, lower) = (trial.passed, trial.lower());
             trials.push(trial);
             if passed {
                 found = good;
                 break;
             }
-            good *= STEP_DOWN;
+            good = lower;
         }
         let limit = limited_by(trials.iter().filter(|trial| !trial.passed));
         Ok(json!({
