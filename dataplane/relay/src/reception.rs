@@ -177,6 +177,20 @@ mod tests {
     }
 
     #[test]
+    fn clocks_of_all_rates_run_with_the_sender_s_for_a_day() {
+        for (payload_type, rate) in
+            [(0, 8_000), (6, 16_000), (10, 44_100), (16, 11_025), (17, 22_050), (31, 90_000)]
+        {
+            let packets = (0..144u64).map(|n| {
+                // Every ten minutes, which is a whole number of units. At 90 kHz, timestamps go round.
+                let timestamp = (n * 600 * rate) as u32;
+                (Header { payload_type, ..header(1, n as u16, timestamp) }, n * 600_000_000_000)
+            });
+            assert_eq!(play(packets).jitter_q4, 0, "{rate}");
+        }
+    }
+
+    #[test]
     fn packets_of_one_telephone_event_share_a_timestamp_and_have_no_jitter() {
         let audio = (0..100u32).map(|n| (header(1, n as u16, n * 160), u64::from(n) * 20_000_000));
         let event = (100..150u32).map(|n| {

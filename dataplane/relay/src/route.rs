@@ -1,5 +1,5 @@
 //! The way that a leg's packets take, and the headers that they leave with: worked out when something of it has
-//! changed, and not for each packet.
+//! changed, or RTP follows RTCP, and not for each packet.
 
 use std::net::SocketAddrV4;
 

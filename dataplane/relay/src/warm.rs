@@ -68,7 +68,7 @@ fn warm_context(hole: Pinhole, tables: &Tables) {
 }
 
 /// Asks for what packets need of their sessions besides what [`find`] has asked for: keys, stream states
-/// and counters. The keys that they are protected with are asked for once they have an index.
+/// and counters. The keys that they are protected with are asked for once they have their headers.
 pub fn warm_sessions(works: &Works, tables: &Tables, slots: &[SessionSlot]) {
     works.iter().for_each(|work| warm_session(work, tables, slots));
 }

@@ -196,4 +196,29 @@ fn a_buffer_without_room_for_the_tag_is_a_drop() {
     let mut output = pinhole_relay::Output::default();
     bench.relay.burst(1, INSIDE, Arrival::Wire, &mut frames, &mut bench.slots, &mut bench.stats, &mut output);
     assert_eq!((output.dropped.len(), bench.drops(DropCause::TooBig)), (1, 1));
+    let stats = bench.slots[1].live[1].stats;
+    assert_eq!((stats.rx_packets, stats.passed_packets, stats.passed_bytes), (1, 0, 0));
+}
+
+#[test]
+fn each_packet_has_an_identification_of_its_own() {
+    let mut bench = Bench::new();
+    plain_call(&mut bench);
+    let mut output = pinhole_relay::Output::default();
+    for sequence in 1..4 {
+        let packet = Packet { payload: rtp(7, sequence), ..from_inside() };
+        let mut frames = [packet.buffer()].into_iter().collect();
+        bench.relay.burst(
+            1,
+            INSIDE,
+            Arrival::Wire,
+            &mut frames,
+            &mut bench.slots,
+            &mut bench.stats,
+            &mut output,
+        );
+    }
+    let sent = &output.tx[usize::from(OUTSIDE)];
+    let identifications = sent.iter().map(|frame| frame.data()[18..20].to_vec());
+    assert_eq!(identifications.collect::<std::collections::HashSet<_>>().len(), 3);
 }

@@ -2,6 +2,8 @@
 
 use pinhole_flow::{DropCause, Suite};
 
+use crate::support::bench::port;
+use crate::support::packet::OUR_MACS;
 use crate::support::*;
 
 /// Two outside phones whose sessions meet on our inside address, as a call manager that stays out of the
@@ -104,6 +106,30 @@ fn a_hairpin_to_a_closed_pinhole_or_a_leg_that_expects_another_source_is_dropped
     bench.refuses(&one, DropCause::ClosedPinhole, None);
     bench.call(2, Suite::AeadAes128Gcm);
     bench.refuses(&two, DropCause::WrongSource, Some((2, 1)));
+}
+
+#[test]
+fn a_hairpin_to_what_is_no_media_port_is_dropped_and_not_given_to_the_kernel() {
+    let mut bench = Bench::new();
+    let (first, mut near) = secure(leg(OUTSIDE, 20_010, phone()), Suite::AeadAes128Gcm, 1);
+    let signalling = std::net::SocketAddrV4::new(*ours_inside(1).ip(), 5060);
+    bench.open(1, session(first, leg(INSIDE, 30_010, signalling)));
+    let packet = Packet::new(phone(), ours_outside(1), &near.protect(&rtp(7, 1)));
+    bench.refuses(&packet, DropCause::ClosedPinhole, None);
+    assert_eq!(bench.stats.hairpins, 1);
+}
+
+#[test]
+fn hairpins_arrive_also_where_the_port_has_a_vlan() {
+    let tagged = pinhole_relay::RelayPort { vlan: Some(100), ..port(OUR_INSIDE, OUR_MACS[1]) };
+    let mut bench = Bench::with_ports(vec![port(OUR_OUTSIDE, OUR_MACS[0]), tagged]);
+    let [mut near, mut far] = call_between_phones(&mut bench, [Suite::AesCm128HmacSha1_80; 2]);
+    for sequence in 1..3 {
+        let out = bench.send(&Packet::new(phone(), ours_outside(1), &near.protect(&rtp(7, sequence))));
+        let (to, sent) = out.one();
+        assert_eq!((*to, sent.tag, sent.destination), (OUTSIDE, None, other_phone()));
+        assert_eq!(far.unprotect(&sent.payload), Some(rtp(7, sequence)));
+    }
 }
 
 #[test]

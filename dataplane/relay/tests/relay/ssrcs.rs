@@ -40,6 +40,25 @@ fn an_update_makes_room_for_one_more_ssrc() {
     assert_eq!(bench.slots[1].live[0].inbound.iter().filter(|state| state.flags & 1 != 0).count(), STREAMS);
 }
 
+#[test]
+fn ssrcs_that_are_refused_do_not_make_those_that_are_sent_look_quiet() {
+    let mut bench = Bench::new();
+    bench.call(1, Suite::AeadAes128Gcm);
+    let clear = |ssrc, sequence| Packet::new(inside(), ours_inside(1), &rtp(ssrc, sequence));
+    for ssrc in 1..=STREAMS as u32 {
+        assert_eq!(bench.send(&clear(ssrc, 1)).sent.len(), 1);
+    }
+    for ssrc in 1..=STREAMS as u32 {
+        bench.refuses(&clear(50 + ssrc, 1), DropCause::SsrcLimit, Some((1, 1)));
+    }
+    bench.refuses(&clear(1, 1), DropCause::Replayed, Some((1, 1)));
+    bench.update(1, bench.slots[1].session);
+    assert_eq!(bench.send(&clear(50, 1)).sent.len(), 1);
+    let mut kept = bench.slots[1].live[0].outbound.map(|state| state.ssrc);
+    kept.sort_unstable();
+    assert_eq!(kept, [2, 3, 4, 5, 50], "the first was quiet longest");
+}
+
 /// A call whose phone's SSRC 100 has come to ROC 2 and has made room for others, and the packets it sent last.
 fn call_with_a_retired_ssrc(bench: &mut Bench) -> (Peer, Vec<Packet>) {
     let mut peer = bench.call(1, Suite::AeadAes128Gcm);
