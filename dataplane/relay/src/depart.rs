@@ -68,23 +68,22 @@ fn index<B: PacketBuffer>(
         return if work.old_key { Err(DropCause::TooOld) } else { Ok(guess.kept()) };
     }
     leg.resume(work.ssrc, &mut live.outbound);
-    let index = match &mut work.header {
-        Some(header) => {
-            let index = assign_rtp(&mut live.outbound, work.ssrc, header.sequence)?;
-            if header.sequence != index as u16 {
-                // The sender has set its sequence numbers back.
-                header.sequence = index as u16;
-                let at = work.datagram.payload_at + 2;
-                if let Some(field) = frame.data_mut().get_mut(at..at + 2) {
-                    field.copy_from_slice(&header.sequence.to_be_bytes());
-                }
-            }
-            index
-        }
+    let index = match &work.header {
+        Some(header) => assign_rtp(&mut live.outbound, work.ssrc, header.sequence)?,
         None => assign_rtcp(&mut live.outbound, work.ssrc)?,
     };
     // Only what is sent counts: else those who are refused would drive out those who are not.
     leg.sent(work.ssrc);
+    if let Some(header) = &mut work.header
+        && header.sequence != index as u16
+    {
+        // The sender has set its sequence numbers back.
+        header.sequence = index as u16;
+        let at = work.datagram.payload_at + 2;
+        if let Some(field) = frame.data_mut().get_mut(at..at + 2) {
+            field.copy_from_slice(&header.sequence.to_be_bytes());
+        }
+    }
     Ok(index)
 }
 

@@ -61,7 +61,7 @@ pub fn between([one, other]: [u32; 2]) -> Option<f64> {
             pin(one)?;
             (0..TRIES)
                 .map(|number| try_once(&line, number))
-                .try_fold(f64::INFINITY, |least, try_| Some(least.min(try_?)))
+                .try_fold(f64::INFINITY, |least, took| Some(least.min(took?)))
         });
         there.join().ok().flatten().and(here.join().ok().flatten())
     })

@@ -115,9 +115,7 @@ impl Control {
         }
         let shard = contract.shard(0).ok_or(FarmError::Gone)?;
         // Generations go on from a random number: those of a farm before are not repeated, and what it left open is closed below.
-        let mut generation = [0; 4];
-        getrandom::fill(&mut generation).map_err(FarmError::Random)?;
-        let generation = u32::from_ne_bytes(generation);
+        let generation = getrandom::u32().map_err(FarmError::Random)?;
         let settings = settings.clone();
         let mut this = Self { contract, shard, settings, macs, sequence: 0, generation };
         this.close_strays()?;

@@ -19,7 +19,7 @@ const ATTEMPTS: usize = 2;
 const STEP_DOWN: f64 = 0.95;
 /// The part of a rate carried without loss that is confirmed next.
 const CARRIED: f64 = 0.99;
-/// Confirmations at most: down to 0.6 of what short trials have found.
+/// Confirmations at most: in whole steps, down to 0.6 of what short trials have found.
 const CONFIRMATIONS: usize = 10;
 
 /// How to search.

@@ -325,12 +325,15 @@ impl Proxy {
         if stream.unused() {
             return self.skinny_close_stream(id, "both ways are closed", now);
         }
-        let nobodys = if stream.clear { MasterKey::NONE } else { self.skinny_key().0 };
+        let instead = match way {
+            Way::Transmit if !stream.clear => self.skinny_key().0,
+            _ => MasterKey::NONE,
+        };
         self.skinny_order(id, false, |orders| {
             let [outside, inside] = &mut orders.legs;
             match way {
-                Way::Receive => (outside.outbound, inside.inbound) = (MasterKey::NONE, MasterKey::NONE),
-                Way::Transmit => (outside.inbound, inside.outbound) = (nobodys, MasterKey::NONE),
+                Way::Receive => (outside.outbound, inside.inbound) = (instead, MasterKey::NONE),
+                Way::Transmit => (outside.inbound, inside.outbound) = (instead, MasterKey::NONE),
             }
         });
     }
