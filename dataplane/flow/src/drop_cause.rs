@@ -40,7 +40,7 @@ drop_causes! {
     KeyExhausted = "key_exhausted",
     /// Authentic, but one SSRC more than a leg may have.
     SsrcLimit = "ssrc_limit",
-    /// The far leg's address is not known yet.
+    /// The far leg's address or key is not known yet, or an SCCP phone has no channel open to receive.
     NoDestination = "no_destination",
     /// The far leg's next hop is unresolved.
     NoNextHop = "no_next_hop",
